@@ -1,0 +1,44 @@
+# Every source of the native build, by name. CMakeLists.txt reads this file, binding.gyp repeats its first three lists,
+# and test/unit/build.test.ts holds the two equal.
+
+# Everything above the Node bridge, compiled for the baseline instruction set.
+set(LOOKBACK_CORE_SOURCES
+  native/base/error.cc
+  native/base/memory.cc
+  native/base/spec.cc
+  native/backend/cpu/isa.cc
+  native/backend/cpu/threads.cc
+  native/backend/cpu/recurrence.cc
+  native/backend/cpu/cpu_backend.cc
+  native/backend/cpu/elementwise.cc
+  native/ops/linalg.cc
+  native/model/recurrent.cc
+  native/model/dense.cc
+  native/model/dropout.cc
+  native/model/model.cc
+  native/model/trainer.cc
+  native/model/dataset.cc
+)
+
+# native/backend/cpu/kernels_<isa>.cc, one a row, each compiled with the flags of its instruction set.
+set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
+
+# The Node addon; the only sources that see napi.h.
+set(LOOKBACK_BRIDGE_SOURCES
+  native/bridge/addon.cc
+  native/bridge/engine.cc
+  native/bridge/cell.cc
+  native/bridge/errors.cc
+  native/bridge/convert.cc
+)
+
+# The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
+set(LOOKBACK_EMULATED_SOURCES
+  native/backend/cuda/emulated.cc
+)
+
+# Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
+set(LOOKBACK_EMULATED_AWARE_SOURCES
+  native/backend/cpu/cpu_backend.cc
+  native/bridge/addon.cc
+)

@@ -1,0 +1,62 @@
+'use strict';
+/**
+ * npm's install script: builds the native addon. A failure never fails the `npm install` of a project that depends on
+ * Lookback: it warns, leaves `build/last-error.log`, and `require('lookback')` explains itself (ERR_ADDON_MISSING).
+ *
+ *   LOOKBACK_SKIP_BUILD=1           do nothing
+ *   LOOKBACK_CUDA=auto|on|off       'on' makes a failure fatal
+ *   node scripts/install.cjs --required   a failure is fatal (what `npx lookback build` runs)
+ */
+const { existsSync, mkdirSync, rmSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+const { spawnSync } = require('node:child_process');
+
+const root = join(__dirname, '..');
+const errorLog = join(root, 'build', 'last-error.log');
+const required = process.argv.includes('--required');
+
+/** A checkout without Eigen fetches its headers into .cache/; the published package brings them along. */
+function ensureEigen() {
+  const setup = join(__dirname, 'setup.sh');
+  if (require('./lib/eigen.cjs').findEigen() !== null || !existsSync(setup)) return;
+  spawnSync('bash', [setup, 'eigen'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+function explain(error) {
+  const first = error.firstError ?? String(error.message ?? error);
+  mkdirSync(join(root, 'build'), { recursive: true });
+  writeFileSync(errorLog, `${first}\n\n${error.output ?? error.stack ?? ''}\n`);
+  console.warn(
+    [
+      '',
+      'lookback: the native addon was NOT built.',
+      `  first error: ${first}`,
+      `  whole log:   ${errorLog}`,
+      "  Until it is built, require('lookback') throws ERR_ADDON_MISSING. What to do:",
+      '    npx lookback doctor   shows which tools are there and what is missing',
+      '    npx lookback build    tries again',
+      '',
+    ].join('\n'),
+  );
+}
+
+async function main() {
+  if (process.env.LOOKBACK_SKIP_BUILD === '1' && !required) {
+    console.log('lookback: LOOKBACK_SKIP_BUILD=1, the native addon is not built');
+    return 0;
+  }
+  try {
+    const { buildNative } = require('./lib/native.cjs');
+    ensureEigen();
+    await buildNative('release');
+    rmSync(errorLog, { force: true });
+    return 0;
+  } catch (error) {
+    explain(error);
+    return required || (process.env.LOOKBACK_CUDA || '').toLowerCase() === 'on' ? 1 : 0;
+  }
+}
+
+main().then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,182 @@
+'use strict';
+/** Builds the native addon: CMake through cmake-js, or node-gyp where CMake is absent. */
+const { existsSync, mkdirSync, readFileSync, rmSync } = require('node:fs');
+const { availableParallelism } = require('node:os');
+const { dirname, join } = require('node:path');
+const { execFileSync } = require('node:child_process');
+const { run, StepFailed } = require('./run.cjs');
+const { fingerprint, readStamp, writeStamp, dropStamp } = require('./stamp.cjs');
+
+const root = join(__dirname, '..', '..');
+const cmakeDir = join(root, 'build', 'cmake');
+
+/** Compile time of a clean release build in seconds of one core, as last measured; only estimates depend on it. */
+const releaseCoreSeconds = 120;
+
+const addons = {
+  release: join(root, 'build', 'Release', 'lookback.node'),
+  test: join(root, 'build', 'Test', 'lookback.node'),
+};
+
+function inputs(kind) {
+  const paths = ['native', 'CMakeLists.txt', 'binding.gyp'];
+  if (kind === 'test') paths.push('test/native', 'test/gradcheck');
+  if (kind === 'bench') paths.push('bench/native');
+  const facts = {
+    version: require('../../package.json').version,
+    napi: require('node-addon-api/package.json').version,
+    machine: `${process.platform}-${process.arch}`,
+  };
+  return fingerprint(paths, facts);
+}
+
+/** 'auto', 'on' or 'off', from LOOKBACK_CUDA. */
+function cudaChoice() {
+  const choice = (process.env.LOOKBACK_CUDA || 'auto').toLowerCase();
+  if (!['auto', 'on', 'off'].includes(choice)) {
+    throw new StepFailed(
+      'reading LOOKBACK_CUDA',
+      `error: LOOKBACK_CUDA is '${choice}'; expected auto, on or off.`,
+    );
+  }
+  return choice;
+}
+
+/** Whether a build of that kind ('release', 'test' or 'bench') is there and made from what is on disk now. */
+function isFresh(kind) {
+  const there = addons[kind] === undefined || existsSync(addons[kind]);
+  return there && readStamp(kind) === inputs(kind);
+}
+
+/** Whether CMake 3.22 or later is on the path. */
+function haveCMake() {
+  try {
+    const words = execFileSync('cmake', ['--version'], { encoding: 'utf8' }).match(
+      /version (\d+)\.(\d+)/,
+    );
+    return words !== null && (Number(words[1]) > 3 || Number(words[2]) >= 22);
+  } catch {
+    return false;
+  }
+}
+
+/** A cache made in another folder (a copied checkout) makes CMake refuse; then it is of no use. */
+function dropForeignCache() {
+  const cache = join(cmakeDir, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'));
+  if (home === null || home[1] !== root) rmSync(cmakeDir, { recursive: true, force: true });
+}
+
+/** What is passed to CMake and what is built, by kind. All kinds share one tree, and so the core's objects. */
+const cmakeKinds = {
+  release: { options: [], targets: ['lookback'] },
+  test: {
+    options: ['LOOKBACK_TESTS=ON', 'LOOKBACK_EMULATED=ON'],
+    targets: ['lookback_test', 'lookback_tests'],
+  },
+  bench: { options: ['LOOKBACK_BENCH=ON'], targets: ['lookback_benches'] },
+};
+
+async function buildWithCMake(kind) {
+  dropForeignCache();
+  const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
+  const { options, targets } = cmakeKinds[kind];
+  const defines = [...options, `LOOKBACK_CUDA=${cudaChoice()}`];
+  if (process.env.LOOKBACK_WERROR) defines.push(`LOOKBACK_WERROR=${process.env.LOOKBACK_WERROR}`);
+  const common = ['--out', cmakeDir, '--log-level', 'warn'];
+  mkdirSync(cmakeDir, { recursive: true });
+  const configure = [cmakeJs, 'configure', ...common, ...defines.map((define) => `--CD${define}`)];
+  await run('CMake (configure)', process.execPath, configure, { cwd: root });
+  const jobs = String(availableParallelism());
+  await run(
+    'CMake (build)',
+    'cmake',
+    ['--build', cmakeDir, '--parallel', jobs, '--target', ...targets],
+    { cwd: root },
+  );
+}
+
+/** The node-gyp that npm brings, or the checkout's own; null where there is neither. */
+function findNodeGyp() {
+  const own = process.env.npm_config_node_gyp;
+  if (own && existsSync(own)) return own;
+  try {
+    return require.resolve('node-gyp/bin/node-gyp.js');
+  } catch {
+    return null;
+  }
+}
+
+async function buildWithGyp() {
+  const nodeGyp = findNodeGyp();
+  if (nodeGyp === null) {
+    throw new StepFailed(
+      'node-gyp',
+      'error: neither CMake 3.22 or later nor node-gyp was found; install CMake.',
+    );
+  }
+  // Headers that came with this Node spare node-gyp a download.
+  const prefix = dirname(dirname(process.execPath));
+  const args = [nodeGyp, 'configure', 'build', '--jobs', String(availableParallelism())];
+  if (
+    !process.env.npm_config_nodedir &&
+    existsSync(join(prefix, 'include', 'node', 'node_api.h'))
+  ) {
+    args.push(`--nodedir=${prefix}`);
+  }
+  // Not 'rebuild': that would delete the whole of build/, CMake's tree included.
+  await run('node-gyp', process.execPath, args, { cwd: root });
+}
+
+/** One line for people who wait: what is about to be built and how long it takes. */
+function announce(kind, tool) {
+  const jobs = availableParallelism();
+  const warm = existsSync(join(cmakeDir, 'CMakeCache.txt'));
+  const factor = kind === 'release' ? 1 : 2;
+  const seconds = Math.max(10, Math.round((releaseCoreSeconds * factor) / jobs / 10) * 10);
+  const estimate = warm ? `at most ${seconds} s, less where little changed` : `about ${seconds} s`;
+  console.log(
+    `lookback: building the native code (${kind}) with ${tool} on ${jobs} cores: ${estimate}`,
+  );
+}
+
+/**
+ * Builds 'release' (the addon), 'test' (the addon with the device 'emulated', and the native tests) or 'bench'.
+ * Does nothing where the build is fresh.
+ *
+ * @param {{ tool?: 'cmake' | 'gyp', force?: boolean }} [how] `tool`: that one and no other
+ * @throws {StepFailed}
+ */
+async function buildNative(kind, how = {}) {
+  const useGyp = how.tool === 'gyp';
+  if (!how.force && !useGyp && isFresh(kind)) return;
+  // A binary that another tool linked looks up to date to this one.
+  if (addons[kind] !== undefined) rmSync(addons[kind], { force: true });
+  dropStamp(kind);
+  const made = inputs(kind);
+  const cuda = cudaChoice();
+  if (!useGyp && haveCMake()) {
+    announce(kind, 'CMake');
+    try {
+      await buildWithCMake(kind);
+      writeStamp(kind, made);
+      return;
+    } catch (error) {
+      const compiled = !(error instanceof StepFailed) || error.step === 'CMake (build)';
+      if (compiled || kind !== 'release' || cuda === 'on' || how.tool === 'cmake') throw error;
+      console.warn(`lookback: ${error.message}; trying node-gyp`);
+    }
+  } else if (kind !== 'release' || cuda === 'on' || how.tool === 'cmake') {
+    const wish = cuda === 'on' ? 'LOOKBACK_CUDA=on' : `the ${kind} build`;
+    throw new StepFailed(
+      'CMake',
+      `error: ${wish} needs CMake 3.22 or later, and none was found on the PATH.`,
+    );
+  }
+  announce(kind, 'node-gyp');
+  await buildWithGyp();
+  writeStamp(kind, made);
+}
+
+module.exports = { addons, buildNative, cmakeDir, cudaChoice, isFresh };

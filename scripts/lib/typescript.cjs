@@ -1,0 +1,38 @@
+'use strict';
+/** Compiles lib/ to dist/ and puts the ESM face beside it. For checkouts only: the published package brings dist/. */
+const { chmodSync, existsSync, rmSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+const { run } = require('./run.cjs');
+const { fingerprint, readStamp, writeStamp, dropStamp } = require('./stamp.cjs');
+
+const root = join(__dirname, '..', '..');
+const dist = join(root, 'dist');
+
+function inputs() {
+  return fingerprint(['lib', 'tsconfig.json', 'scripts/lib/typescript.cjs'], {
+    typescript: require('typescript/package.json').version,
+  });
+}
+
+/** Does nothing where dist/ was made from what is on disk now, unless `force`. */
+async function buildTypeScript({ force = false } = {}) {
+  const made = inputs();
+  if (!force && existsSync(join(dist, 'index.js')) && readStamp('typescript') === made) return;
+  console.log('lookback: compiling TypeScript');
+  dropStamp('typescript');
+  rmSync(dist, { recursive: true, force: true });
+  await run(
+    'tsc',
+    process.execPath,
+    [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json'],
+    { cwd: root },
+  );
+  // One build with two faces: `import` and `require` give the same classes, so `instanceof` holds across them.
+  writeFileSync(join(dist, 'index.mjs'), "export * from './index.js';\n");
+  writeFileSync(join(dist, 'index.d.mts'), "export * from './index.js';\n");
+  const cli = join(dist, 'cli', 'main.js');
+  if (existsSync(cli)) chmodSync(cli, 0o755);
+  writeStamp('typescript', made);
+}
+
+module.exports = { buildTypeScript };

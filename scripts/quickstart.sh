@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# From a fresh clone to a trained LARNN: toolchain, packages, build, then the HAR example on the data in data/.
+# Arguments go to `lookback train`, as do the words of LOOKBACK_QUICKSTART_ARGS (e.g. "--set epochs=1").
+set -eu
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Without an NVIDIA driver a CUDA build could not be used.
+if [ -z "${LOOKBACK_CUDA:-}" ] && [ ! -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null; then
+  export LOOKBACK_CUDA=off
+fi
+bash scripts/ensure.sh native ts
+read -ra extra <<<"${LOOKBACK_QUICKSTART_ARGS:-}"
+exec node dist/cli/main.js train examples/har/config.json ${extra[@]+"${extra[@]}"} "$@"

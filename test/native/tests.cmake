@@ -1,0 +1,21 @@
+# Native tests: every test/native/*.cc and test/gradcheck/*.cc is a program of its own that exits 0 when it passes.
+# Those named *emulated* need the device 'emulated'.
+file(GLOB test_files CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" test/native/*.cc test/gradcheck/*.cc)
+set(test_core lookback_core)
+if(LOOKBACK_EMULATED)
+  set(test_core lookback_core_emulated)
+else()
+  list(FILTER test_files EXCLUDE REGEX "emulated")
+endif()
+
+add_custom_target(lookback_tests)
+foreach(file IN LISTS test_files)
+  get_filename_component(name "${file}" NAME_WE)
+  add_executable(test_${name} EXCLUDE_FROM_ALL "${file}")
+  lookback_options(test_${name})
+  target_include_directories(test_${name} PRIVATE test)
+  target_link_libraries(test_${name} PRIVATE ${test_core} lookback_eigen)
+  add_dependencies(lookback_tests test_${name})
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endforeach()
