@@ -73,6 +73,14 @@ export function har(options: HarOptions = {}): HarDataset {
     const channels = readChannels(dir, manifest);
     const windows = readWindows(dir, manifest);
     const segments = segmentsOf([windows.train, windows.test]);
+    const last = segments.at(-1);
+    const covered = last ? last.offset + last.end - last.start : 0;
+    if (covered !== manifest.samples) {
+      throw damaged(
+        dir,
+        `its windows cover ${covered} samples; expected the ${manifest.samples} of the signals`,
+      );
+    }
     return {
       train: sliceWindows(windows.train, segments, channels),
       test: sliceWindows(windows.test, segments, channels),
@@ -187,7 +195,19 @@ function decodeStream(planes: Uint8Array, samples: number): Int32Array {
 
 function readWindows(dir: string, manifest: Manifest): { train: WindowTable; test: WindowTable } {
   const path = join(dir, manifest.windows);
-  return parseJson(path, readGzip(path)) as { train: WindowTable; test: WindowTable };
+  const tables = parseJson(path, readGzip(path)) as { train: WindowTable; test: WindowTable };
+  for (const part of ['train', 'test'] as const) {
+    const { subject, activity, experiment, start } = tables[part];
+    const whole = [subject, activity, experiment, start].every(
+      (column) => column.length === start.length && column.every(Number.isInteger),
+    );
+    if (!whole) throw damaged(path, `the columns of ${part} are not whole numbers of equal count`);
+    const wrong = activity.find((label) => label < 1 || label > HAR_CLASSES.length);
+    if (wrong !== undefined) {
+      throw damaged(path, `${part} has activity ${wrong}; expected 1 to ${HAR_CLASSES.length}`);
+    }
+  }
+  return tables;
 }
 
 /** The stretches of each recording that some window covers, in the order of the streams: by recording, then by time. */
