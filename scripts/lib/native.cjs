@@ -1,6 +1,6 @@
 'use strict';
 /** Builds the native addon: CMake through cmake-js, or node-gyp where CMake is absent. */
-const { existsSync, mkdirSync, readFileSync, rmSync } = require('node:fs');
+const { existsSync, mkdirSync, rmSync } = require('node:fs');
 const { availableParallelism } = require('node:os');
 const { dirname, join } = require('node:path');
 const { execFileSync } = require('node:child_process');
@@ -60,14 +60,6 @@ function haveCMake() {
   }
 }
 
-/** A cache made in another folder (a copied checkout) makes CMake refuse; then it is of no use. */
-function dropForeignCache() {
-  const cache = join(cmakeDir, 'CMakeCache.txt');
-  if (!existsSync(cache)) return;
-  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'));
-  if (home === null || home[1] !== root) rmSync(cmakeDir, { recursive: true, force: true });
-}
-
 /** What is passed to CMake and what is built, by kind. All kinds share one tree, and so the core's objects. */
 const cmakeKinds = {
   release: { options: [], targets: ['lookback'] },
@@ -79,15 +71,29 @@ const cmakeKinds = {
 };
 
 async function buildWithCMake(kind) {
-  dropForeignCache();
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
   const { options, targets } = cmakeKinds[kind];
   const defines = [...options, `LOOKBACK_CUDA=${cudaChoice()}`];
   if (process.env.LOOKBACK_WERROR) defines.push(`LOOKBACK_WERROR=${process.env.LOOKBACK_WERROR}`);
   const common = ['--out', cmakeDir, '--log-level', 'warn'];
   mkdirSync(cmakeDir, { recursive: true });
-  const configure = [cmakeJs, 'configure', ...common, ...defines.map((define) => `--CD${define}`)];
-  await run('CMake (configure)', process.execPath, configure, { cwd: root });
+  const configure = () =>
+    run(
+      'CMake (configure)',
+      process.execPath,
+      [cmakeJs, 'configure', ...common, ...defines.map((define) => `--CD${define}`)],
+      { cwd: root },
+    );
+  const cached = existsSync(join(cmakeDir, 'CMakeCache.txt'));
+  try {
+    await configure();
+  } catch (error) {
+    // A tree made in another folder, by another generator or compiler is refused; it is of no use then.
+    if (!cached) throw error;
+    rmSync(cmakeDir, { recursive: true, force: true });
+    mkdirSync(cmakeDir);
+    await configure();
+  }
   const jobs = String(availableParallelism());
   await run(
     'CMake (build)',

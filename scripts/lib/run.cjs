@@ -16,7 +16,10 @@ class StepFailed extends Error {
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => line !== '');
-    return lines.find(isErrorLine) ?? lines.at(-1) ?? this.message;
+    return (lines.find(isErrorLine) ?? lines.at(-1) ?? this.message).replace(
+      /^gyp ERR! (stack )?/,
+      '',
+    );
   }
 }
 

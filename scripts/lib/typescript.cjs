@@ -1,5 +1,8 @@
 'use strict';
-/** Compiles lib/ to dist/ and puts the ESM face beside it. For checkouts only: the published package brings dist/. */
+/**
+ * Compiles lib/ to dist/ and puts the ESM face beside it; compiles developers' tools to build/tools. For checkouts only:
+ * the published package brings dist/.
+ */
 const { chmodSync, existsSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { run } = require('./run.cjs');
@@ -11,6 +14,12 @@ const dist = join(root, 'dist');
 function inputs() {
   return fingerprint(['lib', 'tsconfig.json', 'scripts/lib/typescript.cjs'], {
     typescript: require('typescript/package.json').version,
+  });
+}
+
+function compile(project) {
+  return run('tsc', process.execPath, [require.resolve('typescript/bin/tsc'), '-p', project], {
+    cwd: root,
   });
 }
 
@@ -35,4 +44,18 @@ async function buildTypeScript({ force = false } = {}) {
   writeStamp('typescript', made);
 }
 
-module.exports = { buildTypeScript };
+/** Compiles bench/ and test/oracle to build/tools; they import the built package by its name. */
+async function buildTools({ force = false } = {}) {
+  const out = join(root, 'build', 'tools');
+  const made = fingerprint(
+    ['bench', 'test/oracle', 'tsconfig.json', 'tsconfig.tools.json'],
+    readStamp('typescript'),
+  );
+  if (!force && existsSync(out) && readStamp('tools') === made) return;
+  dropStamp('tools');
+  rmSync(out, { recursive: true, force: true });
+  await compile('tsconfig.tools.json');
+  writeStamp('tools', made);
+}
+
+module.exports = { buildTypeScript, buildTools };
