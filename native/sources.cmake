@@ -12,10 +12,12 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/elementwise.cc
   native/ops/linalg.cc
+  native/model/initialize.cc
   native/model/recurrent.cc
   native/model/dense.cc
   native/model/dropout.cc
   native/model/model.cc
+  native/model/optimizer.cc
   native/model/trainer.cc
   native/model/dataset.cc
 )
