@@ -8,6 +8,10 @@ set(LOOKBACK_CORE_SOURCES
   native/base/spec.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/threads.cc
+  native/backend/cpu/barrier.cc
+  native/backend/cpu/plan.cc
+  native/backend/cpu/cell_recurrence.cc
+  native/backend/cpu/kernels.cc
   native/backend/cpu/recurrence.cc
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/elementwise.cc

@@ -1,0 +1,215 @@
+/// What a device provides to the model: recurrences, matrix products and the elementwise parts of a training step.
+/// `model/` includes this file and never a folder of one device. All arrays are in the public layout: row-major,
+/// batch-major [B, T, features]; how a driver tiles them is its own secret.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/spec.h"
+
+namespace lookback {
+
+enum class DeviceKind { kCpu, kEmulated };
+
+/// A shaped, non-owning array.
+template <class T>
+struct Tensor {
+  T* data = nullptr;
+  std::vector<int64_t> shape;
+  int64_t size() const {
+    int64_t n = 1;
+    for (int64_t d : shape) n *= d;
+    return n;
+  }
+};
+template <class T>
+using Tensors = std::map<std::string, Tensor<T>>;
+
+/// How a parameter starts.
+struct Initializer {
+  enum Kind { kConstant, kUniform, kOrthogonal };
+  Kind kind = kConstant;
+  double value = 0;  ///< the constant, or the half-width of the uniform distribution
+  /// After the above: rows [begin, end) of the first dimension get a constant (forget biases).
+  struct Rows {
+    int64_t begin, end;
+    double value;
+  };
+  std::vector<Rows> rows;
+};
+
+struct ParamInfo {
+  std::string name;  ///< as in the test vectors: "W_x", "l0.bn_k.gamma"
+  std::vector<int64_t> shape;
+  Initializer init;
+};
+
+/// State that training carries beside the parameters (running statistics); same names as inputs and outputs.
+struct BufferInfo {
+  std::string name;  ///< "buf.l0.bn_k.mean"
+  std::vector<int64_t> shape;
+  double initial = 0;
+};
+
+struct TensorInfo {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+struct CellInfo {
+  std::string kind;
+  int input_size = 0;
+  int output_size = 0;
+  std::vector<ParamInfo> params;
+  std::vector<BufferInfo> buffers;
+};
+
+/// Identifies one draw of dropout masks: the same key gives the same numbers on every device and thread count.
+struct DropoutKey {
+  uint64_t seed = 0;
+  uint64_t step = 0;   ///< training step
+  uint32_t layer = 0;  ///< index of the layer in the model
+};
+
+template <class S>
+struct ForwardCall {
+  int64_t batch = 0;
+  int64_t steps = 0;
+  bool training = false;          ///< batch statistics and their running update; dropout when `dropout` is set
+  const DropoutKey* dropout = nullptr;  ///< draws masks for the rates in the spec; null: only masks given as inputs
+  /// "x" [B,T,C]; optionally states, masks and buffers under their vector names, with [T,B,..] as [B,T,..].
+  Tensors<const S> inputs;
+  const int32_t* lengths = nullptr;  ///< [B], each in 0..T, or null: all T
+  std::vector<const S*> params;      ///< in the order of CellInfo::params
+  /// Destinations; those present are written. A buffer may be its own destination.
+  Tensors<S> outputs;
+};
+
+template <class S>
+struct BackwardCall {
+  Tensors<const S> upstream;   ///< gradients of outputs ("y", "h_n", ...); absent ones are zero
+  std::vector<const S*> params;
+  std::vector<S*> d_params;    ///< accumulated into (+=); entries may be null to skip
+  Tensors<S> d_inputs;         ///< "x", "h0", ...; those present are assigned (=)
+};
+
+/// Everything that one forward pass saves for its backward pass; made once per (batch, steps) and used again.
+class Tape {
+ public:
+  virtual ~Tape() = default;
+  virtual size_t bytes() const = 0;
+};
+
+/// One recurrent cell with its options, bound to a device.
+template <class S>
+class Recurrence {
+ public:
+  virtual ~Recurrence() = default;
+  virtual const CellInfo& info() const = 0;
+  /// Names and shapes of everything that `forward` can write, buffers included.
+  virtual std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const = 0;
+  /// Names of the inputs that have a gradient, a subset of those that `forward` understands.
+  virtual std::vector<std::string> differentiable_inputs() const = 0;
+  /// `keep`: the tape will be read by `backward`. Throws ERR_MEMORY with the bytes wanted.
+  virtual std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) = 0;
+  virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
+  /// Uses the tape of the last `forward`, once (it overwrites what was saved).
+  virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
+};
+
+/// C[m,n] = beta C[m,n] + sum_k A(m,k) B(k,n), every element summed over k in one fixed order that depends neither on
+/// m, n nor on the number of threads. A(i,j) is a[i * a_row + j * a_col], likewise B.
+template <class S>
+struct Gemm {
+  int64_t m = 0, n = 0, k = 0;
+  const S* a = nullptr;
+  int64_t a_row = 0, a_col = 1;
+  const S* b = nullptr;
+  int64_t b_row = 0, b_col = 1;
+  S beta = 0;
+  S* c = nullptr;
+  int64_t c_row = 0;
+};
+
+enum class Activation { kLinear, kRelu, kElu, kTanh, kSigmoid, kSoftmax };
+
+enum class OptimizerKind { kSgd, kRmsprop, kAdam, kAdamW };
+
+/// One update of a contiguous range of the flat arena. `step` counts from 1 (bias correction).
+template <class S>
+struct OptimizerStep {
+  OptimizerKind kind = OptimizerKind::kAdam;
+  int64_t n = 0;
+  S* param = nullptr;
+  const S* grad = nullptr;
+  S* slot0 = nullptr;  ///< momentum or first moment; null where the kind has none
+  S* slot1 = nullptr;  ///< second moment
+  int64_t step = 1;
+  double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double momentum = 0, rho = 0.9;
+  bool nesterov = false;
+  double l2 = 0;            ///< added to the gradient (coupled)
+  double weight_decay = 0;  ///< param -= learning_rate * weight_decay * param (decoupled)
+  double grad_scale = 1;    ///< from global-norm clipping
+};
+
+/// The result of a loss over a batch: a sum, to be divided by the rows that took part.
+struct LossSum {
+  double loss = 0;
+  int64_t hits = 0;  ///< rows whose largest output is the label (classification)
+};
+
+template <class S>
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual int threads() const = 0;
+  /// Polled inside time loops at least every 10 ms; when it reads true the call throws ERR_ABORTED.
+  virtual void set_cancel(const std::atomic<bool>* cancel) = 0;
+
+  virtual std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) = 0;
+  virtual void gemm(const Gemm<S>& g) = 0;
+
+  /// y[r, c] += bias[c].
+  virtual void add_bias(int64_t rows, int64_t cols, const S* bias, S* y) = 0;
+  /// out[c] += sum over rows of x[r, c], in a fixed order.
+  virtual void sum_rows(int64_t rows, int64_t cols, const S* x, S* out) = 0;
+  /// In place. `cols` matters for softmax only.
+  virtual void activate(Activation kind, int64_t rows, int64_t cols, S* y) = 0;
+  /// dy becomes the gradient before the activation, from the activation's output y.
+  virtual void activate_backward(Activation kind, int64_t rows, int64_t cols, const S* y, S* dy) = 0;
+  /// y = x * mask / (1 - rate); element i of row r of the batch draws from (key, r, i). Applying it to a gradient is
+  /// its own backward. x may be y.
+  virtual void dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols, const S* x, S* y) = 0;
+  /// Cross-entropy of softmax(logits) against integer labels; d_logits (may be null, may alias logits) gets
+  /// scale * gradient.
+  virtual LossSum softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits, const int32_t* labels,
+                                        double scale, S* d_logits) = 0;
+  /// Sum over rows of the mean over cols of (y - target)^2; dy likewise.
+  virtual LossSum mean_squared_error(int64_t rows, int64_t cols, const S* y, const S* target, double scale,
+                                     S* dy) = 0;
+  /// In double, in a fixed order.
+  virtual double sum_squares(int64_t n, const S* x) = 0;
+  virtual void update(const OptimizerStep<S>& step) = 0;
+};
+
+/// `threads` 0: from the process' CPU affinity and the container's quota. ERR_DEVICE where the kind is not built in.
+template <class S>
+std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads);
+
+/// What was found, for `backendInfo()` and `doctor`.
+struct CpuReport {
+  std::string isa;                      ///< in use: "avx512", "avx2" or "generic"
+  std::string reason;                   ///< why this one
+  std::vector<std::string> available;  ///< compiled in
+  int threads = 1;                      ///< default thread count
+  std::string threads_reason;           ///< affinity or cgroup quota
+};
+CpuReport cpu_report();
+
+}  // namespace lookback

@@ -1,0 +1,22 @@
+#include "backend/cpu/barrier.h"
+
+#include <sched.h>
+
+namespace lookback {
+
+bool Barrier::wait() {
+  constexpr int kSpins = 2000;  // about 20 microseconds, then give the processor away
+  const uint32_t phase = phase_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    phase_.fetch_add(1, std::memory_order_release);
+    return !abandoned();
+  }
+  for (int i = 0; phase_.load(std::memory_order_acquire) == phase; ++i) {
+    if (abandoned()) return false;
+    if (i >= kSpins) sched_yield();
+  }
+  return !abandoned();
+}
+
+}  // namespace lookback

@@ -1,0 +1,417 @@
+#include "backend/cpu/cell_recurrence.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace lookback {
+namespace {
+
+template <class S>
+const S* find(const Tensors<const S>& tensors, const std::string& name, const std::vector<int64_t>& shape) {
+  const auto it = tensors.find(name);
+  if (it == tensors.end()) return nullptr;
+  const auto show = [](const std::vector<int64_t>& dims) {
+    std::string out = "[";
+    for (size_t i = 0; i < dims.size(); ++i) {
+      if (i > 0) out += ',';
+      out += std::to_string(dims[i]);
+    }
+    out += ']';
+    return out;
+  };
+  REQUIRE(it->second.shape == shape, kShape, "tensor ", name, " has shape ", show(it->second.shape),
+          "; expected ", show(shape));
+  return it->second.data;
+}
+
+template <class S>
+S* find_out(const Tensors<S>& tensors, const std::string& name) {
+  const auto it = tensors.find(name);
+  return it == tensors.end() ? nullptr : it->second.data;
+}
+
+Initializer initializer_of(const Start& start) {
+  Initializer init;
+  init.kind = start.kind == Start::kUniform      ? Initializer::kUniform
+              : start.kind == Start::kOrthogonal ? Initializer::kOrthogonal
+                                                 : Initializer::kConstant;
+  init.value = start.value;
+  if (start.constant_end > start.constant_begin) {
+    init.rows.push_back({start.constant_begin, start.constant_end, start.constant});
+  }
+  return init;
+}
+
+/// The inverted masks of one batch row: the same numbers whatever the batch, the tile and the thread.
+template <class S>
+void draw_dropout_row(const DropoutKey& key, uint32_t site, double rate, int64_t row, int64_t count, S* out) {
+  const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
+  const uint32_t threshold = dropout_threshold(rate);
+  const S kept = static_cast<S>(1 / (1 - rate));
+  for (int64_t i = 0; i < count; i += 4) {
+    const PhiloxBlock bits =
+        dropout_block(stream, site, static_cast<uint32_t>(row), static_cast<uint64_t>(i / 4));
+    for (int64_t j = i; j < std::min(i + 4, count); ++j) out[j] = dropout_factor(bits.word[j - i], threshold, kept);
+  }
+}
+
+int max_features(const Declaration& d) {
+  int features = 0;
+  for (const BatchSiteInfo& site : d.sites) features = std::max(features, site.features);
+  return features;
+}
+
+}  // namespace
+
+template <class S>
+size_t CellTape<S>::bytes() const {
+  int64_t numbers = storage.size() + active.size() + partials.size() + totals.size();
+  for (const auto& a : site_moments) numbers += a.size();
+  for (const auto& a : dW) numbers += a.size();
+  for (const auto& a : db) numbers += a.size();
+  for (const auto& a : drawn_masks) numbers += static_cast<int64_t>(a.size());
+  return static_cast<size_t>(numbers) * sizeof(S);
+}
+
+template <class S>
+CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const CpuKernels<S>& kernels, const Spec& spec,
+                                  CellInstance cell)
+    : runtime_(runtime),
+      kernels_(kernels),
+      cell_(std::move(cell)),
+      weights_(cell_.declaration, kernels),
+      vectors_(cell_.declaration) {
+  describe(spec);
+}
+
+template <class S>
+void CellRecurrence<S>::describe(const Spec&) {
+  const Declaration& d = cell_.declaration;
+  info_.kind = cell_.key;
+  info_.input_size = d.x.size;
+  info_.output_size = d.y.size;
+  for (const CellParam& p : d.params) {
+    info_.params.push_back({p.name, {p.shape.begin(), p.shape.end()}, initializer_of(p.start)});
+  }
+  std::set<std::string> seen;
+  for (const BatchSiteInfo& site : d.sites) {
+    if (!seen.insert(site.name).second) continue;
+    std::vector<int64_t> shape{site.features};
+    if (d.batch_rows > 1) shape.insert(shape.begin(), d.batch_rows);
+    info_.buffers.push_back({"buf." + site.name + ".mean", shape, 0});
+    info_.buffers.push_back({"buf." + site.name + ".var", shape, 1});
+  }
+}
+
+template <class S>
+std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps) const {
+  std::vector<TensorInfo> out = {{"y", {batch, steps, info_.output_size}}};
+  for (const StateInfo& s : cell_.declaration.states) {
+    std::vector<int64_t> shape{batch, s.value.size};
+    if (s.entries > 1) shape.insert(shape.begin(), s.entries);
+    out.push_back({s.out, shape});
+  }
+  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
+  return out;
+}
+
+template <class S>
+std::vector<std::string> CellRecurrence<S>::differentiable_inputs() const {
+  std::vector<std::string> names = {"x"};
+  for (const StateInfo& s : cell_.declaration.states) names.push_back(s.in);
+  return names;
+}
+
+template <class S>
+std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
+  REQUIRE(batch > 0 && steps > 0, kShape, "batch ", batch, " and steps ", steps, " must be at least 1");
+  const Declaration& d = cell_.declaration;
+  auto t = std::make_unique<CellTape<S>>();
+  t->batch = batch;
+  t->steps = steps;
+  t->keep = keep;
+  t->plan = plan_storage(d, batch, steps, keep, kernels_.tile_rows);
+  t->storage = AlignedArray<S>(checked_mul(t->plan.tile_stride, t->plan.tiles, "activations"));
+  t->active = AlignedArray<S>(int64_t{t->plan.tiles} * kernels_.tile_rows);
+  if (!d.sites.empty()) {
+    // Per-tile sums: two numbers per feature and the row count, each tile on cache lines of its own.
+    int64_t offset = 2 * max_features(d) + 1;
+    for (const BatchSiteInfo& site : d.sites) {
+      BatchSiteState<S> state;
+      state.features = site.features;
+      state.total_offset = offset;
+      offset += 2 * site.features;
+      t->site_moments.emplace_back(checked_mul(steps, 2 * site.features, "batch statistics"));
+      state.moments = t->site_moments.back().data();
+      t->sites.push_back(state);
+    }
+    t->partial_stride = (offset + 15) / 16 * 16;
+    t->partials = AlignedArray<S>(checked_mul(2 * t->partial_stride, t->plan.tiles, "batch statistics"));
+    t->totals = AlignedArray<S>(t->partial_stride * runtime_.pool.threads());
+  }
+  if (keep) {
+    for (size_t i = 0; i < d.linears.size(); ++i) {
+      t->dW.emplace_back(d.linears[i].rows * weights_.depth(static_cast<int>(i)));
+      t->db.emplace_back(d.linears[i].rows);
+    }
+  }
+  return t;
+}
+
+template <class S>
+void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.args;
+  a = SequenceArgs<S>();
+  a.batch = t.batch;
+  a.steps = static_cast<int>(t.steps);
+  a.tiles = t.plan.tiles;
+  a.workers = std::min(runtime_.pool.threads(), t.plan.tiles);
+  a.training = call.training;
+  a.keep = t.keep;
+  a.coupled = call.training && !d.sites.empty();
+  a.storage = t.storage.data();
+  a.tile_stride = t.plan.tile_stride;
+  a.slots = t.plan.slots.data();
+  a.slot_count = static_cast<int>(t.plan.slots.size());
+  a.linears = weights_.linears();
+  a.vectors = vectors_.data();
+  a.active = t.active.data();
+  a.x = find(call.inputs, "x", {t.batch, t.steps, info_.input_size});
+  REQUIRE(a.x != nullptr, kShape, "input x is missing");
+  a.y = find_out(call.outputs, "y");
+  a.x_slot = d.x.id;
+  a.dx_slot = d.dx.id;
+  a.y_slot = d.y.id;
+  a.dy_slot = d.dy.id;
+  a.input_size = info_.input_size;
+  a.output_size = info_.output_size;
+  a.lengths = call.lengths;
+  a.mask = find(call.inputs, "mask", {t.batch, t.steps});
+  a.cancel = runtime_.cancel;
+}
+
+template <class S>
+void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.args;
+  a.states = static_cast<int>(d.states.size());
+  a.initial_entries = 1;
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    const StateInfo& s = d.states[i];
+    StatePlace<S>& place = a.state[i];
+    place.slot = s.value.id;
+    place.gradient = s.gradient.id;
+    place.entries = s.entries;
+    place.size = s.value.size;
+    place.given = 1;
+    const auto it = call.inputs.find(s.in);
+    if (it != call.inputs.end()) {
+      std::vector<int64_t> shape{t.batch, s.value.size};
+      if (s.entries > 1) {
+        const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
+        REQUIRE(given >= 1 && given <= s.entries, kShape, "input ", s.in, " holds ", given,
+                " entries; expected 1 to ", s.entries);
+        shape.insert(shape.begin(), given);
+        place.given = static_cast<int>(given);
+        a.initial_entries = std::max(a.initial_entries, place.given);
+      }
+      place.initial = find(call.inputs, s.in, shape);
+      a.default_start = false;
+    }
+    place.final = find_out(call.outputs, s.out);
+  }
+}
+
+template <class S>
+void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.args;
+  a.sequences = static_cast<int>(d.sequences.size());
+  t.drawn_masks.resize(d.sequences.size());
+  for (size_t i = 0; i < d.sequences.size(); ++i) {
+    const SequenceInput& s = d.sequences[i];
+    SequencePlace<S>& place = a.sequence[i];
+    place.slot = s.slot.id;
+    place.size = s.slot.size;
+    place.data = find(call.inputs, s.name, {t.batch, t.steps, s.slot.size});
+    if (place.data != nullptr || s.rate <= 0 || !call.training || call.dropout == nullptr) continue;
+    const DropoutKey key = *call.dropout;
+    const int64_t width = t.steps * s.slot.size;
+    std::vector<S>& mask = t.drawn_masks[i];
+    mask.resize(static_cast<size_t>(t.batch * width));
+    const int workers = runtime_.pool.threads();
+    runtime_.pool.run([&](int worker) {
+      for (int64_t b = worker; b < t.batch; b += workers) {
+        draw_dropout_row(key, static_cast<uint32_t>(i + 1), s.rate, b, width, mask.data() + b * width);
+      }
+    });
+    place.data = mask.data();
+  }
+}
+
+template <class S>
+void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.args;
+  if (d.sites.empty()) return;
+  a.sites = t.sites.data();
+  a.stat_rows = d.batch_rows;
+  a.batch_eps = static_cast<S>(d.batch_eps);
+  a.batch_momentum = static_cast<S>(d.batch_momentum);
+  a.partials = t.partials.data();
+  a.partial_stride = t.partial_stride;
+  a.totals = t.totals.data();
+  if (call.lengths != nullptr) {
+    t.active_rows.assign(static_cast<size_t>(t.steps), 0);
+    for (int64_t b = 0; b < t.batch; ++b) {
+      for (int s = 0; s < call.lengths[b]; ++s) ++t.active_rows[static_cast<size_t>(s)];
+    }
+    a.active_rows = t.active_rows.data();
+  }
+  for (size_t i = 0; i < d.sites.size(); ++i) {
+    BatchSiteState<S>& site = t.sites[i];
+    std::vector<int64_t> shape{site.features};
+    if (d.batch_rows > 1) shape.insert(shape.begin(), d.batch_rows);
+    const std::string name = "buf." + d.sites[i].name;
+    const S* mean = find(call.inputs, name + ".mean", shape);
+    const S* var = find(call.inputs, name + ".var", shape);
+    site.running_mean = site.running_var = nullptr;
+    if (call.training) {
+      site.running_mean = find_out(call.outputs, name + ".mean");
+      site.running_var = find_out(call.outputs, name + ".var");
+      const size_t bytes = static_cast<size_t>(site.features * d.batch_rows) * sizeof(S);
+      if (mean && site.running_mean && mean != site.running_mean) std::memcpy(site.running_mean, mean, bytes);
+      if (var && site.running_var && var != site.running_var) std::memcpy(site.running_var, var, bytes);
+      continue;
+    }
+    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
+            ".mean and .var are missing; evaluation needs them");
+    for (int64_t s = 0; s < t.steps; ++s) {
+      const int64_t row = std::min<int64_t>(s, d.batch_rows - 1) * site.features;
+      S* out = site.moments + s * 2 * site.features;
+      for (int j = 0; j < site.features; ++j) {
+        out[j] = mean[row + j];
+        out[site.features + j] = S(1) / std::sqrt(var[row + j] + a.batch_eps);
+      }
+    }
+    for (const char* part : {".mean", ".var"}) {
+      S* out = find_out(call.outputs, name + part);
+      const S* in = part[1] == 'm' ? mean : var;
+      if (out != nullptr && out != in) {
+        std::memcpy(out, in, static_cast<size_t>(site.features * d.batch_rows) * sizeof(S));
+      }
+    }
+  }
+}
+
+template <class S>
+void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
+  Barrier barrier(t.args.workers);
+  t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
+  const CellLoops<S>& loops = kernels_.cells[cell_.index];
+  const auto loop = backward ? loops.backward : loops.forward;
+  runtime_.pool.run([&](int worker) {
+    if (worker < t.args.workers) loop(t.args, cell_.cell.get(), worker);
+  });
+  t.args.barrier = nullptr;
+  REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted, "the job was cancelled");
+}
+
+template <class S>
+void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
+  auto& t = static_cast<CellTape<S>&>(tape);
+  REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal, "the tape was made for another shape");
+  for (int64_t b = 0; call.lengths != nullptr && b < t.batch; ++b) {
+    REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= t.steps, kShape, "lengths[", b, "] is ",
+            call.lengths[b], "; expected 0 to ", t.steps);
+  }
+  weights_.pack(call.params);
+  vectors_.prepare(call.params);
+  bind_sequence(call, t);
+  bind_states(call, t);
+  bind_masks(call, t);
+  bind_statistics(call, t);
+  t.filled = false;
+  run_loop(t, false);
+  t.filled = t.keep;
+}
+
+template <class S>
+void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
+  auto& t = static_cast<CellTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "backward needs the tape of a forward pass, once");
+  t.filled = false;
+  SequenceArgs<S>& a = t.args;
+  const Declaration& d = cell_.declaration;
+  a.dy = find(call.upstream, "y", {t.batch, t.steps, info_.output_size});
+  a.dx = find_out(call.d_inputs, "x");
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    std::vector<int64_t> shape{t.batch, d.states[i].value.size};
+    if (d.states[i].entries > 1) shape.insert(shape.begin(), d.states[i].entries);
+    a.state[i].d_final = find(call.upstream, d.states[i].out, shape);
+    a.state[i].d_initial = find_out(call.d_inputs, d.states[i].in);
+  }
+  weights_.pack_adjoints(call.params, a.dx != nullptr);
+  for (const SumInfo& s : d.sums) {
+    const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    for (int tile = 0; tile < t.plan.tiles; ++tile) {
+      std::fill_n(a.storage + tile * a.tile_stride + place.offset, int64_t{place.size} * kernels_.tile_rows,
+                  S(0));
+    }
+  }
+  run_loop(t, true);
+  weight_gradients(call, t);
+  sum_gradients(call, t);
+}
+
+template <class S>
+void CellRecurrence<S>::weight_gradients(const BackwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  const int workers = runtime_.pool.threads();
+  runtime_.pool.run([&](int worker) {
+    for (size_t i = 0; i < d.linears.size(); ++i) {
+      WeightGradient<S> g;
+      g.linear = static_cast<int>(i);
+      g.first_step = d.linears[i].from_initial ? -t.args.initial_entries : 0;
+      // Ranges begin at multiples of the register block of every instruction set.
+      const int blocks = (d.linears[i].rows + 11) / 12;
+      g.row_begin = std::min(d.linears[i].rows, blocks * worker / workers * 12);
+      g.row_end = std::min(d.linears[i].rows, blocks * (worker + 1) / workers * 12);
+      g.dW = t.dW[i].data();
+      g.db = d.linears[i].biases.empty() ? nullptr : t.db[i].data();
+      if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
+    }
+  });
+  for (size_t i = 0; i < d.linears.size(); ++i) {
+    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), call.d_params);
+  }
+}
+
+template <class S>
+void CellRecurrence<S>::sum_gradients(const BackwardCall<S>& call, CellTape<S>& t) {
+  const int rows = kernels_.tile_rows;
+  for (const SumInfo& s : cell_.declaration.sums) {
+    const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    t.sum.assign(static_cast<size_t>(place.size), S(0));
+    for (int tile = 0; tile < t.plan.tiles; ++tile) {
+      const S* from = t.args.storage + tile * t.args.tile_stride + place.offset;
+      const int64_t real = std::min<int64_t>(rows, t.batch - int64_t{tile} * rows);
+      for (int j = 0; j < place.size; ++j) {
+        for (int64_t row = 0; row < real; ++row) t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
+      }
+    }
+    vectors_.add_gradient(s.vector, t.sum.data(), call.d_params);
+  }
+}
+
+template class CellTape<float>;
+template class CellTape<double>;
+template class CellRecurrence<float>;
+template class CellRecurrence<double>;
+
+}  // namespace lookback

@@ -1,0 +1,79 @@
+/// One layer of one cell on the CPU: ties a cell's declaration, its storage and the time loop of the chosen
+/// instruction set together.
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/plan.h"
+#include "backend/cpu/threads.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+/// A cell's struct without its type.
+struct CellInstance {
+  std::string key;
+  std::shared_ptr<const void> cell;
+  int index = 0;  ///< in the registry, and so in CpuKernels::cells
+  Declaration declaration;
+};
+
+/// Finds the cell for a key and its options and lets it declare itself. ERR_OPTION for an unknown key.
+CellInstance instantiate_cell(const std::string& key, const Spec& spec);
+
+template <class S>
+class CellTape final : public Tape {
+ public:
+  size_t bytes() const override;
+
+  int64_t batch = 0, steps = 0;
+  bool keep = false;
+  bool filled = false;
+  StoragePlan plan;
+  AlignedArray<S> storage, active, partials, totals;
+  int64_t partial_stride = 0;
+  std::vector<AlignedArray<S>> site_moments;
+  std::vector<BatchSiteState<S>> sites;
+  std::vector<int64_t> active_rows;
+  std::vector<std::vector<S>> drawn_masks;
+  std::vector<AlignedArray<S>> dW, db;
+  std::vector<S> sum;
+  SequenceArgs<S> args;
+};
+
+template <class S>
+class CellRecurrence final : public Recurrence<S> {
+ public:
+  CellRecurrence(CpuRuntime& runtime, const CpuKernels<S>& kernels, const Spec& spec, CellInstance cell);
+
+  const CellInfo& info() const override { return info_; }
+  std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
+  std::vector<std::string> differentiable_inputs() const override;
+  std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
+  void forward(const ForwardCall<S>& call, Tape& tape) override;
+  void backward(const BackwardCall<S>& call, Tape& tape) override;
+
+ private:
+  void describe(const Spec& spec);
+  void bind_sequence(const ForwardCall<S>& call, CellTape<S>& t);
+  void bind_states(const ForwardCall<S>& call, CellTape<S>& t);
+  void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
+  void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
+  void run_loop(CellTape<S>& t, bool backward);
+  void weight_gradients(const BackwardCall<S>& call, CellTape<S>& t);
+  void sum_gradients(const BackwardCall<S>& call, CellTape<S>& t);
+
+  CpuRuntime& runtime_;
+  const CpuKernels<S>& kernels_;
+  CellInstance cell_;
+  CellInfo info_;
+  PackedWeights<S> weights_;
+  VectorSet<S> vectors_;
+};
+
+}  // namespace lookback

@@ -1,0 +1,321 @@
+/// The CPU's execution context: one worker walks its tiles of batch rows through a step, a lane to a row.
+#pragma once
+
+#include "backend/cpu/gemm-inl.h"
+#include "backend/cpu/sequence.h"
+#include "cells/cell.h"
+#include "math/lanes.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+/// A column of a slot at one step, relative to the tile's begin.
+struct Column {
+  int64_t offset = 0;
+};
+
+/// The rows of one vector of a tile.
+template <class V>
+class RowGroup {
+ public:
+  using S = ScalarOf<V>;
+  HD RowGroup(S* base, const S* active) : base_(base), active_(active) {}
+  HD V& operator()(Column c, int j) const { return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>); }
+  HD V active() const { return at<V>(active_); }
+
+ private:
+  S* base_;
+  const S* active_;
+};
+
+template <class V>
+class TileContext {
+ public:
+  using Number = V;
+  using S = ScalarOf<V>;
+  using Row = RowGroup<V>;
+  static constexpr int kStride = kTileRows<V>;
+  static constexpr int kWidth = NumberTraits<V>::kLanes;
+
+  TileContext(const SequenceArgs<S>& args, S* active, int tile_begin, int tile_end, int worker)
+      : args_(args), active_(active), begin_(tile_begin), end_(tile_end), worker_(worker) {}
+
+  void set_time(int t) { time_ = t; }
+  HD int time() const { return time_; }
+  HD bool training() const { return args_.training; }
+  /// Entries that the initial state holds (a queue may be given with several).
+  HD int initial_entries() const { return args_.initial_entries; }
+  HD bool default_start() const { return args_.default_start; }
+  /// Whether the batch statistics of this call come from the batch.
+  HD bool batch_statistics() const { return args_.training; }
+
+  HD Column at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
+  HD const S* vector(Vector v) const { return args_.vectors[v.id]; }
+  /// Whether the caller gave (or the driver drew) this per-step sequence.
+  HD bool given(int sequence) const { return args_.sequence[sequence].data != nullptr; }
+
+  template <class F>
+  HD void each(int n, F f) const {
+    for (int tile = begin_; tile < end_; ++tile) {
+      S* base = tile_base(tile);
+      const int groups = groups_of(tile);
+      for (int j = 0; j < n; ++j) {
+        for (int g = 0; g < groups; ++g) f(row(base, tile, g), j);
+      }
+    }
+  }
+  template <class F>
+  HD void rows(int n, F f) const {
+    for (int tile = begin_; tile < end_; ++tile) {
+      S* base = tile_base(tile);
+      const int groups = groups_of(tile);
+      for (int g = 0; g < groups; ++g) {
+        for (int i = 0; i < n; ++i) f(row(base, tile, g), i);
+      }
+    }
+  }
+
+  void linear(Linear l) const {
+    const PackedLinear<S>& p = args_.linears[l.id];
+    Operand<S> operands[kMaxSources];
+    for (int tile = begin_; tile < end_; ++tile) {
+      S* base = tile_base(tile);
+      for (int repeat = 0; repeat < p.repeat; ++repeat) {
+        for (int i = 0; i < p.sources; ++i) {
+          const auto& source = p.source[i];
+          operands[i] = {base + place(source.slot, source.dt).offset + int64_t{repeat} * source.size * kStride,
+                         source.size};
+        }
+        S* out = base + place(p.out, 0).offset + int64_t{p.out_begin + repeat * p.rows} * kStride;
+        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, groups_of(tile));
+      }
+    }
+  }
+
+  void adjoint(Linear l) const {
+    const PackedLinear<S>& p = args_.linears[l.id];
+    for (int tile = begin_; tile < end_; ++tile) {
+      S* base = tile_base(tile);
+      for (int repeat = 0; repeat < p.repeat; ++repeat) {
+        const Operand<S> d_out = {
+            base + place(p.d_out, 0).offset + int64_t{p.d_out_begin + repeat * p.rows} * kStride, p.rows};
+        for (int i = 0; i < p.sources; ++i) {
+          const auto& source = p.source[i];
+          if (p.adjoint[i].data == nullptr) continue;
+          S* to = base + place(source.gradient, source.dt).offset +
+                  int64_t{repeat} * source.size * kStride;
+          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, groups_of(tile));
+        }
+      }
+    }
+  }
+
+  /// Mean and 1 / sqrt(variance + eps) of `value(r, j, entry)` over all active rows of the batch and `entries` values
+  /// each; biased variance, in two passes around the first active row, so that equal rows give exactly their value as
+  /// the mean and exactly 0 as the variance. Training only; updates the running statistics.
+  template <class F>
+  void moments(BatchSite site, int features, int entries, F value);
+  HD const S* mean(BatchSite site) const { return site_moments(site); }
+  HD const S* rstd(BatchSite site) const {
+    return site_moments(site) + args_.sites[site.id].features;
+  }
+  /// Rows that take part in this step, over the whole batch.
+  HD S batch_rows() const {
+    return static_cast<S>(args_.active_rows != nullptr ? args_.active_rows[time_] : args_.batch);
+  }
+
+  /// Sums of two quantities over all active rows of the batch: `f(r, j, first, second)` adds to both. Returns
+  /// [2][features], valid until the next reduction.
+  template <class F>
+  const S* sums(int features, F f);
+
+  // What follows is for the driver.
+  S* tile_base(int tile) const { return args_.storage + tile * args_.tile_stride; }
+  int rows_of(int tile) const {
+    const int64_t left = args_.batch - int64_t{tile} * kStride;
+    return static_cast<int>(left < kStride ? left : kStride);
+  }
+  int groups_of(int tile) const { return (rows_of(tile) + kWidth - 1) / kWidth; }
+  int begin() const { return begin_; }
+  int end() const { return end_; }
+  Column place(int slot, int dt) const {
+    const SlotPlace& p = args_.slots[slot];
+    int index = time_ + dt + p.history;
+    if (index >= p.depth) index %= p.depth;
+    return {p.offset + int64_t{index} * p.size * kStride};
+  }
+  /// Marks the rows that take part in step t (all real rows without lengths).
+  void set_active(int t) {
+    for (int tile = begin_; tile < end_; ++tile) {
+      const int count = rows_of(tile);
+      for (int i = 0; i < kStride; ++i) {
+        const bool real = i < count;
+        const bool running =
+            real && (args_.lengths == nullptr || t < args_.lengths[int64_t{tile} * kStride + i]);
+        active_[int64_t{tile} * kStride + i] = running ? S(1) : S(0);
+      }
+    }
+  }
+
+ private:
+  HD Row row(S* base, int tile, int group) const {
+    return Row(base + group * kWidth, active_ + int64_t{tile} * kStride + group * kWidth);
+  }
+  const S* site_moments(BatchSite site) const {
+    const BatchSiteState<S>& s = args_.sites[site.id];
+    if (fresh_) return args_.totals + worker_ * args_.partial_stride + s.total_offset;
+    return s.moments + int64_t{time_} * 2 * s.features;
+  }
+  S* partial(int tile) const {
+    return args_.partials + (int64_t{parity_} * args_.tiles + tile) * args_.partial_stride;
+  }
+  int active_count(int tile) const {
+    int count = 0;
+    for (int i = 0; i < kStride; ++i) count += active_[int64_t{tile} * kStride + i] != S(0);
+    return count;
+  }
+  template <class F>
+  void tile_moments(int tile, int features, int entries, F& value);
+  void combine_moments(const BatchSiteState<S>& site, int entries, S* total);
+  void update_running(const BatchSiteState<S>& site, S count);
+
+  const SequenceArgs<S>& args_;
+  S* active_;
+  int begin_, end_, worker_;
+  int time_ = 0;
+  int parity_ = 0;
+  bool fresh_ = false;
+
+ public:
+  /// In the forward pass of training, statistics are read from this worker's own copy.
+  void read_fresh_moments(bool fresh) { fresh_ = fresh; }
+};
+
+template <class V>
+template <class F>
+void TileContext<V>::tile_moments(int tile, int features, int entries, F& value) {
+  S* base = tile_base(tile);
+  S* out = partial(tile);
+  const int groups = groups_of(tile);
+  const S* active = active_ + int64_t{tile} * kStride;
+  int first = 0;
+  while (first < kStride && active[first] == S(0)) ++first;
+  // The count travels with the sums: the owner of the tile may be a step ahead when others read it.
+  const S count = static_cast<S>(active_count(tile) * entries);
+  out[2 * features] = count;
+  if (first == kStride) return;
+  for (int j = 0; j < features; ++j) {
+    const V pivot(lane(value(row(base, tile, first / kWidth), j, 0), first % kWidth));
+    V sum(0);
+    for (int g = 0; g < groups; ++g) {
+      const Row r = row(base, tile, g);
+      for (int e = 0; e < entries; ++e) sum += select(r.active(), value(r, j, e) - pivot, V(0));
+    }
+    const S mean = lane(pivot, 0) + sum_lanes(sum) / count;
+    V squares(0);
+    for (int g = 0; g < groups; ++g) {
+      const Row r = row(base, tile, g);
+      for (int e = 0; e < entries; ++e) {
+        const V apart = select(r.active(), value(r, j, e) - V(mean), V(0));
+        squares = fma(apart, apart, squares);
+      }
+    }
+    out[j] = mean;
+    out[features + j] = sum_lanes(squares);
+  }
+}
+
+template <class V>
+void TileContext<V>::combine_moments(const BatchSiteState<S>& site, int entries, S* total) {
+  const int F = site.features;
+  const S all = batch_rows() * static_cast<S>(entries);
+  for (int j = 0; j < F; ++j) {
+    S pivot(0), shift(0), squares(0);
+    bool found = false;
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int tile = 0; tile < args_.tiles; ++tile) {
+        const S* p = partial(tile);
+        const S count = p[2 * F];
+        if (count == S(0)) continue;
+        if (pass == 0) {
+          if (!found) pivot = p[j];
+          found = true;
+          shift += count * (p[j] - pivot) / all;
+        } else {
+          const S apart = p[j] - (pivot + shift);
+          squares += p[F + j] + count * apart * apart;
+        }
+      }
+    }
+    total[j] = pivot + shift;
+    total[F + j] = all > S(0) ? squares / all : S(0);
+  }
+}
+
+template <class V>
+void TileContext<V>::update_running(const BatchSiteState<S>& site, S count) {
+  if (site.running_mean == nullptr || count == S(0)) return;
+  const int F = site.features;
+  const int stat_row = time_ < args_.stat_rows ? time_ : args_.stat_rows - 1;
+  const S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
+  S* mean = site.running_mean + int64_t{stat_row} * F;
+  S* var = site.running_var + int64_t{stat_row} * F;
+  const S rho = args_.batch_momentum;
+  for (int j = 0; j < F; ++j) {
+    mean[j] = (S(1) - rho) * mean[j] + rho * total[j];
+    if (count > S(1)) var[j] = (S(1) - rho) * var[j] + rho * total[F + j] * count / (count - S(1));
+  }
+}
+
+template <class V>
+template <class F>
+void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
+  const BatchSiteState<S>& site = args_.sites[id.id];
+  parity_ ^= 1;
+  for (int tile = begin_; tile < end_; ++tile) tile_moments(tile, features, entries, value);
+  if (args_.barrier != nullptr && !args_.barrier->wait()) return;
+  S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
+  combine_moments(site, entries, total);
+  if (worker_ == 0) update_running(site, batch_rows() * static_cast<S>(entries));
+  for (int j = 0; j < features; ++j) {
+    total[features + j] = S(1) / sqrt(total[features + j] + args_.batch_eps);
+  }
+  if (worker_ == 0 && site.moments != nullptr) {
+    S* kept = site.moments + int64_t{time_} * 2 * features;
+    for (int j = 0; j < 2 * features; ++j) kept[j] = total[j];
+  }
+}
+
+template <class V>
+template <class F>
+const ScalarOf<V>* TileContext<V>::sums(int features, F f) {
+  parity_ ^= 1;
+  for (int tile = begin_; tile < end_; ++tile) {
+    S* base = tile_base(tile);
+    S* out = partial(tile);
+    const int groups = groups_of(tile);
+    for (int j = 0; j < features; ++j) {
+      V first(0), second(0);
+      for (int g = 0; g < groups; ++g) {
+        const Row r = row(base, tile, g);
+        V a(0), b(0);
+        f(r, j, a, b);
+        first += select(r.active(), a, V(0));
+        second += select(r.active(), b, V(0));
+      }
+      out[j] = sum_lanes(first);
+      out[features + j] = sum_lanes(second);
+    }
+  }
+  if (args_.barrier != nullptr) args_.barrier->wait();
+  S* total = args_.totals + worker_ * args_.partial_stride;
+  for (int j = 0; j < 2 * features; ++j) {
+    S sum(0);
+    for (int tile = 0; tile < args_.tiles; ++tile) sum += partial(tile)[j];
+    total[j] = sum;
+  }
+  return total;
+}
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback

@@ -1,0 +1,260 @@
+#include "backend/cpu/elementwise.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/denormals.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "ops/dense.h"
+#include "ops/dropout.h"
+#include "ops/loss.h"
+#include "ops/optimizer.h"
+
+namespace lookback {
+namespace {
+
+/// Elements of one piece of work: a few microseconds, well above the cost of handing it out.
+constexpr int64_t kPiece = 8192;
+/// Reductions are cut into at most this many pieces, so that their partial sums fit on the stack.
+constexpr int64_t kPartials = 64;
+/// Columns that one worker sums down the rows: two cache lines of floats.
+constexpr int64_t kColumns = 32;
+/// Rows whose sum is formed before it is added to the total: keeps the rounding error of long columns small.
+constexpr int64_t kRowBlock = 128;
+
+/// Calls f(piece, begin, end) for [0, n) cut into pieces of `size`; on all workers where there are several pieces.
+template <class F>
+void for_pieces(ThreadPool& pool, int64_t n, int64_t size, const F& f) {
+  const int64_t pieces = (n + size - 1) / size;
+  const auto some = [&](int64_t first, int64_t stride) {
+    for (int64_t i = first; i < pieces; i += stride) f(i, i * size, std::min(n, (i + 1) * size));
+  };
+  if (pieces <= 1 || pool.threads() == 1) {
+    const FlushDenormals flush;
+    some(0, 1);
+    return;
+  }
+  // A lambda with one captured reference fits into std::function without an allocation.
+  const struct {
+    decltype(some)& work;
+    int64_t stride;
+  } team{some, pool.threads()};
+  pool.run([&team](int worker) { team.work(worker, team.stride); });
+}
+
+/// Rows per piece, for work whose unit is a row.
+int64_t rows_per_piece(int64_t cols) { return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, cols)); }
+
+/// Sums f(begin, end) over [0, n) in the order of the pieces.
+template <class Sum, class F>
+Sum reduce(ThreadPool& pool, int64_t n, int64_t smallest, const F& f) {
+  Sum partial[kPartials] = {};
+  const int64_t size = std::max(smallest, (n + kPartials - 1) / kPartials);
+  for_pieces(pool, n, size, [&](int64_t i, int64_t begin, int64_t end) { partial[i] = f(begin, end); });
+  Sum total = partial[0];
+  for (int64_t i = 1; i < kPartials; ++i) total = total + partial[i];
+  return total;
+}
+
+struct PartialLoss {
+  double loss = 0;
+  int64_t hits = 0;
+  PartialLoss operator+(const PartialLoss& other) const {
+    return {loss + other.loss, hits + other.hits};
+  }
+};
+
+template <class F, class S>
+void map_values(ThreadPool& pool, int64_t n, S* y) {
+  for_pieces(pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = F::value(y[i]);
+  });
+}
+
+template <class F, class S>
+void scale_by_derivative(ThreadPool& pool, int64_t n, const S* y, S* dy) {
+  for_pieces(pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) dy[i] *= F::derivative(y[i]);
+  });
+}
+
+template <class S>
+UpdateNumbers<S> fold(const OptimizerStep<S>& step) {
+  const bool adam = step.kind == OptimizerKind::kAdam || step.kind == OptimizerKind::kAdamW;
+  const double t = static_cast<double>(step.step);
+  UpdateNumbers<S> n;
+  n.grad_scale = static_cast<S>(step.grad_scale);
+  n.l2 = static_cast<S>(step.l2);
+  n.shrink = static_cast<S>(1.0 - step.learning_rate * step.weight_decay);
+  n.rate = static_cast<S>(adam ? step.learning_rate / (1.0 - std::pow(step.beta1, t))
+                               : step.learning_rate);
+  n.beta1 = static_cast<S>(step.beta1);
+  n.beta2 = static_cast<S>(step.beta2);
+  n.epsilon = static_cast<S>(step.epsilon);
+  n.root_correction = static_cast<S>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, t)));
+  n.momentum = static_cast<S>(step.momentum);
+  n.rho = static_cast<S>(step.rho);
+  n.nesterov = step.nesterov;
+  return n;
+}
+
+}  // namespace
+
+template <class S>
+void CpuElementwise<S>::add_bias(int64_t rows, int64_t cols, const S* bias, S* y) {
+  for_pieces(runtime_.pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t c = 0; c < cols; ++c) y[r * cols + c] += bias[c];
+    }
+  });
+}
+
+template <class S>
+void CpuElementwise<S>::sum_rows(int64_t rows, int64_t cols, const S* x, S* out) {
+  const auto sum = [&](int64_t, int64_t first, int64_t last) {
+    S total[kColumns] = {};
+    for (int64_t block = 0; block < rows; block += kRowBlock) {
+      S partial[kColumns] = {};
+      for (int64_t r = block; r < std::min(rows, block + kRowBlock); ++r) {
+        for (int64_t c = first; c < last; ++c) partial[c - first] += x[r * cols + c];
+      }
+      for (int64_t c = first; c < last; ++c) total[c - first] += partial[c - first];
+    }
+    for (int64_t c = first; c < last; ++c) out[c] += total[c - first];
+  };
+  if (rows * cols >= 4 * kPiece) {
+    for_pieces(runtime_.pool, cols, kColumns, sum);
+    return;
+  }
+  // The same columns in the same order, without waking anybody for a small matrix.
+  const FlushDenormals flush;
+  for (int64_t c = 0; c < cols; c += kColumns) sum(0, c, std::min(cols, c + kColumns));
+}
+
+template <class S>
+void CpuElementwise<S>::activate(Activation kind, int64_t rows, int64_t cols, S* y) {
+  ThreadPool& pool = runtime_.pool;
+  switch (kind) {
+    case Activation::kLinear: return;
+    case Activation::kRelu: return map_values<Relu>(pool, rows * cols, y);
+    case Activation::kElu: return map_values<Elu>(pool, rows * cols, y);
+    case Activation::kTanh: return map_values<Tanh>(pool, rows * cols, y);
+    case Activation::kSigmoid: return map_values<Sigmoid>(pool, rows * cols, y);
+    case Activation::kSoftmax:
+      return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) softmax_row(cols, y + r * cols);
+      });
+  }
+}
+
+template <class S>
+void CpuElementwise<S>::activate_backward(Activation kind, int64_t rows, int64_t cols, const S* y,
+                                          S* dy) {
+  ThreadPool& pool = runtime_.pool;
+  switch (kind) {
+    case Activation::kLinear: return;
+    case Activation::kRelu: return scale_by_derivative<Relu>(pool, rows * cols, y, dy);
+    case Activation::kElu: return scale_by_derivative<Elu>(pool, rows * cols, y, dy);
+    case Activation::kTanh: return scale_by_derivative<Tanh>(pool, rows * cols, y, dy);
+    case Activation::kSigmoid: return scale_by_derivative<Sigmoid>(pool, rows * cols, y, dy);
+    case Activation::kSoftmax:
+      return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          softmax_row_backward(cols, y + r * cols, dy + r * cols);
+        }
+      });
+  }
+}
+
+template <class S>
+void CpuElementwise<S>::dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols,
+                                const S* x, S* y) {
+  const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
+  for_pieces(runtime_.pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      dropout_row(stream, 0, static_cast<uint32_t>(r), rate, 0, cols, x + r * cols, y + r * cols);
+    }
+  });
+}
+
+template <class S>
+LossSum CpuElementwise<S>::softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits,
+                                                 const int32_t* labels, double scale,
+                                                 S* d_logits) {
+  const auto some = [&](int64_t begin, int64_t end) {
+    PartialLoss sum;
+    for (int64_t r = begin; r < end; ++r) {
+      S* d = d_logits == nullptr ? nullptr : d_logits + r * classes;
+      const RowLoss row = cross_entropy_row(classes, logits + r * classes, labels[r],
+                                            static_cast<S>(scale), d);
+      sum = sum + PartialLoss{row.loss, row.hit ? 1 : 0};
+    }
+    return sum;
+  };
+  const PartialLoss sum =
+      reduce<PartialLoss>(runtime_.pool, rows, rows_per_piece(classes), some);
+  return {sum.loss, sum.hits};
+}
+
+template <class S>
+LossSum CpuElementwise<S>::mean_squared_error(int64_t rows, int64_t cols, const S* y,
+                                              const S* target, double scale, S* dy) {
+  const auto some = [&](int64_t begin, int64_t end) {
+    double sum = 0;
+    for (int64_t r = begin; r < end; ++r) {
+      S* d = dy == nullptr ? nullptr : dy + r * cols;
+      sum += squared_error_row(cols, y + r * cols, target + r * cols, static_cast<S>(scale), d);
+    }
+    return sum;
+  };
+  return {reduce<double>(runtime_.pool, rows, rows_per_piece(cols), some), 0};
+}
+
+template <class S>
+double CpuElementwise<S>::sum_squares(int64_t n, const S* x) {
+  return reduce<double>(runtime_.pool, n, kPiece, [&](int64_t begin, int64_t end) {
+    // Eight running sums hide the latency of an addition; their order is fixed.
+    double sums[8] = {};
+    int64_t i = begin;
+    for (; i + 8 <= end; i += 8) {
+      for (int64_t j = 0; j < 8; ++j) {
+        const double value = static_cast<double>(x[i + j]);
+        sums[j] += value * value;
+      }
+    }
+    for (; i < end; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+  });
+}
+
+template <class S>
+void CpuElementwise<S>::update(const OptimizerStep<S>& step) {
+  const UpdateNumbers<S> n = fold(step);
+  S* p = step.param;
+  const S* g = step.grad;
+  S* s0 = step.slot0;
+  S* s1 = step.slot1;
+  const auto each = [&](const auto& rule) {
+    for_pieces(runtime_.pool, step.n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) rule(i);
+    });
+  };
+  switch (step.kind) {
+    case OptimizerKind::kSgd:
+      return s0 == nullptr ? each([&](int64_t i) { update_sgd(n, p[i], g[i]); })
+                           : each([&](int64_t i) { update_momentum(n, p[i], g[i], s0[i]); });
+    case OptimizerKind::kRmsprop:
+      return s0 == nullptr
+                 ? each([&](int64_t i) { update_rmsprop(n, p[i], g[i], s1[i]); })
+                 : each([&](int64_t i) { update_rmsprop_momentum(n, p[i], g[i], s0[i], s1[i]); });
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      return each([&](int64_t i) { update_adam(n, p[i], g[i], s0[i], s1[i]); });
+  }
+}
+
+template class CpuElementwise<float>;
+template class CpuElementwise<double>;
+
+}  // namespace lookback

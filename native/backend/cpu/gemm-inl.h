@@ -1,0 +1,255 @@
+/// Matrix kernels, compiled once per instruction set. In the time loop a lane is a batch row, so weights are broadcast
+/// and nothing is ever summed across lanes; every output is summed over k in order, with one accumulator, whatever
+/// the block sizes: a row's bits depend on nothing but the row.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/sequence.h"
+#include "math/lanes.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+/// Lanes groups of a tile: two vectors of rows per broadcast weight. With kMaxBlock outputs that makes 24 accumulators
+/// of 32 registers (AVX-512), or 12 of 16, beside the two rows vectors and the broadcast.
+constexpr int kGroups = 2;
+#if defined(__AVX512F__)
+constexpr int kMaxBlock = 12;
+#else
+constexpr int kMaxBlock = 6;
+#endif
+constexpr int kBlockSizes[5] = {kMaxBlock / 3, kMaxBlock / 2, kMaxBlock * 2 / 3, kMaxBlock * 5 / 6,
+                                kMaxBlock};
+
+template <class V>
+constexpr int kTileRows = kGroups * NumberTraits<V>::kLanes;
+
+template <class S>
+struct Operand {
+  const S* data = nullptr;  ///< [size][tile rows]
+  int size = 0;
+};
+
+template <class V>
+HD V& at(ScalarOf<V>* p) {
+  return *reinterpret_cast<V*>(p);
+}
+template <class V>
+HD const V& at(const ScalarOf<V>* p) {
+  return *reinterpret_cast<const V*>(p);
+}
+
+/// kBlock outputs of `groups` vectors of rows; only the first `valid` are stored.
+template <class V, int kBlock, int kUsed>
+void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias, const Operand<ScalarOf<V>>* operands,
+                  int operand_count, ScalarOf<V>* out, int valid, bool accumulate) {
+  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  V acc[kBlock][kUsed];
+  for (int o = 0; o < kBlock; ++o) {
+    for (int g = 0; g < kUsed; ++g) {
+      if (accumulate && o < valid) {
+        acc[o][g] = at<V>(out + o * kStride + g * kWidth);
+      } else {
+        acc[o][g] = bias != nullptr && o < valid ? V(bias[o]) : V(0);
+      }
+    }
+  }
+  for (int i = 0; i < operand_count; ++i) {
+    const ScalarOf<V>* row = operands[i].data;
+    const int size = operands[i].size;
+    for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
+      V x[kUsed];
+#pragma GCC unroll 2
+      for (int g = 0; g < kUsed; ++g) x[g] = at<V>(row + g * kWidth);
+#pragma GCC unroll 12
+      for (int o = 0; o < kBlock; ++o) {
+        const V weight(w[o]);
+#pragma GCC unroll 2
+        for (int g = 0; g < kUsed; ++g) acc[o][g] = fma(weight, x[g], acc[o][g]);
+      }
+    }
+  }
+  for (int o = 0; o < kBlock; ++o) {
+    if (o >= valid) break;
+    for (int g = 0; g < kUsed; ++g) at<V>(out + o * kStride + g * kWidth) = acc[o][g];
+  }
+}
+
+template <class V, int kUsed>
+void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
+                        int operand_count, ScalarOf<V>* out, bool accumulate) {
+  int64_t k = 0;
+  for (int i = 0; i < operand_count; ++i) k += operands[i].size;
+  for (int o = 0; o < m.rows; o += m.block) {
+    const ScalarOf<V>* w = m.data + o * k;
+    const ScalarOf<V>* bias = m.bias != nullptr ? m.bias + o : nullptr;
+    ScalarOf<V>* to = out + static_cast<int64_t>(o) * kTileRows<V>;
+    const int valid = m.rows - o < m.block ? m.rows - o : m.block;
+    switch (m.block) {
+      case kBlockSizes[0]:
+        linear_block<V, kBlockSizes[0], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        break;
+      case kBlockSizes[1]:
+        linear_block<V, kBlockSizes[1], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        break;
+      case kBlockSizes[2]:
+        linear_block<V, kBlockSizes[2], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        break;
+      case kBlockSizes[3]:
+        linear_block<V, kBlockSizes[3], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        break;
+      default:
+        linear_block<V, kBlockSizes[4], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+    }
+  }
+}
+
+/// out[rows][tile rows] = bias + packed weights times the operands, for the first `groups` vectors of rows.
+template <class V>
+void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
+                 int operand_count, ScalarOf<V>* out, bool accumulate, int groups) {
+  if (groups == kGroups) {
+    linear_tile_blocks<V, kGroups>(m, operands, operand_count, out, accumulate);
+  } else {
+    linear_tile_blocks<V, 1>(m, operands, operand_count, out, accumulate);
+  }
+}
+
+/// The sum of all lanes, halving: lanes i and i + half first, in every width.
+template <class T>
+HD T sum_lanes(Lanes<T> x) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+#if defined(__GNUC__) && !defined(__clang__)
+  using Ints = typename VectorOf<T>::IntType;
+#pragma GCC unroll 4
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+    Ints other{};
+    for (int i = 0; i < kWidth; ++i) other[i] = i ^ half;
+    x.v += __builtin_shuffle(x.v, other);
+  }
+  return x.v[0];
+#else
+  T line[kWidth];
+  x.store(line);
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) line[i] += line[i + half];
+  }
+  return line[0];
+#endif
+}
+template <class V>
+HD ScalarOf<V> sum_lanes(V x) {
+  return x;
+}
+
+/// Register block of the weight gradient: kOut x kIn accumulators.
+#if defined(__AVX512F__)
+constexpr int kOut = 4, kIn = 6;
+#else
+constexpr int kOut = 3, kIn = 4;
+#endif
+
+/// A run of columns with a fixed distance from step to step.
+template <class S>
+struct Columns {
+  const S* data;
+  int64_t step;  ///< numbers from one step to the next
+};
+
+/// dW[o][k] += sum over steps and rows of d[o] x[k], for o < kOut, k < kIn; rows beyond the valid ones repeat the last
+/// and are dropped.
+template <class V>
+void outer_block(Columns<ScalarOf<V>> d, int outs, Columns<ScalarOf<V>> x, int ins, int steps,
+                 int groups, ScalarOf<V>* dW, int64_t stride) {
+  using S = ScalarOf<V>;
+  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  const S* dp[kOut];
+  const S* xp[kIn];
+  for (int o = 0; o < kOut; ++o) dp[o] = d.data + (o < outs ? o : outs - 1) * kStride;
+  for (int k = 0; k < kIn; ++k) xp[k] = x.data + (k < ins ? k : ins - 1) * kStride;
+  V acc[kOut][kIn];
+  for (int o = 0; o < kOut; ++o) {
+    for (int k = 0; k < kIn; ++k) acc[o][k] = V(0);
+  }
+  for (int t = 0; t < steps; ++t) {
+    for (int g = 0; g < groups; ++g) {
+      const int64_t at_d = t * d.step + g * kWidth, at_x = t * x.step + g * kWidth;
+      V left[kOut];
+#pragma GCC unroll 4
+      for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + at_d);
+#pragma GCC unroll 6
+      for (int k = 0; k < kIn; ++k) {
+        const V right = at<V>(xp[k] + at_x);
+#pragma GCC unroll 4
+        for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
+      }
+    }
+  }
+  for (int o = 0; o < outs; ++o) {
+    for (int k = 0; k < ins; ++k) dW[o * stride + k] += sum_lanes(acc[o][k]);
+  }
+}
+
+template <class V>
+void bias_block(Columns<ScalarOf<V>> d, int outs, int steps, int groups, ScalarOf<V>* db) {
+  for (int o = 0; o < outs; ++o) {
+    V acc(0);
+    for (int t = 0; t < steps; ++t) {
+      for (int g = 0; g < groups; ++g) {
+        acc += at<V>(d.data + o * kTileRows<V> + t * d.step + g * NumberTraits<V>::kLanes);
+      }
+    }
+    db[o] += sum_lanes(acc);
+  }
+}
+
+/// One product of the dense layers: kRows rows of A against a packed panel of B.
+template <class V, int kRows>
+void gemm_rows(const Gemm<ScalarOf<V>>& g, int64_t row, int64_t col, int columns,
+               const ScalarOf<V>* panel) {
+  using S = ScalarOf<V>;
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  V acc[kRows][kGroups];
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kGroups; ++v) acc[i][v] = V(0);
+  }
+  const S* a = g.a + row * g.a_row;
+  for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
+    V b[kGroups];
+#pragma GCC unroll 2
+    for (int v = 0; v < kGroups; ++v) b[v] = at<V>(panel + v * kWidth);
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i) {
+      const V weight(a[i * g.a_row]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kGroups; ++v) acc[i][v] = fma(weight, b[v], acc[i][v]);
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    alignas(64) S line[kTileRows<V>];
+    for (int v = 0; v < kGroups; ++v) at<V>(line + v * kWidth) = acc[i][v];
+    S* c = g.c + (row + i) * g.c_row + col;
+    for (int j = 0; j < columns; ++j) c[j] = g.beta == S(0) ? line[j] : g.beta * c[j] + line[j];
+  }
+}
+
+template <class V>
+void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
+          ScalarOf<V>* panel) {
+  constexpr int kPanel = kTileRows<V>;
+  for (int64_t col = n_begin; col < n_end; col += kPanel) {
+    const int columns = static_cast<int>(n_end - col < kPanel ? n_end - col : kPanel);
+    for (int64_t k = 0; k < g.k; ++k) {
+      const ScalarOf<V>* b = g.b + k * g.b_row + col * g.b_col;
+      ScalarOf<V>* to = panel + k * kPanel;
+      for (int j = 0; j < columns; ++j) to[j] = b[j * g.b_col];
+      for (int j = columns; j < kPanel; ++j) to[j] = ScalarOf<V>(0);
+    }
+    int64_t row = m_begin;
+    for (; row + 6 <= m_end; row += 6) gemm_rows<V, 6>(g, row, col, columns, panel);
+    for (; row < m_end; ++row) gemm_rows<V, 1>(g, row, col, columns, panel);
+  }
+}
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback

@@ -1,0 +1,35 @@
+/// Instantiates every kernel for the instruction set that the including file is compiled for.
+#pragma once
+
+#include "backend/cpu/sequence-inl.h"
+#include "cells/registry.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+template <class V, class List>
+struct LoopTable;
+
+template <class V, class... Types>
+struct LoopTable<V, CellList<Types...>> {
+  static constexpr CellLoops<ScalarOf<V>> kLoops[] = {
+      {Types::kKey, run_forward<V, Types>, run_backward<V, Types>}...};
+};
+
+template <class T>
+constexpr CpuKernels<T> kKernelTable = {
+    kTileRows<Lanes<T>>,
+    kMaxBlock,
+    {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
+    LoopTable<Lanes<T>, Cells>::kLoops,
+    Cells::kSize,
+    weight_gradient<Lanes<T>>,
+    gemm<Lanes<T>>,
+    kTileRows<Lanes<T>>,
+};
+
+const CpuKernels<float>& float_kernels() { return kKernelTable<float>; }
+const CpuKernels<double>& double_kernels() { return kKernelTable<double>; }
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback

@@ -1,0 +1,85 @@
+/// The host side of the CPU driver: where a cell's slots lie, and its weights in the order the kernels read them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/sequence.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+/// 64-byte aligned zeroed memory; ERR_MEMORY with the bytes wanted when there is none.
+template <class S>
+class AlignedArray {
+ public:
+  AlignedArray() = default;
+  explicit AlignedArray(int64_t count);
+  S* data() const { return data_.get(); }
+  int64_t size() const { return count_; }
+
+ private:
+  struct Free {
+    void operator()(S* p) const;
+  };
+  std::unique_ptr<S, Free> data_;
+  int64_t count_ = 0;
+};
+
+/// The storage of one tile for `steps` steps.
+struct StoragePlan {
+  std::vector<SlotPlace> slots;
+  int64_t tile_stride = 0;  ///< numbers
+  int tiles = 0;
+};
+
+/// `keep`: tapes hold every step. ERR_MEMORY where sizes overflow.
+StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep, int tile_rows);
+
+/// All Linears of a cell, packed from parameters before every pass.
+template <class S>
+class PackedWeights {
+ public:
+  PackedWeights(const Declaration& d, const CpuKernels<S>& kernels);
+  void pack(const std::vector<const S*>& params);
+  /// The transposed packings for backward; that of the input slot only `with_dx`.
+  void pack_adjoints(const std::vector<const S*>& params, bool with_dx);
+  const PackedLinear<S>* linears() const { return linears_.data(); }
+  /// Numbers of dW and db of Linear i.
+  int64_t depth(int i) const { return depth_[static_cast<size_t>(i)]; }
+  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the parameters' gradients.
+  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_params) const;
+
+ private:
+  void pack_forward(size_t i, const std::vector<const S*>& params);
+  void pack_adjoint(size_t i, size_t source, const std::vector<const S*>& params);
+  int best_block(int rows) const;
+  int columns_of(int param) const;
+
+  const Declaration& d_;
+  const CpuKernels<S>& kernels_;
+  std::vector<PackedLinear<S>> linears_;
+  std::vector<int64_t> depth_;
+  std::vector<AlignedArray<S>> forward_, bias_;
+  std::vector<std::vector<AlignedArray<S>>> adjoint_;
+};
+
+/// Vectors read by programs: parameters as they are, tables computed from them.
+template <class S>
+class VectorSet {
+ public:
+  explicit VectorSet(const Declaration& d);
+  void prepare(const std::vector<const S*>& params);
+  const S* const* data() const { return pointers_.data(); }
+  /// Adds the gradient of vector `v` to the parameters it comes from.
+  void add_gradient(int v, const S* gradient, const std::vector<S*>& d_params) const;
+
+ private:
+  const Declaration& d_;
+  std::vector<const S*> pointers_;
+  std::vector<std::vector<S>> tables_;  ///< one per vector; empty for plain parameters
+};
+
+}  // namespace lookback

@@ -1,0 +1,45 @@
+#include "backend/cpu/recurrence.h"
+
+#include "backend/cpu/cell_recurrence.h"
+#include "base/error.h"
+#include "cells/registry.h"
+
+namespace lookback {
+namespace {
+
+template <class Cell>
+bool try_cell(const std::string& key, const Spec& spec, CellInstance& out) {
+  if (key != Cell::kKey || !Cell::accepts(spec)) return false;
+  auto cell = std::make_shared<Cell>(Cell::declare(spec, out.declaration));
+  out.cell = cell;
+  out.key = key;
+  return true;
+}
+
+template <class... Types>
+bool try_cells(CellList<Types...>, const std::string& key, const Spec& spec, CellInstance& out) {
+  // Stops at the first that accepts; `index` then is its place in the list.
+  return ((try_cell<Types>(key, spec, out) || (++out.index, false)) || ...);
+}
+
+}  // namespace
+
+CellInstance instantiate_cell(const std::string& key, const Spec& spec) {
+  CellInstance instance;
+  REQUIRE(try_cells(Cells(), key, spec, instance), kOption, "unknown cell '", key, "'");
+  return instance;
+}
+
+template <class S>
+std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKind device,
+                                                   const std::string& cell, const Spec& spec) {
+  REQUIRE(device == DeviceKind::kCpu, kDevice, "device 'emulated' is only in the test build; use 'cpu'");
+  return std::make_unique<CellRecurrence<S>>(runtime, cpu_kernels<S>(), spec, instantiate_cell(cell, spec));
+}
+
+template std::unique_ptr<Recurrence<float>> make_cpu_recurrence(CpuRuntime&, DeviceKind, const std::string&,
+                                                                const Spec&);
+template std::unique_ptr<Recurrence<double>> make_cpu_recurrence(CpuRuntime&, DeviceKind, const std::string&,
+                                                                 const Spec&);
+
+}  // namespace lookback

@@ -1,0 +1,118 @@
+/// The data that the host side of the CPU driver hands to the time loop: plain structs, no containers, since the
+/// loop is compiled once per instruction set.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "backend/cpu/barrier.h"
+
+namespace lookback {
+
+/// Where a slot lives inside a tile: `offset` numbers from the tile's begin, then [depth][size][tile rows].
+struct SlotPlace {
+  int64_t offset = 0;
+  int32_t size = 0;
+  int32_t depth = 1;
+  int32_t history = 0;  ///< step t is at index (t + history) mod depth
+  bool carry = false;   ///< a gradient ring: see Life::kCarry
+};
+
+/// Weights in the order in which the micro-kernel reads them: [block of `block` outputs][k][block].
+template <class S>
+struct PackedMatrix {
+  const S* data = nullptr;
+  const S* bias = nullptr;  ///< [rows] or null
+  int rows = 0;             ///< outputs
+  int block = 0;
+};
+
+constexpr int kMaxSources = 4;
+
+/// One Linear, ready for the time loop.
+template <class S>
+struct PackedLinear {
+  int out = 0, out_begin = 0, rows = 0;
+  int d_out = 0, d_out_begin = 0;
+  bool accumulate = false;
+  int repeat = 1;
+  int sources = 0;
+  struct Source {
+    int slot = 0, dt = 0, size = 0, gradient = -1;
+    bool accumulate = false;
+  } source[kMaxSources];
+  PackedMatrix<S> forward;                 ///< k runs through all sources in order
+  PackedMatrix<S> adjoint[kMaxSources];  ///< outputs: the source's units; k runs through the rows
+};
+
+/// Statistics of one batch site at every step: [steps][2][features] mean and 1 / sqrt(variance + eps).
+template <class S>
+struct BatchSiteState {
+  int features = 0;
+  int64_t total_offset = 0;  ///< in a worker's `totals`
+  S* moments = nullptr;
+  S* running_mean = nullptr;  ///< [stat rows][features]
+  S* running_var = nullptr;
+};
+
+template <class S>
+struct StatePlace {
+  int slot = 0, gradient = 0, entries = 1, size = 0;
+  int given = 0;              ///< entries of the initial value; 0: zeros (one entry)
+  const S* initial = nullptr;  ///< [given][B][size], oldest first
+  S* d_initial = nullptr;
+  S* final = nullptr;          ///< [entries][B][size], newest last, front-padded with zeros
+  const S* d_final = nullptr;
+};
+
+/// A per-step sequence given by the caller or drawn by the driver (dropout masks): [B][T][size].
+template <class S>
+struct SequencePlace {
+  int slot = 0, size = 0;
+  const S* data = nullptr;  ///< null: all ones
+};
+
+template <class S>
+struct SequenceArgs {
+  int64_t batch = 0;
+  int steps = 0;
+  int tiles = 0;
+  int workers = 1;
+  bool training = false;
+  bool coupled = false;  ///< rows meet in batch statistics: all tiles walk through time together
+  bool keep = false;
+  S* storage = nullptr;
+  int64_t tile_stride = 0;
+  const SlotPlace* slots = nullptr;
+  int slot_count = 0;
+  const PackedLinear<S>* linears = nullptr;
+  const S* const* vectors = nullptr;
+
+  const S* x = nullptr;  ///< [B,T,I]
+  S* y = nullptr;        ///< [B,T,H] or null
+  const S* dy = nullptr;
+  S* dx = nullptr;
+  int x_slot = 0, dx_slot = 0, y_slot = 0, dy_slot = 0, input_size = 0, output_size = 0;
+  const int32_t* lengths = nullptr;  ///< [B] or null
+  const S* mask = nullptr;           ///< [B,T] or null; 0 holds the state
+  int initial_entries = 1;           ///< steps before the first that hold a state
+  bool default_start = true;         ///< no initial state was given
+  int states = 0;
+  StatePlace<S> state[4];
+  int sequences = 0;
+  SequencePlace<S> sequence[4];
+
+  BatchSiteState<S>* sites = nullptr;
+  int stat_rows = 1;
+  S batch_eps = S(1e-5), batch_momentum = S(0.1);
+  S* active = nullptr;  ///< [tiles][tile rows], written by the loop: 1 where a row takes part in the step
+  const int64_t* active_rows = nullptr;  ///< [T] rows that take part; null: all
+  S* partials = nullptr;                 ///< [2][tiles][partial_stride]: per-tile sums and their row count
+  int64_t partial_stride = 0;
+  S* totals = nullptr;                   ///< [workers][partial_stride]: of `sums`, then of each site
+
+  const std::atomic<bool>* cancel = nullptr;
+  Barrier* barrier = nullptr;
+};
+
+}  // namespace lookback

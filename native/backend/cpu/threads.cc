@@ -1,0 +1,155 @@
+#include "backend/cpu/threads.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+namespace lookback {
+namespace {
+
+/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control register).
+class FlushDenormals {
+ public:
+#if defined(__SSE2__)
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+    __asm__ volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
+  }
+  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_)); }
+
+ private:
+  uint64_t saved_ = 0;
+#endif
+};
+
+/// A training step has about ten parallel regions a few microseconds apart; waking a sleeping thread costs 10 to
+/// 50 microseconds. So workers look for new work this many times (some 30 microseconds) before they sleep.
+constexpr int kSpins = 4000;
+
+void pause_cpu() {
+#if defined(__SSE2__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int worker = 1; worker < threads; ++worker) {
+    workers_.emplace_back([this, worker] { serve(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::work(int worker) {
+  const FlushDenormals flush;
+  try {
+    (*job_)(worker);
+  } catch (...) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+void ThreadPool::run(const std::function<void(int)>& f) {
+  job_ = &f;
+  failure_ = nullptr;
+  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  if (!workers_.empty()) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+  }
+  work(0);
+  for (int i = 0; i < kSpins && running_.load(std::memory_order_acquire) != 0; ++i) pause_cpu();
+  if (running_.load(std::memory_order_acquire) != 0) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return running_.load(std::memory_order_acquire) == 0; });
+  }
+  job_ = nullptr;
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void ThreadPool::serve(int worker) {
+  uint64_t seen = 0;
+  for (;;) {
+    for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) {
+      pause_cpu();
+    }
+    if (generation_.load(std::memory_order_acquire) == seen) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return stop_ || generation_.load(std::memory_order_acquire) != seen; });
+    }
+    if (stop_) return;
+    seen = generation_.load(std::memory_order_acquire);
+    work(worker);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_.notify_one();
+    }
+  }
+}
+
+namespace {
+
+/// CPUs granted by the container, or 0 where there is no quota.
+double cgroup_quota() {
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period && quota != "max" && period > 0) return std::stod(quota) / period;
+  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double granted = 0;
+  if (v1_quota >> granted && v1_period >> period && granted > 0 && period > 0) return granted / period;
+  return 0;
+}
+
+}  // namespace
+
+int default_threads(const char** reason) {
+  int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  *reason = "number of processors";
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    cpus = std::max(1, CPU_COUNT(&set));
+    *reason = "CPU affinity";
+  }
+#endif
+  const double quota = cgroup_quota();
+  if (quota > 0 && std::ceil(quota) < cpus) {
+    cpus = std::max(1, static_cast<int>(std::ceil(quota)));
+    *reason = "the container's CPU quota";
+  }
+  return cpus;
+}
+
+}  // namespace lookback

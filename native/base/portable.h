@@ -1,0 +1,15 @@
+/// Keywords that differ between the host compilers and nvcc's device pass.
+#pragma once
+
+#if defined(__CUDACC__)
+#define HD __host__ __device__ __forceinline__
+#else
+/// Forced inlining keeps code that was compiled for one instruction set out of the symbol table, where the
+/// linker could hand it to code that must run on an older CPU.
+#define HD inline __attribute__((always_inline))
+#endif
+
+/// The inline namespace of everything that is compiled once per instruction set.
+#ifndef LOOKBACK_ISA
+#define LOOKBACK_ISA generic
+#endif

@@ -1,0 +1,210 @@
+/// The contract between a cell (its mathematics) and a driver (one device's loop over time).
+///
+/// A cell is a small plain struct: sizes, options, and handles to the storage it declared. Its `forward` and
+/// `backward` are programs of one time step over an execution context X:
+///
+///   x.at(slot, dt)        the column of a slot at step t + dt (for states: the value made by that step)
+///   x.each(n, f)          f(r, j) for every batch row r and unit j < n, independent of each other
+///   x.rows(n, f)          the same for work that loops over units itself (attention: one row, one head)
+///   r(column, j)          the number of row r, unit j: a `float`, a `Lanes` of rows, a `Dual`
+///   x.linear(l)           out = sum of packed weights times sources + bias, for all rows
+///   x.adjoint(l)          gradients of its sources, from the gradient of its output
+///   x.vector(v)           a parameter read per unit
+///   x.active(r)           1 for rows that take part in this step, 0 for padding and ended sequences
+///   x.moments / x.sums    reductions over the batch (the only operations that couple rows)
+///
+/// Between two of these calls all rows and units are complete; a driver that spreads them over threads puts its
+/// barrier there. The same text runs as CPU lanes, as CUDA threads, and as those threads emulated on a host.
+///
+/// Dimensions, everywhere: B batch, T steps, C input size, H hidden size, K window, A heads, D head size.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/portable.h"
+
+namespace lookback {
+
+/// Keeps every product of two sizes of a cell well inside 32 bits; far above what fits any machine's cache or memory.
+constexpr int kMaxUnits = 1 << 14;
+
+/// Storage for `size` numbers per batch row, at one or more steps.
+struct Slot {
+  int id = -1;
+  int size = 0;
+};
+
+/// A parameter (or a table derived from parameters) that a program reads one number at a time.
+struct Vector {
+  int id = -1;
+};
+
+struct Linear {
+  int id = -1;
+};
+
+/// One place where statistics over the batch are taken.
+struct BatchSite {
+  int id = -1;
+};
+
+/// How long a slot lives.
+enum class Life {
+  kTape,     ///< every step is kept for backward (inference keeps only `history` steps)
+  kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver zeroes the
+             ///< oldest one before each step of backward, so programs only ever add
+  kScratch,  ///< this step only
+  kSum,      ///< zero before the first step; summed over rows after the last
+};
+
+struct SlotInfo {
+  Life life;
+  int size;
+  int history;  ///< steps before the first that exist (initial states)
+};
+
+/// How a parameter starts; mirrors `Initializer` of the backend without depending on it.
+struct Start {
+  enum Kind { kConstant, kUniform, kOrthogonal } kind = kConstant;
+  double value = 0;
+  int constant_begin = 0, constant_end = 0;  ///< rows of the first dimension that get `constant` instead
+  double constant = 0;
+};
+
+struct CellParam {
+  std::string name;
+  std::vector<int> shape;
+  Start start;
+};
+
+/// A rectangle of a parameter inside the matrix of a Linear.
+struct LinearBlock {
+  int param;
+  int param_row, param_col;
+  int rows, cols;
+  int out_row;
+  int source;
+};
+
+struct BiasBlock {
+  int param;
+  int param_row;
+  int rows;
+  int out_row;
+};
+
+struct LinearSource {
+  Slot value;
+  int dt = 0;
+  Slot gradient;            ///< id -1: nobody wants it
+  bool accumulate = false;  ///< add to the gradient instead of assigning it
+};
+
+struct LinearInfo {
+  Slot out;
+  int out_begin = 0;  ///< first unit of `out` that is written
+  int rows = 0;
+  bool accumulate = false;  ///< add to `out` instead of assigning it
+  Slot d_out;               ///< gradient of the output: read by `adjoint` and by the weight gradient
+  int d_out_begin = 0;
+  std::vector<LinearSource> sources;
+  std::vector<LinearBlock> blocks;
+  std::vector<BiasBlock> biases;
+  int repeat = 1;                ///< applied to this many consecutive groups of source and output units
+  bool from_initial = false;     ///< also applied to the initial states (steps before the first)
+};
+
+/// A state that is carried from step to step and may be given, read and differentiated.
+struct StateInfo {
+  std::string in, out;  ///< "h0", "h_n"
+  Slot value, gradient;
+  int entries = 1;  ///< of the queue; 1 for a plain state
+};
+
+/// A sequence that the caller may give for every step: dropout masks.
+struct SequenceInput {
+  std::string name;
+  Slot slot;
+  double rate = 0;  ///< dropout rate for masks drawn by the driver; 0: only given ones
+};
+
+struct BatchSiteInfo {
+  std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var
+  int features = 0;
+};
+
+/// What a parameter gradient is summed from after the last step.
+struct SumInfo {
+  Slot slot;
+  int vector;  ///< index of the Vector it belongs to
+};
+
+struct VectorInfo {
+  int param = -1;  ///< or -1 for a derived table of `size` numbers, filled by the cell's `prepare`
+  int size = 0;
+};
+
+/// A vector derived from parameters once per training step, for queue positions: with the constants p,
+///   table[e][out_begin + o] = bias[o] + sum_i W[o][param_col + i] p[e][i]
+struct TableBlock {
+  int param, param_col, rows, out_begin, bias;
+};
+struct TableInfo {
+  Vector vector;
+  int entries = 0, width = 0;            ///< the table is [entries][width]
+  std::vector<std::vector<double>> constants;  ///< [entries][features]
+  std::vector<TableBlock> blocks;
+};
+
+/// Collects what a cell needs. Host only; runs once per model.
+class Declaration {
+ public:
+  int param(std::string name, std::vector<int> shape, Start start = {}) {
+    params.push_back({std::move(name), std::move(shape), start});
+    return static_cast<int>(params.size()) - 1;
+  }
+  Slot tape(int size, int history = 0) { return slot(Life::kTape, size, history); }
+  Slot carry(int size, int history = 1) { return slot(Life::kCarry, size, history); }
+  Slot scratch(int size) { return slot(Life::kScratch, size, 0); }
+  Vector vector(int param, int size) {
+    vectors.push_back({param, size});
+    return {static_cast<int>(vectors.size()) - 1};
+  }
+  /// Per-row sums whose total over rows is the gradient of `of`.
+  Slot sum(Vector of) {
+    const Slot s = slot(Life::kSum, vectors[static_cast<size_t>(of.id)].size, 0);
+    sums.push_back({s, of.id});
+    return s;
+  }
+  Linear linear(LinearInfo info) {
+    linears.push_back(std::move(info));
+    return {static_cast<int>(linears.size()) - 1};
+  }
+  BatchSite batch_site(std::string name, int features) {
+    sites.push_back({std::move(name), features});
+    return {static_cast<int>(sites.size()) - 1};
+  }
+
+  Slot x, dx, y, dy;  ///< input, output and their gradients at one step
+  std::vector<SlotInfo> slots;
+  std::vector<CellParam> params;
+  std::vector<VectorInfo> vectors;
+  std::vector<SumInfo> sums;
+  std::vector<LinearInfo> linears;
+  std::vector<TableInfo> tables;
+  std::vector<StateInfo> states;
+  std::vector<SequenceInput> sequences;
+  std::vector<BatchSiteInfo> sites;
+  double batch_eps = 1e-5, batch_momentum = 0.1;
+  int batch_rows = 1;  ///< rows of running statistics: 1 shared, or one per step
+
+ private:
+  Slot slot(Life life, int size, int history) {
+    slots.push_back({life, size, history});
+    return {static_cast<int>(slots.size()) - 1, size};
+  }
+};
+
+}  // namespace lookback
