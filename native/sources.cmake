@@ -6,24 +6,26 @@ set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
   native/base/memory.cc
   native/base/spec.cc
-  native/backend/cpu/isa.cc
-  native/backend/cpu/threads.cc
   native/backend/cpu/barrier.cc
-  native/backend/cpu/plan.cc
   native/backend/cpu/cell_recurrence.cc
-  native/backend/cpu/kernels.cc
-  native/backend/cpu/recurrence.cc
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/elementwise.cc
+  native/backend/cpu/isa.cc
+  native/backend/cpu/kernels.cc
+  native/backend/cpu/plan.cc
+  native/backend/cpu/recurrence.cc
+  native/backend/cpu/threads.cc
   native/ops/linalg.cc
-  native/model/initialize.cc
-  native/model/recurrent.cc
+  native/model/cell_call.cc
+  native/model/dataset.cc
   native/model/dense.cc
   native/model/dropout.cc
+  native/model/engine.cc
+  native/model/initialize.cc
   native/model/model.cc
   native/model/optimizer.cc
+  native/model/recurrent.cc
   native/model/trainer.cc
-  native/model/dataset.cc
 )
 
 # native/backend/cpu/kernels_<isa>.cc, one a row, each compiled with the flags of its instruction set.
@@ -32,10 +34,11 @@ set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 # The Node addon; the only sources that see napi.h.
 set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/addon.cc
-  native/bridge/engine.cc
   native/bridge/cell.cc
-  native/bridge/errors.cc
   native/bridge/convert.cc
+  native/bridge/engine.cc
+  native/bridge/errors.cc
+  native/bridge/worker.cc
 )
 
 # The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
