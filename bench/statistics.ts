@@ -1,0 +1,23 @@
+/** The middle one of some samples, the mean of the middle two where their number is even; NaN of none. */
+export function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
+}
+
+/** Forward and step of one side, measured one after the other. */
+export interface Sample {
+  forwardMs: number;
+  stepMs: number;
+}
+
+/** Medians of both, over the samples that can be true: a step contains its forward. */
+export function summarize(samples: readonly Sample[]): Sample & { kept: number } {
+  const kept = samples.filter(({ forwardMs, stepMs }) => forwardMs <= stepMs);
+  return {
+    forwardMs: median(kept.map(({ forwardMs }) => forwardMs)),
+    stepMs: median(kept.map(({ stepMs }) => stepMs)),
+    kept: kept.length,
+  };
+}
