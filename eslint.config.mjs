@@ -28,7 +28,12 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true },
+      ],
+      // Specs and hosts are plain objects of functions; nothing outside a class uses `this`.
+      '@typescript-eslint/unbound-method': 'off',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'no-restricted-syntax': [
         'error',
@@ -38,6 +43,11 @@ export default tseslint.config(
         },
       ],
     },
+  },
+  {
+    files: ['lib/**/*.ts'],
+    ignores: ['lib/cli/**'],
+    rules: { 'no-console': 'error' },
   },
   {
     files: ['test/**/*.ts'],
