@@ -7,7 +7,7 @@
  *   LOOKBACK_CUDA=auto|on|off       'on' makes a failure fatal
  *   node scripts/install.cjs --required   a failure is fatal (what `npx lookback build` runs)
  */
-const { existsSync, mkdirSync, rmSync, writeFileSync } = require('node:fs');
+const { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { spawnSync } = require('node:child_process');
 
@@ -15,11 +15,31 @@ const root = join(__dirname, '..');
 const errorLog = join(root, 'build', 'last-error.log');
 const required = process.argv.includes('--required');
 
+/** The published package has no scripts for developers. */
+const isCheckout = existsSync(join(__dirname, 'build.cjs'));
+
 /** A checkout without Eigen fetches its headers into .cache/; the published package brings them along. */
 function ensureEigen() {
-  const setup = join(__dirname, 'setup.sh');
-  if (require('./lib/eigen.cjs').findEigen() !== null || !existsSync(setup)) return;
-  spawnSync('bash', [setup, 'eigen'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (!isCheckout || require('./lib/eigen.cjs').findEigen() !== null) return;
+  spawnSync('bash', [join(__dirname, 'setup.sh'), 'eigen'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+}
+
+/** Nobody rebuilds parts of an installed package: only the addon and its stamp stay. */
+function dropObjects() {
+  if (isCheckout) return;
+  const build = join(root, 'build');
+  const keep = new Set(['Release', 'stamps']);
+  const doomed = readdirSync(build)
+    .filter((name) => !keep.has(name))
+    .map((name) => join(build, name));
+  const release = join(build, 'Release');
+  for (const name of readdirSync(release)) {
+    if (name !== 'lookback.node') doomed.push(join(release, name));
+  }
+  for (const path of doomed) rmSync(path, { recursive: true, force: true });
 }
 
 function explain(error) {
@@ -46,10 +66,12 @@ async function main() {
     return 0;
   }
   try {
-    const { buildNative } = require('./lib/native.cjs');
+    const { addons, buildNative } = require('./lib/native.cjs');
     ensureEigen();
     await buildNative('release');
     rmSync(errorLog, { force: true });
+    dropObjects();
+    if (required) console.log(`lookback: ${addons.release} is built`);
     return 0;
   } catch (error) {
     explain(error);
