@@ -1,0 +1,225 @@
+/**
+ * One cell on typed arrays: forward and backward with every state, output and gradient in the open.
+ */
+import { z } from 'zod';
+import type { CellKind } from './cells';
+import { definitions } from './cells';
+import type { CellDefinition } from './cells/definition';
+import type { LarnnOptions } from './cells/larnn';
+import type { LstmOptions } from './cells/lstm';
+import type { Device } from './devices';
+import { resolveDevice } from './devices';
+import { LookbackError } from './errors';
+import type { NativeCell, NativeSpec, NativeTape, NativeTensors } from './native';
+import { loadAddon } from './native';
+import { closest, parseOptions, show } from './options';
+import type { DType, FloatArray, ShapePattern, Tensor, TensorLike } from './tensor';
+import { asTensor } from './tensor';
+
+/** How a cell computes. */
+export interface CellOptions {
+  /** Default `'float32'`. */
+  dtype?: DType;
+  /** Default `'cpu'`. */
+  device?: Device;
+  /** 0: what the CPU quota allows. Results do not depend on it. Default 0. */
+  threads?: number;
+}
+
+const cellSchema = z.strictObject({
+  dtype: z.enum(['float32', 'float64']).default('float32'),
+  device: z.unknown().optional(),
+  threads: z.int().min(0).max(1024).default(0),
+});
+
+const forwardSchema = z.strictObject({ training: z.boolean().default(false) });
+
+/** Tensors by the names of the cell's document. */
+export type TensorsByName = Readonly<Record<string, TensorLike>>;
+
+export interface CellForward {
+  /** Every output: `y` `[B, T, H]`, last states, and statistics after the pass where there are any. */
+  outputs: Record<string, Tensor>;
+  /** For the backward pass; holds native memory until used or disposed. */
+  handle: BackwardHandle;
+}
+
+/** A forward pass that can be differentiated once. */
+export class BackwardHandle {
+  #tape: NativeTape | null;
+  readonly #kind: string;
+  readonly #dtype: DType;
+  readonly #shapes: Record<string, ShapePattern>;
+
+  /** @internal */
+  constructor(tape: NativeTape, kind: string, dtype: DType, shapes: Record<string, ShapePattern>) {
+    this.#tape = tape;
+    this.#kind = kind;
+    this.#dtype = dtype;
+    this.#shapes = shapes;
+  }
+
+  /**
+   * The gradient of the sum over `upstream` of `<outputs[name], upstream[name]>`, for every input that has one and
+   * every weight. Outputs without an upstream count as zero. Once; the handle is disposed then.
+   *
+   * @throws {LookbackError} ERR_STATE the second time, ERR_OPTION for a name that is no output, ERR_SHAPE
+   */
+  async backward(upstream: TensorsByName): Promise<{ grads: Record<string, Tensor<FloatArray>> }> {
+    if (!this.#tape) {
+      throw new LookbackError(
+        'ERR_STATE',
+        `${this.#kind}: backward works once per forward, and the handle is used up or disposed; run forward again`,
+      );
+    }
+    const tensors: NativeTensors = {};
+    for (const [name, value] of Object.entries(upstream)) {
+      const shape = lookUp(this.#shapes, name, `${this.#kind}: upstream`);
+      tensors[name] = asTensor(value, {
+        name: `${this.#kind}: upstream ${name}`,
+        dtype: this.#dtype,
+        shape,
+      });
+    }
+    const tape = this.#tape;
+    this.#tape = null;
+    const grads = await tape.backward(tensors);
+    return { grads: grads as Record<string, Tensor<FloatArray>> };
+  }
+
+  /** Frees what the backward pass would need. Idempotent. */
+  dispose(): void {
+    this.#tape?.dispose();
+    this.#tape = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** A cell with its options, bound to a number type and a device. It holds no weights. */
+export class Cell {
+  readonly kind: CellKind;
+  /** Every option, defaults included. */
+  readonly spec: Readonly<NativeSpec>;
+  readonly dtype: DType;
+  /** Names and shapes of the weights. */
+  readonly weights: readonly { readonly name: string; readonly shape: readonly number[] }[];
+
+  readonly #native: NativeCell;
+  readonly #definition: CellDefinition<never>;
+  readonly #threads: number;
+
+  /** @internal Use `cells.<kind>`. */
+  constructor(kind: CellKind, spec: NativeSpec, options: CellOptions) {
+    const { dtype, device, threads } = parseOptions(cellSchema, options, kind);
+    if (spec['inputSize'] === undefined) {
+      throw new LookbackError(
+        'ERR_OPTION',
+        `${kind}: inputSize is missing; expected the number of features of x`,
+      );
+    }
+    this.kind = kind;
+    this.spec = spec;
+    this.dtype = dtype;
+    this.#threads = threads;
+    this.#definition = definitions[kind];
+    this.#native = loadAddon().createCell(kind, spec, dtype, resolveDevice(device));
+    this.weights = this.#native.params();
+  }
+
+  /**
+   * Runs the cell over whole sequences.
+   *
+   * @param inputs `x` `[B, T, C]` and, optionally, states, masks, `lengths` and statistics by their names
+   * @param weights every weight; bare typed arrays will do, since their shapes follow from the options
+   * @throws {LookbackError} ERR_OPTION for a name that is unknown or missing, ERR_SHAPE, ERR_ABORTED when disposed
+   */
+  async forward(
+    inputs: TensorsByName,
+    weights: TensorsByName,
+    options: { training?: boolean } = {},
+  ): Promise<CellForward> {
+    const { training } = parseOptions(forwardSchema, options, `${this.kind}: forward`);
+    const native = this.#native.forward(this.#inputs(inputs), this.#weights(weights), {
+      training,
+      threads: this.#threads,
+    });
+    const { outputs, tape } = await native;
+    const shapes = Object.fromEntries(
+      Object.entries(outputs).map(([name, { shape }]) => [name, shape]),
+    );
+    return { outputs, handle: new BackwardHandle(tape, this.kind, this.dtype, shapes) };
+  }
+
+  #inputs(given: TensorsByName): NativeTensors {
+    const anyX = asTensor(given['x'], {
+      name: `${this.kind}: x`,
+      dtype: this.dtype,
+      shape: [null, null, Number(this.spec['inputSize'])],
+    });
+    const [batch = 0, steps = 0] = anyX.shape;
+    if (batch === 0 || steps === 0) {
+      throw new LookbackError(
+        'ERR_SHAPE',
+        `${this.kind}: x has shape [${anyX.shape.join(', ')}]; expected at least one row and one step`,
+      );
+    }
+    const known = this.#definition.inputs(this.spec, batch, steps);
+    const tensors: NativeTensors = {};
+    for (const [name, value] of Object.entries(given)) {
+      const { shape, integer } = lookUp(known, name, `${this.kind}: input`);
+      tensors[name] = asTensor(value, {
+        name: `${this.kind}: ${name}`,
+        dtype: integer ? 'int32' : this.dtype,
+        shape,
+      });
+    }
+    return tensors;
+  }
+
+  #weights(given: TensorsByName): NativeTensors {
+    const known = Object.fromEntries(this.weights.map(({ name, shape }) => [name, shape]));
+    const tensors: NativeTensors = {};
+    for (const [name, value] of Object.entries(given)) {
+      const shape = lookUp(known, name, `${this.kind}: weight`);
+      tensors[name] = asTensor(value, { name: `${this.kind}: ${name}`, dtype: this.dtype, shape });
+    }
+    const missing = this.weights.find(({ name }) => !Object.hasOwn(tensors, name));
+    if (missing) {
+      throw new LookbackError(
+        'ERR_OPTION',
+        `${this.kind}: weight ${missing.name} is missing; expected shape [${missing.shape.join(', ')}]`,
+      );
+    }
+    return tensors;
+  }
+}
+
+function lookUp<T>(known: Readonly<Record<string, T>>, name: string, what: string): T {
+  const found = Object.hasOwn(known, name) ? known[name] : undefined;
+  if (found !== undefined) return found;
+  const names = Object.keys(known);
+  const meant = closest(name, names);
+  const hint = meant === null ? `expected some of ${names.join(', ')}` : `did you mean ${meant}?`;
+  throw new LookbackError('ERR_OPTION', `${what} ${show(name)} is unknown; ${hint}`);
+}
+
+/**
+ * Constructors of cells, by key; each checks its options at once.
+ *
+ * @example
+ * ```ts
+ * const cell = cells.lstm({ units: 2, inputSize: 1, bias: 'none' }, { dtype: 'float64' });
+ * const { outputs, handle } = await cell.forward({ x }, { W_x, W_h });
+ * const { grads } = await handle.backward({ y: outputs.y });
+ * ```
+ * @throws {LookbackError} ERR_OPTION, ERR_DEVICE
+ */
+export const cells = {
+  lstm: (options: LstmOptions, how: CellOptions = {}): Cell =>
+    new Cell('lstm', definitions.lstm.resolve(options), how),
+  larnn: (options: LarnnOptions, how: CellOptions = {}): Cell =>
+    new Cell('larnn', definitions.larnn.resolve(options), how),
+} as const;

@@ -1,0 +1,20 @@
+/**
+ * `lookback build`: runs the same script as npm's install, and fails when it does.
+ */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { packageRoot } from '../native';
+import { exitCodes } from './exit';
+
+/** The exit code: 0, or 4 where the addon could not be built. */
+export function build(): Promise<number> {
+  const script = join(packageRoot, 'scripts', 'install.cjs');
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [script, '--required'], {
+      cwd: packageRoot,
+      stdio: 'inherit',
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve(code === 0 ? exitCodes.ok : exitCodes.device));
+  });
+}

@@ -1,0 +1,80 @@
+/**
+ * `lookback doctor`: what was found, and what is in use because of it. Works without the native addon.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { join } from 'node:path';
+import { backendInfo } from '../devices';
+import { addonCandidates, loadAddon, packageRoot } from '../native';
+import { findTool } from '../toolchain';
+import { exitCodes } from './exit';
+import type { Output } from './output';
+
+/** Prints the findings; 0 where the addon loads, else 4. */
+export function doctor(output: Output): number {
+  const addon = addonFindings();
+  const found: Record<string, string> = {
+    lookback: packageRoot,
+    node: `${process.version} (${process.platform} ${process.arch}, kernel ${release()})`,
+    cpu: cpus()[0]?.model ?? 'unknown',
+    compiler: toolText('compiler', 'none: install g++ or clang++'),
+    cmake: toolText('cmake', 'none: node-gyp is tried instead'),
+    nvcc: toolText('nvcc', 'none: no CUDA part can be built'),
+    'nvidia driver': driverText(),
+    ...addon.found,
+  };
+  const lastError = lastBuildError();
+  if (lastError !== null) found['last build error'] = lastError;
+  if (!addon.loads) found['what to do'] = 'npx lookback build';
+  const width = Math.max(...Object.keys(found).map((key) => key.length));
+  const lines = Object.entries(found).map(([key, text]) => `${key.padEnd(width)}  ${text}`);
+  output.tell('doctor', { ...found, loads: addon.loads }, lines.join('\n'));
+  return addon.loads ? exitCodes.ok : exitCodes.device;
+}
+
+function addonFindings(): { loads: boolean; found: Record<string, string> } {
+  const path = addonCandidates().find((candidate) => existsSync(candidate));
+  const where = path ?? `not built; looked for at ${addonCandidates().join(', ')}`;
+  try {
+    loadAddon();
+  } catch (error) {
+    const first = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    return { loads: false, found: { addon: where, 'addon error': first } };
+  }
+  const info = backendInfo();
+  return {
+    loads: true,
+    found: {
+      addon: where,
+      build: `${info.build} (version ${info.version}, ${info.compiler})`,
+      kernel: `${info.isa}: ${info.isaReason}; compiled in: ${info.isaAvailable.join(', ')}`,
+      threads: `${info.threads}: ${info.threadsReason}`,
+      'device auto': `${info.device}: ${info.deviceReason}`,
+    },
+  };
+}
+
+function toolText(kind: 'compiler' | 'cmake' | 'nvcc', absent: string): string {
+  const path = findTool(kind);
+  if (path === null) return absent;
+  const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
+  const lines = (stdout ?? '').split('\n').filter((line) => line !== '');
+  const version = kind === 'nvcc' ? lines.find((line) => line.includes('release')) : lines[0];
+  return `${path} (${version ?? 'its version is unknown'})`;
+}
+
+function driverText(): string {
+  const path = '/proc/driver/nvidia/version';
+  if (!existsSync(path)) return 'none';
+  return readFileSync(path, 'utf8').split('\n')[0] ?? 'present';
+}
+
+function lastBuildError(): string | null {
+  const path = join(packageRoot, 'build', 'last-error.log');
+  if (!existsSync(path)) return null;
+  const first = readFileSync(path, 'utf8')
+    .split('\n')
+    .find((line) => line !== '');
+  return `${first ?? 'unknown'} (${path})`;
+}

@@ -1,0 +1,137 @@
+#!/usr/bin/env node
+/**
+ * `lookback`: the command line. Commands are loaded when they are called, so that `doctor` and `build` work where the
+ * native addon is missing.
+ */
+import { Command, CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from '../native';
+import { exitCodeOf, exitCodes, reportError } from './exit';
+import { makeOutput } from './output';
+
+const exitCodeHelp = `
+Exit codes: 0 ok, 1 internal or numeric, 2 usage, 3 data, 4 device, 75 interrupted after a checkpoint.`;
+
+interface Json {
+  json?: boolean;
+}
+
+function program(): Command {
+  const root = new Command('lookback')
+    .description('Train and serve long-memory recurrent networks.')
+    .version(version())
+    .addHelpText('after', exitCodeHelp)
+    .exitOverride();
+  const json = ['--json', 'print one JSON object a line'] as const;
+  const set = [
+    '--set <key=value>',
+    'override one option of the configuration',
+    collect,
+    [],
+  ] as const;
+
+  root
+    .command('train <config>')
+    .description('train a model as a JSON configuration says')
+    .option(...set)
+    .option(
+      '--resume',
+      'go on from the last checkpoint, bit for bit; start afresh where there is none',
+    )
+    .option(...json)
+    .action(async (config: string, options: Json & { set: string[]; resume?: boolean }) => {
+      const { train } = await import('./train.js');
+      const { set: sets, resume = false } = options;
+      process.exitCode = await train(
+        config,
+        { set: sets, resume },
+        makeOutput(options.json === true),
+      );
+    });
+  root
+    .command('evaluate <run>')
+    .description('loss and metrics of a run folder or model file on the test part of its data')
+    .option(
+      '--config <file>',
+      'the configuration that names the data (default: config.json beside the model)',
+    )
+    .option(...set)
+    .option(...json)
+    .action(async (run: string, options: Json & { set: string[]; config?: string }) => {
+      const { evaluate } = await import('./evaluate.js');
+      await evaluate(run, options, makeOutput(options.json === true));
+    });
+  root
+    .command('predict <run> [input]')
+    .description(
+      'outputs for sequences in a JSON file, [rows][steps][features], or for the test part of the data',
+    )
+    .option(
+      '--config <file>',
+      'the configuration that names the data (default: config.json beside the model)',
+    )
+    .option(...set)
+    .option(...json)
+    .action(
+      async (
+        run: string,
+        input: string | undefined,
+        options: Json & { set: string[]; config?: string },
+      ) => {
+        const { predict } = await import('./predict.js');
+        await predict(run, input, options, makeOutput(options.json === true));
+      },
+    );
+  root
+    .command('inspect <file>')
+    .description('what a model file, checkpoint or run folder holds')
+    .option(...json)
+    .action(async (file: string, options: Json) => {
+      const { inspect } = await import('./inspect.js');
+      await inspect(file, makeOutput(options.json === true));
+    });
+  root
+    .command('doctor')
+    .description('what was found on this machine, which kernel is in use, and why')
+    .option(...json)
+    .action(async (options: Json) => {
+      const { doctor } = await import('./doctor.js');
+      process.exitCode = doctor(makeOutput(options.json === true));
+    });
+  root
+    .command('build')
+    .description('build the native addon')
+    .action(async () => {
+      const { build } = await import('./build.js');
+      process.exitCode = await build();
+    });
+  return root;
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return manifest.version;
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has already said what was wrong; help and version are not failures.
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return;
+    }
+    reportError(error);
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+void main();

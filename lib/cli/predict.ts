@@ -1,0 +1,56 @@
+/**
+ * `lookback predict`.
+ */
+import { readFile } from 'node:fs/promises';
+import { LookbackError } from '../errors';
+import { loadModel } from '../load-model';
+import { reasonOf } from '../storage/atomic';
+import type { NestedNumbers, Tensor } from '../tensor';
+import { argmaxRows } from './confusion';
+import type { Output } from './output';
+import { loadRunData } from './run-data';
+import type { RunOptions } from './saved-run';
+import { classNamesOf, configOf, modelPath } from './saved-run';
+
+/** Prints one line per row: its outputs and, for a classifier, the class. @throws {LookbackError} */
+export async function predict(
+  run: string,
+  input: string | undefined,
+  options: RunOptions,
+  output: Output,
+): Promise<void> {
+  const path = modelPath(run);
+  using model = await loadModel(path);
+  const x =
+    input === undefined ? await testInputs(path, options, model.dtype) : await readInputs(input);
+  const names = await classNamesOf(path);
+  const { shape, data } = await model.predict(x);
+  const rows = shape[0] ?? 0;
+  const size = data.length / Math.max(1, rows);
+  const classes = names?.length === size ? argmaxRows(data, size) : null;
+  for (let row = 0; row < rows; row += 1) {
+    const outputs = [...data.subarray(row * size, (row + 1) * size)];
+    const name = classes && names ? (names[classes[row] ?? 0] ?? '') : null;
+    const fields = { row, ...(classes ? { class: classes[row], className: name } : {}), outputs };
+    const numbers = outputs.map((value) => value.toPrecision(6)).join(' ');
+    output.tell('predict', fields, name === null ? numbers : `${name} ${numbers}`);
+  }
+}
+
+async function testInputs(
+  path: string,
+  options: RunOptions,
+  dtype: 'float32' | 'float64',
+): Promise<Tensor> {
+  const config = await configOf(path, options);
+  return loadRunData({ ...config, dtype }).test.x;
+}
+
+async function readInputs(path: string): Promise<NestedNumbers> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as NestedNumbers;
+  } catch (cause) {
+    const code = cause instanceof SyntaxError ? 'ERR_FORMAT' : 'ERR_IO';
+    throw new LookbackError(code, `${path}: ${reasonOf(cause)}`, { cause, details: { path } });
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The folder of a run: model, log, report and checkpoints, and the configuration they came from.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LookbackError } from '../errors';
+import { show } from '../options';
+import { reasonOf, writeAtomically } from '../storage/atomic';
+import type { Checkpoint } from '../storage/checkpoint';
+import { readCheckpoint, writeCheckpoint } from '../storage/checkpoint';
+import type { Logs } from '../training/metrics';
+import type { RunConfig } from './config';
+
+/** What the log says of one epoch, counted from 1. */
+export type EpochRecord = { epoch: number; seconds: number } & Logs;
+
+export class RunFolder {
+  readonly path: string;
+  readonly model: string;
+  readonly log: string;
+  readonly report: string;
+  readonly config: string;
+  readonly #checkpoints: string;
+  readonly #checkpoint: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.model = join(path, 'model.safetensors');
+    this.log = join(path, 'log.jsonl');
+    this.report = join(path, 'report.html');
+    this.config = join(path, 'config.json');
+    this.#checkpoints = join(path, 'checkpoints');
+    this.#checkpoint = join(this.#checkpoints, 'last.safetensors');
+  }
+
+  /**
+   * Makes the folder ready for a run from the start: what a run before it left goes.
+   *
+   * @throws {LookbackError} ERR_IO
+   */
+  async begin(config: RunConfig): Promise<void> {
+    await ioErrors(this.path, async () => {
+      await rm(this.#checkpoints, { recursive: true, force: true });
+      for (const file of [this.model, this.log, this.report]) await rm(file, { force: true });
+      await mkdir(this.#checkpoints, { recursive: true });
+    });
+    await this.writeConfig(config);
+  }
+
+  /** `out` is left out: the folder may be moved. */
+  async writeConfig(config: RunConfig): Promise<void> {
+    const { out: _, ...rest } = config;
+    await writeText(this.config, `${JSON.stringify(rest, null, 2)}\n`);
+  }
+
+  /** The last checkpoint, or null where there is none. @throws {LookbackError} ERR_IO, ERR_FORMAT */
+  async readCheckpoint(): Promise<Checkpoint | null> {
+    return existsSync(this.#checkpoint) ? readCheckpoint(this.#checkpoint) : null;
+  }
+
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    await ioErrors(this.#checkpoints, () => mkdir(this.#checkpoints, { recursive: true }));
+    await writeCheckpoint(this.#checkpoint, checkpoint);
+  }
+
+  /** Writes the whole log: one epoch a line, and at the end of a run what the test part gave. */
+  async writeLog(records: readonly EpochRecord[], test: Logs | null): Promise<void> {
+    const lines: unknown[] = [...records];
+    if (test) lines.push({ test });
+    await writeText(this.log, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  }
+
+  /** What the test part gave, where the log ends with it and the model is there; else null. */
+  async finishedWith(): Promise<Logs | null> {
+    if (!existsSync(this.model) || !existsSync(this.log)) return null;
+    const text = await ioErrors(this.log, () => readFile(this.log, 'utf8'));
+    const last = text.trimEnd().split('\n').pop() ?? '';
+    try {
+      const { test } = JSON.parse(last) as { test?: Logs };
+      return test ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  async writeReport(html: string): Promise<void> {
+    await writeText(this.report, html);
+  }
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  await writeAtomically(path, [new TextEncoder().encode(text)]);
+}
+
+async function ioErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new LookbackError('ERR_IO', `${path}: ${reasonOf(cause)}`, { cause, details: { path } });
+  }
+}
+
+/** Keys that may change between the parts of a run: they leave what it computes alone, or only prolong it. */
+const free = new Set(['out', 'device', 'threads', 'epochs']);
+
+/** @throws {LookbackError} ERR_OPTION where a run cannot be continued under `now` */
+export function requireSameRun(
+  before: Readonly<Record<string, unknown>>,
+  now: RunConfig,
+  folder: string,
+): void {
+  const after = JSON.parse(JSON.stringify(now)) as Record<string, unknown>;
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  for (const key of keys) {
+    if (free.has(key) || JSON.stringify(before[key]) === JSON.stringify(after[key])) continue;
+    const seen = typeof after[key] === 'object' ? 'another value' : show(after[key]);
+    const message = `--resume: ${folder} was begun with ${key} ${brief(before[key])} and is now to go on with ${seen}; put it back, choose another out, or leave --resume out to start afresh`;
+    throw new LookbackError('ERR_OPTION', message, { details: { key } });
+  }
+}
+
+function brief(value: unknown): string {
+  return typeof value === 'object' && value !== null
+    ? JSON.stringify(value).slice(0, 80)
+    : show(value);
+}

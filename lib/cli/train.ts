@@ -1,0 +1,283 @@
+/**
+ * `lookback train`: from a configuration to a run folder.
+ */
+import type { Model } from '../model';
+import { sequential } from '../model';
+import type { LayerSpec } from '../layers';
+import { backendInfo } from '../devices';
+import type { Report } from '../report/report';
+import type { Logs } from '../training/metrics';
+import { History } from '../training/fit';
+import type { Cursor } from '../training/fit';
+import type { Callback } from '../training/callbacks';
+import { logsText } from '../training/progress';
+import type { RunConfig } from './config';
+import { readConfig } from './config';
+import { exitCodes } from './exit';
+import type { Output } from './output';
+import { durationText } from './output';
+import type { RunData } from './run-data';
+import { loadRunData } from './run-data';
+import type { EpochRecord } from './run-folder';
+import { requireSameRun, RunFolder } from './run-folder';
+import { confusionOf } from './confusion';
+
+export interface TrainOptions {
+  set: readonly string[];
+  resume: boolean;
+}
+
+/** Runs the command; gives the exit code. @throws {LookbackError} */
+export async function train(path: string, options: TrainOptions, output: Output): Promise<number> {
+  const config = await readConfig(path, options.set);
+  const folder = new RunFolder(config.out);
+  const checkpoint = options.resume ? await folder.readCheckpoint() : null;
+  if (checkpoint) requireSameRun(checkpoint.config, config, folder.path);
+  const records = (checkpoint?.records ?? []) as EpochRecord[];
+  const cursor = checkpoint?.cursor ?? null;
+  if (cursor && cursor.epoch >= config.epochs) {
+    const test = await folder.finishedWith();
+    if (test) return tellEnd(output, folder, test, 'the run is finished already');
+  }
+  const data = loadRunData(config);
+  using model = buildModel(config, data);
+  if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
+  if (checkpoint) await folder.writeConfig(config);
+  else await folder.begin(config);
+  tellStart(output, config, folder, data, model, cursor);
+  await tellEstimate(output, config, data, cursor);
+  const run = new Run(config, folder, data, model, records, output);
+  const paused = await run.train(cursor);
+  if (paused) {
+    const at = { epoch: paused.epoch, batch: paused.batch };
+    output.tell(
+      'interrupted',
+      at,
+      `interrupted; a checkpoint is in ${folder.path}: continue with --resume`,
+    );
+    return exitCodes.interrupted;
+  }
+  return tellEnd(output, folder, await run.finish(), null);
+}
+
+/** The model of a configuration, compiled. */
+export function buildModel(config: RunConfig, data: Pick<RunData, 'steps' | 'features'>): Model {
+  const { seed, device, threads, dtype } = config;
+  const inputShape: [number, number] = [data.steps, data.features];
+  const layers = config.model.layers as LayerSpec[];
+  const model = sequential({ inputShape, layers, seed, device, threads, dtype });
+  const { optimizer, loss, metrics } = config as Required<
+    Pick<NonNullable<Model['compiled']>, 'optimizer' | 'loss' | 'metrics'>
+  >;
+  return model.compile({ optimizer, loss, metrics });
+}
+
+/** One training run in its folder. */
+class Run {
+  readonly #config: RunConfig;
+  readonly #folder: RunFolder;
+  readonly #data: RunData;
+  readonly #model: Model;
+  readonly #output: Output;
+  readonly #records: EpochRecord[];
+  #epochBegun = 0;
+
+  constructor(
+    config: RunConfig,
+    folder: RunFolder,
+    data: RunData,
+    model: Model,
+    records: EpochRecord[],
+    output: Output,
+  ) {
+    this.#config = config;
+    this.#folder = folder;
+    this.#data = data;
+    this.#model = model;
+    this.#records = [...records];
+    this.#output = output;
+  }
+
+  /** Null when all epochs are done; else the run was interrupted and there is a checkpoint at that point. */
+  async train(start: Cursor | null): Promise<Cursor | null> {
+    await this.#folder.writeLog(this.#records, null);
+    const { epochs, batchSize, schedule } = this.#config;
+    const { train: rows, validation } = this.#data;
+    const options = {
+      epochs,
+      batchSize,
+      schedule,
+      verbose: this.#output.json ? 0 : 'auto',
+      callbacks: [this.#recorder()],
+      ...(validation ? { validationData: validation } : {}),
+    };
+    const signals = new Signals();
+    try {
+      const hooks = { pause: () => signals.received, history: new History() };
+      const { cursor } = await this.#model.fitFrom(
+        rows,
+        options,
+        start ? { ...hooks, start } : hooks,
+      );
+      if (cursor) await this.#save(cursor);
+      return cursor;
+    } finally {
+      signals.ignore();
+    }
+  }
+
+  /** Tests the trained model and writes model, log and report. */
+  async finish(): Promise<Logs> {
+    const { test, classNames } = this.#data;
+    const logs = await this.#model.evaluate(test);
+    const metadata = classNames ? { classNames: JSON.stringify(classNames) } : {};
+    await this.#model.save(this.#folder.model, { metadata });
+    await this.#folder.writeLog(this.#records, logs);
+    const report: Report = {
+      title: this.#folder.path,
+      records: this.#records,
+      test: logs,
+      confusion: classNames ? await confusionOf(this.#model, test, classNames) : null,
+      summary: this.#model.summary({ print: () => undefined }),
+      config: this.#config,
+    };
+    // Loaded here because drawing is large and only this moment needs it.
+    const { renderReport } = await import('../report/report.js');
+    await this.#folder.writeReport(await renderReport(report));
+    return logs;
+  }
+
+  /** Records every epoch, then makes it safe. */
+  #recorder(): Callback {
+    return {
+      onEpochBegin: () => {
+        this.#epochBegun = performance.now();
+      },
+      onEpochEnd: async (epoch, logs) => {
+        const seconds = Math.round(performance.now() - this.#epochBegun) / 1000;
+        const record: EpochRecord = { epoch: epoch + 1, ...logs, seconds };
+        this.#records.push(record);
+        this.#output.tell('epoch', record, null);
+        await this.#save({ epoch: epoch + 1, batch: 0, sums: { rows: 0, loss: 0, hits: 0 } });
+        await this.#folder.writeLog(this.#records, null);
+      },
+    };
+  }
+
+  async #save(cursor: Cursor): Promise<void> {
+    const config = this.#config as unknown as Record<string, unknown>;
+    await this.#folder.writeCheckpoint({
+      cursor,
+      records: this.#records,
+      config,
+      ...this.#model.state(),
+    });
+  }
+}
+
+/** Notes SIGINT and SIGTERM instead of dying; a second one ends the process at once. */
+class Signals {
+  received = false;
+  readonly #onSignal = (): void => {
+    if (this.received) process.exit(130);
+    this.received = true;
+  };
+
+  constructor() {
+    process.on('SIGINT', this.#onSignal);
+    process.on('SIGTERM', this.#onSignal);
+  }
+
+  ignore(): void {
+    process.off('SIGINT', this.#onSignal);
+    process.off('SIGTERM', this.#onSignal);
+  }
+}
+
+function tellStart(
+  output: Output,
+  config: RunConfig,
+  folder: RunFolder,
+  data: RunData,
+  model: Model,
+  cursor: Cursor | null,
+): void {
+  const counts = {
+    train: data.train.x.shape[0] ?? 0,
+    validation: data.validation?.x.shape[0] ?? 0,
+    test: data.test.x.shape[0] ?? 0,
+  };
+  const { isa, threads, threadsReason } = backendInfo();
+  const used = config.threads || threads;
+  const fields = {
+    out: folder.path,
+    rows: counts,
+    isa,
+    threads: used,
+    resumedAt: cursor && { epoch: cursor.epoch, batch: cursor.batch },
+  };
+  const held = counts.validation > 0 ? `, ${counts.validation} held out` : '';
+  const lines = [
+    `run folder ${folder.path}`,
+    `data ${config.data.name}: ${counts.train} sequences to train from${held}, ${counts.test} to test with, [${data.steps}, ${data.features}] each`,
+    `device ${model.device} (${isa}), ${used} threads${config.threads ? '' : ` (${threadsReason})`}`,
+    model.summary({ print: () => undefined }),
+  ];
+  if (cursor)
+    lines.push(
+      `resumed at epoch ${cursor.epoch + 1}${cursor.batch ? `, batch ${cursor.batch + 1}` : ''}`,
+    );
+  output.tell('start', fields, lines.join('\n'));
+}
+
+/** Times a few updates of a second model like this one, and says how long the run will take. */
+async function tellEstimate(
+  output: Output,
+  config: RunConfig,
+  data: RunData,
+  cursor: Cursor | null,
+): Promise<void> {
+  const rows = data.train.x.shape[0] ?? 0;
+  const batches = Math.ceil(rows / config.batchSize);
+  const left = (config.epochs - (cursor?.epoch ?? 0)) * batches - (cursor?.batch ?? 0);
+  const size = Math.min(config.batchSize, rows);
+  using probe = buildModel(config, data);
+  const x = head(data.train.x, size);
+  const y = head(data.train.y, size);
+  await probe.trainOnBatch(x, y);
+  let best = Infinity;
+  for (let repeat = 0; repeat < 3; repeat += 1) {
+    const begun = performance.now();
+    await probe.trainOnBatch(x, y);
+    best = Math.min(best, performance.now() - begun);
+  }
+  // A row costs about a third as much in inference as in training.
+  const inferred =
+    ((data.validation?.x.shape[0] ?? 0) * config.epochs + (data.test.x.shape[0] ?? 0)) / (3 * size);
+  const seconds = ((left + inferred) * best) / 1000;
+  output.tell(
+    'estimate',
+    { seconds: Math.round(seconds * 10) / 10, updates: left },
+    `training takes about ${durationText(seconds)} (${left} updates)`,
+  );
+}
+
+function head<T extends RunData['train']['x']>(tensor: T, rows: number): T {
+  const [all = 1, ...rest] = tensor.shape;
+  return {
+    shape: [rows, ...rest],
+    data: tensor.data.subarray(0, (tensor.data.length / all) * rows),
+  } as T;
+}
+
+/** The last line is a fixed form that scripts look for. */
+function tellEnd(output: Output, folder: RunFolder, test: Logs, note: string | null): number {
+  const accuracy = test['accuracy'];
+  const last =
+    accuracy === undefined
+      ? `test ${logsText({ loss: test['loss'] ?? NaN })}`
+      : `test accuracy ${accuracy.toFixed(4)}`;
+  const where = `${note === null ? '' : `${note}; `}model, log.jsonl and report.html are in ${folder.path}`;
+  output.tell('end', { out: folder.path, test }, `${where}\n${last}`);
+  return exitCodes.ok;
+}

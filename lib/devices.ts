@@ -1,0 +1,73 @@
+/**
+ * Which devices there are, and which one a model gets.
+ */
+import { cpus } from 'node:os';
+import { LookbackError } from './errors';
+import { loadAddon } from './native';
+import { closest, show } from './options';
+
+/** `'auto'` takes the best device that works; the others take that one or fail. `'emulated'` is for tests. */
+export type Device = 'auto' | 'cpu' | 'cuda' | 'emulated';
+
+const names: readonly Device[] = ['auto', 'cpu', 'cuda', 'emulated'];
+const noCuda = 'this build has no CUDA part';
+
+/** @throws {LookbackError} ERR_OPTION for an unknown name, ERR_DEVICE for a device that is not there */
+export function resolveDevice(device: unknown): 'cpu' | 'emulated' {
+  if (device === undefined || device === 'auto' || device === 'cpu') return 'cpu';
+  if (device === 'cuda') {
+    const message = `device "cuda" is not available: ${noCuda}; use "cpu", or "auto" which falls back`;
+    throw new LookbackError('ERR_DEVICE', message, { details: { reason: noCuda } });
+  }
+  if (device === 'emulated') {
+    if (loadAddon().buildInfo().emulated) return 'emulated';
+    const reason = 'it exists in test builds only';
+    throw new LookbackError(
+      'ERR_DEVICE',
+      `device "emulated" is not available: ${reason}; use "cpu"`,
+      { details: { reason } },
+    );
+  }
+  const meant = typeof device === 'string' ? closest(device, names) : null;
+  const hint =
+    meant === null ? `expected one of ${names.map(show).join(', ')}` : `did you mean "${meant}"?`;
+  throw new LookbackError('ERR_OPTION', `device is ${show(device)}; ${hint}`);
+}
+
+/** A device that `sequential` and `cells` accept. */
+export interface DeviceInfo {
+  kind: 'cpu' | 'cuda';
+  name: string;
+}
+
+/** The devices of this machine that work with this build. Never throws once the library is loaded. */
+export function devices(): Promise<DeviceInfo[]> {
+  return Promise.resolve([{ kind: 'cpu', name: cpus()[0]?.model ?? 'CPU' }]);
+}
+
+/** What runs the models of this process, and why. */
+export interface BackendInfo {
+  /** What `'auto'` gives. */
+  device: 'cpu';
+  deviceReason: string;
+  /** The instruction set of the kernels in use: avx512, avx2 or generic. */
+  isa: string;
+  isaReason: string;
+  /** The instruction sets that were compiled in. */
+  isaAvailable: string[];
+  /** Threads of a job unless told otherwise. */
+  threads: number;
+  threadsReason: string;
+  compiler: string;
+  /** Identifies the build of the addon. */
+  build: string;
+  version: string;
+}
+
+/** What runs the models of this process, and why. */
+export function backendInfo(): BackendInfo {
+  const { isa, isaReason, isaAvailable, threads, threadsReason, compiler, build, version } =
+    loadAddon().buildInfo();
+  const cpu = { isa, isaReason, isaAvailable, threads, threadsReason };
+  return { device: 'cpu', deviceReason: noCuda, ...cpu, compiler, build, version };
+}

@@ -1,0 +1,84 @@
+/**
+ * The public surface. Requiring it loads the native addon, so that a missing one is told at once.
+ */
+import { loadAddon } from './native';
+
+loadAddon();
+
+export { cells } from './cell';
+export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { LarnnOptions, Normalization } from './cells/larnn';
+export type { LstmOptions } from './cells/lstm';
+export { datasets } from './data';
+export type {
+  AddingOptions,
+  Answers,
+  Dataset,
+  HarDataset,
+  HarOptions,
+  HarSplit,
+  Split,
+  SubjectSplit,
+  UciHarOptions,
+} from './data';
+export { backendInfo, devices } from './devices';
+export type { BackendInfo, Device, DeviceInfo } from './devices';
+export { LookbackError } from './errors';
+export type { ErrorCode, ErrorExtras } from './errors';
+export { layers } from './layers';
+export type {
+  DenseOptions,
+  DropoutOptions,
+  LarnnLayerOptions,
+  LayerOptions,
+  LayerSpec,
+  LstmLayerOptions,
+  RecurrentLayerOptions,
+} from './layers';
+export { loadModel } from './load-model';
+export type { LoadModelOptions } from './load-model';
+export { Model, sequential } from './model';
+export type {
+  Compiled,
+  CompileOptions,
+  EvaluateOptions,
+  ForwardOptions,
+  ModelConfig,
+  NamedTensors,
+  PredictOptions,
+  SequentialOptions,
+} from './model-options';
+export type { DType, FloatArray, NestedNumbers, Tensor, TensorLike, TypedArray } from './tensor';
+export { callbacks } from './training/callbacks';
+export type {
+  Callback,
+  CallbackContext,
+  EarlyStoppingOptions,
+  ModelCheckpointOptions,
+} from './training/callbacks';
+export type { DataLike, TrainingData } from './training/data';
+export { History } from './training/fit';
+export type { FitOptions } from './training/fit';
+export { losses } from './training/losses';
+export type { CrossentropyOptions, LossLike, LossSpec } from './training/losses';
+export { metrics } from './training/metrics';
+export type { Logs, MetricLike, MetricSpec } from './training/metrics';
+export { optimizers } from './training/optimizers';
+export type {
+  AdamOptions,
+  AdamWOptions,
+  OptimizerLike,
+  OptimizerOptions,
+  OptimizerSpec,
+  RmspropOptions,
+  SgdOptions,
+} from './training/optimizers';
+export { schedules } from './training/schedules';
+export type {
+  CosineOptions,
+  OneCycleOptions,
+  Progress,
+  ScheduleLike,
+  ScheduleSpec,
+  StepDecayOptions,
+} from './training/schedules';

@@ -1,0 +1,210 @@
+/**
+ * Layers as plain descriptions. Nothing is built here; a model hands them to the native engine.
+ */
+import { z } from 'zod';
+import { definitions, isCellKind } from './cells';
+import type { LarnnOptions } from './cells/larnn';
+import type { LstmOptions } from './cells/lstm';
+import { LookbackError } from './errors';
+import type { NativeSpec } from './native';
+import { closest, parseOptions, show } from './options';
+
+/** What every layer takes. */
+export interface LayerOptions {
+  /** Prefix of the layer's parameters, unique in a model. Letters, digits, `_` and `-`. Default: the kind, numbered. */
+  name?: string;
+  /** False freezes the layer's parameters; gradients still pass through it. Default true. */
+  trainable?: boolean;
+}
+
+/** What every recurrent layer takes beside its cell's options. */
+export interface RecurrentLayerOptions extends LayerOptions {
+  /** Give the output of every step `[B, T, H]`, or only that of the last valid one `[B, H]`. Default false. */
+  returnSequences?: boolean;
+}
+
+export interface DenseOptions extends LayerOptions {
+  /** Size of the output. 1 to 1048576. */
+  units: number;
+  /** Applied to the output. Default `'linear'`. */
+  activation?: 'linear' | 'relu' | 'elu' | 'tanh' | 'sigmoid' | 'softmax';
+  /** Whether there is a bias `b`. Default true. */
+  useBias?: boolean;
+  /**
+   * How `W` and `b` start: Glorot-uniform with zero bias, or both uniform in ±1/sqrt(inputs) as PyTorch. Default
+   * `'xavier'`.
+   */
+  init?: 'xavier' | 'pytorch';
+}
+
+export interface DropoutOptions extends Omit<LayerOptions, 'trainable'> {
+  /** Probability of dropping an entry while training; the others are scaled by 1 / (1 - rate). 0 to below 1. */
+  rate: number;
+}
+
+export type LstmLayerOptions = Omit<LstmOptions, 'inputSize'> & RecurrentLayerOptions;
+export type LarnnLayerOptions = Omit<LarnnOptions, 'inputSize'> & RecurrentLayerOptions;
+
+/** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
+export type LayerSpec = NativeSpec & { kind: string };
+
+const name = z
+  .string()
+  .regex(/^[A-Za-z][\w-]*$/, 'letters, digits, _ and -, beginning with a letter')
+  .optional();
+
+const trainable = z.boolean().default(true);
+
+const denseSchema = z.strictObject({
+  name,
+  trainable,
+  units: z.int().min(1).max(1_048_576),
+  activation: z.enum(['linear', 'relu', 'elu', 'tanh', 'sigmoid', 'softmax']).default('linear'),
+  useBias: z.boolean().default(true),
+  init: z.enum(['xavier', 'pytorch']).default('xavier'),
+});
+
+const dropoutSchema = z.strictObject({ name, rate: z.number().min(0).lt(1) });
+
+const recurrentSchema = z.object({
+  name,
+  trainable,
+  returnSequences: z.boolean().default(false),
+});
+
+/** Every kind of layer. */
+export const layerKinds: readonly string[] = [...Object.keys(definitions), 'dense', 'dropout'];
+
+/**
+ * The layer that `value` describes, with defaults filled in. Applying it twice changes nothing.
+ *
+ * @param inputSize features of what comes before the layer, where that is known
+ * @throws {LookbackError} ERR_OPTION
+ */
+export function resolveLayer(value: unknown, where: string, inputSize?: number): LayerSpec {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) {
+    throw new LookbackError(
+      'ERR_OPTION',
+      `${where} is ${show(value)}; expected a layer such as layers.dense({ units: 6 })`,
+    );
+  }
+  const { kind, ...options } = value;
+  if (kind === 'dense') return { kind, ...defined(parseOptions(denseSchema, options, where)) };
+  if (kind === 'dropout') return { kind, ...defined(parseOptions(dropoutSchema, options, where)) };
+  if (typeof kind !== 'string' || !isCellKind(kind)) {
+    const meant = typeof kind === 'string' ? closest(kind, layerKinds) : null;
+    const hint =
+      meant === null ? `expected one of ${layerKinds.join(', ')}` : `did you mean "${meant}"?`;
+    throw new LookbackError('ERR_OPTION', `${where}.kind is ${show(kind)}; ${hint}`);
+  }
+  return { kind, ...resolveRecurrent(kind, options, where, inputSize) };
+}
+
+function resolveRecurrent(
+  kind: keyof typeof definitions,
+  options: object,
+  where: string,
+  inputSize?: number,
+): NativeSpec {
+  const layerOptions = options as RecurrentLayerOptions;
+  const { name: layerName, returnSequences, trainable: learns, ...cellOptions } = layerOptions;
+  if ('inputSize' in cellOptions) {
+    throw new LookbackError(
+      'ERR_OPTION',
+      `${where}: unknown option inputSize; a layer takes it from what comes before it`,
+    );
+  }
+  const common = parseOptions(
+    recurrentSchema,
+    { name: layerName, returnSequences, trainable: learns },
+    where,
+  );
+  const known = inputSize === undefined ? cellOptions : { ...cellOptions, inputSize };
+  // The schema decides whether these are the options of that cell; the compiler cannot know.
+  const resolve: (given: never, at: string) => NativeSpec = definitions[kind].resolve;
+  const { inputSize: _, ...cell } = resolve(known as never, where);
+  return { ...defined(common), ...cell };
+}
+
+function defined(options: Record<string, string | number | boolean | undefined>): NativeSpec {
+  const spec: NativeSpec = {};
+  for (const [key, value] of Object.entries(options)) if (value !== undefined) spec[key] = value;
+  return spec;
+}
+
+/** Constructors of layers; each checks its options at once. @throws {LookbackError} ERR_OPTION */
+export const layers = {
+  /** `activation(x W^T + b)` on the last axis, at every step of a sequence. `W` is `[units, inputs]`. */
+  dense: (options: DenseOptions): LayerSpec => resolveLayer({ ...options, kind: 'dense' }, 'dense'),
+  /** Inverted dropout; the identity outside training. */
+  dropout: (options: DropoutOptions): LayerSpec =>
+    resolveLayer({ ...options, kind: 'dropout' }, 'dropout'),
+  /** Long short-term memory; see {@link LstmOptions}. */
+  lstm: (options: LstmLayerOptions): LayerSpec =>
+    resolveLayer({ ...options, kind: 'lstm' }, 'lstm'),
+  /** LSTM-like cell with attention over its last cell states; see {@link LarnnOptions}. */
+  larnn: (options: LarnnLayerOptions): LayerSpec =>
+    resolveLayer({ ...options, kind: 'larnn' }, 'larnn'),
+} as const;
+
+/** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */
+export type RowShape = readonly [number | null, number] | readonly [number];
+
+/** A checked stack of layers. */
+export interface LayerStack {
+  layers: LayerSpec[];
+  outputShape: RowShape;
+}
+
+/**
+ * Names every layer, fills in defaults and follows the shape through.
+ *
+ * @throws {LookbackError} ERR_OPTION for a layer that is wrong in itself, ERR_SHAPE for one that does not fit its place
+ */
+export function resolveStack(
+  inputShape: readonly [number | null, number],
+  given: readonly unknown[],
+  where: string,
+): LayerStack {
+  if (given.length === 0) {
+    throw new LookbackError('ERR_OPTION', `${where} is empty; expected at least one layer`);
+  }
+  const taken = new Set<string>();
+  let shape: RowShape = inputShape;
+  const resolved = given.map((value, index) => {
+    const layer = resolveLayer(value, `${where}[${index}]`, shape[shape.length - 1] ?? undefined);
+    layer['name'] = uniqueName(layer, taken, `${where}[${index}]`);
+    shape = shapeAfter(layer, shape, `${where}[${index}]`);
+    return layer;
+  });
+  return { layers: resolved, outputShape: shape };
+}
+
+function uniqueName(layer: LayerSpec, taken: Set<string>, where: string): string {
+  const typed = layer['name'];
+  if (typeof typed === 'string') {
+    if (taken.has(typed)) {
+      throw new LookbackError(
+        'ERR_OPTION',
+        `${where}.name is "${typed}", which an earlier layer has; names must differ`,
+      );
+    }
+    taken.add(typed);
+    return typed;
+  }
+  let candidate = layer.kind;
+  for (let number = 1; taken.has(candidate); number += 1) candidate = `${layer.kind}_${number}`;
+  taken.add(candidate);
+  return candidate;
+}
+
+function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape {
+  const units = Number(layer['units']);
+  if (layer.kind === 'dropout') return before;
+  if (layer.kind === 'dense') return before.length === 2 ? [before[0], units] : [units];
+  if (before.length !== 2) {
+    const message = `${where} (${layer.kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
+    throw new LookbackError('ERR_SHAPE', message);
+  }
+  return layer['returnSequences'] === true ? [before[0], units] : [units];
+}

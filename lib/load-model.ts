@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import type { Device } from './devices';
+import { resolveDevice } from './devices';
+import { LookbackError } from './errors';
+import type { CompileOptions, ModelConfig } from './model-options';
+import { Model } from './model';
+import { parseOptions } from './options';
+import { readModelFile } from './storage/model-file';
+
+/** Options of {@link loadModel}. */
+export interface LoadModelOptions {
+  /** Default `'cpu'`. */
+  device?: Device;
+  /** Threads of a job. 0: what the CPU quota allows. Default 0. */
+  threads?: number;
+}
+
+const schema = z.strictObject({
+  device: z.unknown().optional(),
+  threads: z.int().min(0).max(1024).default(0),
+});
+
+/**
+ * The model that `model.save` wrote, compiled if it was.
+ *
+ * @throws {LookbackError} ERR_IO when the file cannot be read, ERR_FORMAT when it is not a sound model file, also where
+ * its description and its tensors disagree; ERR_MEMORY for sizes that do not fit this machine
+ */
+export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
+  const { device, threads } = parseOptions(schema, options, 'loadModel');
+  const here = { device: resolveDevice(device), threads };
+  const file = await readModelFile(path);
+  let model: Model | null = null;
+  try {
+    model = new Model({ ...(file.config as ModelConfig), ...here });
+    const known = new Map(model.snapshot().map((tensor) => [tensor.name, tensor.role]));
+    model.restore(
+      file.tensors.map((tensor) => ({ ...tensor, role: known.get(tensor.name) ?? tensor.role })),
+    );
+    if (file.compiled !== null) model.compile(file.compiled as CompileOptions);
+    return model;
+  } catch (error) {
+    model?.dispose();
+    throw asFormatError(path, error);
+  }
+}
+
+/** A wrong option inside a file is the file's fault, not the caller's. */
+function asFormatError(path: string, error: unknown): unknown {
+  if (!(error instanceof LookbackError)) return error;
+  if (error.code !== 'ERR_OPTION' && error.code !== 'ERR_SHAPE' && error.code !== 'ERR_FORMAT')
+    return error;
+  const message = `${path} is not a sound model file: ${error.message}`;
+  return new LookbackError('ERR_FORMAT', message, { cause: error, details: { path } });
+}

@@ -1,0 +1,99 @@
+/**
+ * What the calls of a model take and give, and the schemas that check it.
+ */
+import { z } from 'zod';
+import type { Device } from './devices';
+import type { LayerSpec } from './layers';
+import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
+import { fitSchema } from './training/fit';
+import type { LossLike, LossSpec } from './training/losses';
+import type { MetricLike, MetricSpec } from './training/metrics';
+import type { OptimizerLike, OptimizerSpec } from './training/optimizers';
+
+/** Options of {@link sequential}. */
+export interface SequentialOptions {
+  /** `[steps, features]` of a row; null for any number of steps. */
+  inputShape: readonly [steps: number | null, features: number];
+  /** In order; more may be added with `add` until the model is first used. */
+  layers?: readonly LayerSpec[];
+  /** Default `'cpu'`. */
+  device?: Device;
+  /** The number type of parameters and data. Default `'float32'`. */
+  dtype?: DType;
+  /** Fixes initial weights, the order of rows and dropout. A whole number from 0. Default 0. */
+  seed?: number;
+  /** Threads of a job; results do not depend on it. 0: what the CPU quota allows. Default 0. */
+  threads?: number;
+}
+
+export const sequentialSchema = z.strictObject({
+  inputShape: z.tuple([z.int().min(1).nullable(), z.int().min(1).max(1_048_576)]),
+  layers: z.array(z.unknown()).default([]),
+  device: z.unknown().optional(),
+  dtype: z.enum(['float32', 'float64']).default('float32'),
+  seed: z.int().min(0).default(0),
+  threads: z.int().min(0).max(1024).default(0),
+});
+
+/** Options of {@link Model.compile}. */
+export interface CompileOptions {
+  optimizer: OptimizerLike;
+  loss: LossLike;
+  /** Default none; the loss is always logged. */
+  metrics?: readonly MetricLike[];
+}
+
+export const compileSchema = z.strictObject({
+  optimizer: z.unknown(),
+  loss: z.unknown(),
+  metrics: z.array(z.unknown()).default([]),
+});
+
+/** A compiled model's loss, optimizer and metrics. */
+export interface Compiled {
+  optimizer: OptimizerSpec;
+  loss: LossSpec;
+  metrics: MetricSpec[];
+}
+
+/** What it takes to make the same model again; the form in which model files keep it. */
+export interface ModelConfig {
+  inputShape: [number | null, number];
+  dtype: DType;
+  seed: number;
+  layers: LayerSpec[];
+}
+
+export interface EvaluateOptions {
+  /** Rows per call of the layers; results do not depend on it (with batch norm on running statistics). Default 256. */
+  batchSize?: number;
+  signal?: AbortSignal;
+}
+
+export interface PredictOptions extends EvaluateOptions {
+  /** Valid steps of each row, `[n]` as Int32Array. Default: all. */
+  lengths?: TensorLike;
+}
+
+/** Options of {@link Model.forward}. */
+export interface ForwardOptions {
+  /** Whether dropout draws and batch norms use (and update by) the batch. Default true. */
+  training?: boolean;
+  /** As in {@link PredictOptions}. */
+  lengths?: TensorLike;
+}
+
+/** Named tensors. */
+export type NamedTensors = Record<string, Tensor<FloatArray>>;
+
+export const evaluateSchema = z.strictObject({
+  batchSize: z.int().min(1).default(256),
+  signal: fitSchema.shape.signal,
+});
+export const predictSchema = evaluateSchema.extend({ lengths: z.unknown().optional() });
+export const forwardSchema = z.strictObject({
+  training: z.boolean().default(true),
+  lengths: z.unknown().optional(),
+});
+
+export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

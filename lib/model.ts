@@ -1,0 +1,506 @@
+import { resolveDevice } from './devices';
+import { LookbackError } from './errors';
+import type { LayerSpec, RowShape } from './layers';
+import { resolveStack } from './layers';
+import type {
+  Compiled,
+  CompileOptions,
+  EvaluateOptions,
+  ForwardOptions,
+  ModelConfig,
+  NamedTensors,
+  PredictOptions,
+  SequentialOptions,
+} from './model-options';
+import {
+  compileSchema,
+  evaluateSchema,
+  forwardSchema,
+  predictSchema,
+  sequentialSchema,
+  stepSchema,
+} from './model-options';
+import type { EngineTensor, NativeEngine } from './native';
+import { loadAddon } from './native';
+import { parseOptions } from './options';
+import { writeModelFile } from './storage/model-file';
+import { summaryText } from './summary';
+import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
+import { asTensor, dtypeOf } from './tensor';
+import type { DataLike, PreparedData } from './training/data';
+import { prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
+import type { Cursor, FitHost, FitOptions } from './training/fit';
+import { fitSchema, History, runFit, withSignal } from './training/fit';
+import type { LossSpec } from './training/losses';
+import { checkLossFits, resolveLoss } from './training/losses';
+import type { Logs } from './training/metrics';
+import { logsOf, resolveMetrics } from './training/metrics';
+import { resolveOptimizer } from './training/optimizers';
+import { makeReporter } from './training/progress';
+import { resolveSchedule } from './training/schedules';
+
+/**
+ * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
+ * time: a call while another runs rejects with ERR_STATE. Calls copy their inputs before they return.
+ */
+export class Model {
+  readonly inputShape: readonly [steps: number | null, features: number];
+  readonly dtype: DType;
+  readonly seed: number;
+  readonly device: 'cpu' | 'emulated';
+  /** Set it, from a callback for example, and the running `fit` ends after the running chunk of batches. */
+  stopTraining = false;
+  /** Of the latest `fit`, also where it failed. */
+  history = new History();
+
+  readonly #threads: number;
+  #given: unknown[];
+  #layers: LayerSpec[] = [];
+  #outputShape: RowShape = [1];
+  #engine: NativeEngine | null = null;
+  #compiled: Compiled | null = null;
+  #job: string | null = null;
+  #disposed = false;
+
+  /** @internal Use {@link sequential}. */
+  constructor(options: SequentialOptions) {
+    const { inputShape, layers, device, dtype, seed, threads } = parseOptions(
+      sequentialSchema,
+      options,
+      'sequential',
+    );
+    this.inputShape = inputShape;
+    this.dtype = dtype;
+    this.seed = seed;
+    this.device = resolveDevice(device);
+    this.#threads = threads;
+    this.#given = layers;
+    if (layers.length > 0) this.#resolve();
+  }
+
+  /**
+   * Appends a layer.
+   *
+   * @throws {LookbackError} ERR_STATE once the model is in use, ERR_OPTION or ERR_SHAPE for a layer that does not fit
+   */
+  add(layer: LayerSpec): this {
+    this.#alive('add');
+    if (this.#engine) {
+      throw new LookbackError(
+        'ERR_STATE',
+        'add: the model is already built; add layers before the first compile, fit or predict',
+      );
+    }
+    this.#given = [...this.#given, layer];
+    try {
+      this.#resolve();
+    } catch (error) {
+      this.#given = this.#given.slice(0, -1);
+      throw error;
+    }
+    return this;
+  }
+
+  /**
+   * Chooses loss, optimizer and metrics. Compiling again starts the optimizer afresh and keeps the weights.
+   *
+   * @throws {LookbackError} ERR_OPTION
+   */
+  compile(options: CompileOptions): this {
+    const given = parseOptions(compileSchema, options, 'compile');
+    const loss = resolveLoss(given.loss);
+    const compiled = {
+      loss,
+      optimizer: resolveOptimizer(given.optimizer),
+      metrics: resolveMetrics(given.metrics, loss),
+    };
+    const engine = this.#idle('compile');
+    const last = this.#layers[this.#layers.length - 1];
+    if (last) checkLossFits(loss, last);
+    const { learningRate: _, clipNorm, ...optimizer } = compiled.optimizer;
+    engine.compile({
+      loss: { kind: loss.kind === 'meanSquaredError' ? 'meanSquaredError' : 'softmaxCrossEntropy' },
+      optimizer: clipNorm === undefined ? optimizer : { ...optimizer, clipNorm },
+    });
+    this.#compiled = compiled;
+    return this;
+  }
+
+  /**
+   * Trains. The event loop stays free; the promise gives the logs of every epoch.
+   *
+   * @example
+   * ```ts
+   * const history = await model.fit(train, { epochs: 12, batchSize: 64, validationData: held });
+   * ```
+   * @throws {LookbackError} ERR_STATE when not compiled or busy, ERR_SHAPE and ERR_DATA for data that does not fit,
+   * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
+   */
+  fit(data: DataLike, options?: FitOptions): Promise<History>;
+  fit(x: TensorLike, y: TensorLike, options?: FitOptions): Promise<History>;
+  async fit(first: unknown, second?: unknown, third?: FitOptions): Promise<History> {
+    const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
+    const { history } = await this.fitFrom(data, options ?? {});
+    return history;
+  }
+
+  /** @internal `fit` that can begin and pause between two updates. */
+  async fitFrom(
+    data: unknown,
+    options: unknown,
+    hooks: { start?: Cursor; pause?: () => boolean; history?: History } = {},
+  ): Promise<{ history: History; cursor: Cursor | null }> {
+    const chosen = parseOptions(fitSchema, options, 'fit');
+    const { validationData, validationSplit, verbose, ...rest } = chosen;
+    const { schedule } = chosen;
+    if (typeof schedule !== 'function') rest.schedule = resolveSchedule(schedule, 'fit: schedule');
+    const compiled = this.#compiledFor('fit');
+    let train = this.#prepare(data, 'fit: data', compiled.loss);
+    let validation: PreparedData | null = null;
+    if (validationData !== undefined) {
+      validation = this.#prepare(validationData, 'fit: validationData', compiled.loss);
+    } else if (validationSplit > 0) {
+      const at = Math.floor(train.rows * (1 - validationSplit));
+      if (at < 1 || at === train.rows) {
+        const message = `fit: validationSplit ${validationSplit} of ${train.rows} rows leaves one side empty; expected more rows or another share`;
+        throw new LookbackError('ERR_OPTION', message);
+      }
+      [train, validation] = [sliceRows(train, 0, at), sliceRows(train, at, train.rows)];
+    }
+    return this.#exclusive('fit', async (engine) => {
+      this.stopTraining = false;
+      const history = (this.history = hooks.history ?? new History());
+      const reporter = makeReporter(verbose);
+      const run = { data: train, validation, options: rest, reporter, ...hooks, history };
+      const cursor = await runFit(this.#fitHost(engine, compiled), run);
+      return { history, cursor };
+    });
+  }
+
+  /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
+  trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
+    return this.#withData('trainOnBatch', [x, y], async (engine, data, compiled, rows) => {
+      const order = Uint32Array.from({ length: rows }, (_, row) => row);
+      const { learningRate } = compiled.optimizer;
+      return engine.train({ data, rows: order, batchSize: rows, learningRate }, null);
+    });
+  }
+
+  /** Loss and metrics over the data, as in inference. @throws as `fit` */
+  evaluate(data: DataLike, options?: EvaluateOptions): Promise<Logs>;
+  evaluate(x: TensorLike, y: TensorLike, options?: EvaluateOptions): Promise<Logs>;
+  async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
+    const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
+    const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    return this.#withData('evaluate', data, (engine, handle) =>
+      withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
+    );
+  }
+
+  /**
+   * Outputs for every row, in order: `[n, outputs]`, or `[n, steps, outputs]` where the last layer gives sequences.
+   *
+   * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
+   */
+  async predict(x: TensorLike, options: PredictOptions = {}): Promise<Tensor<FloatArray>> {
+    const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
+    const data = this.#prepare({ x, lengths }, 'predict', null);
+    return this.#exclusive('predict', async (engine) => {
+      const handle = engine.addData(data.x, null, data.lengths);
+      try {
+        const outputs = await withSignal(signal, engine, () =>
+          engine.predict({ data: handle, batchSize }),
+        );
+        return outputs as Tensor<FloatArray>;
+      } finally {
+        if (!this.#disposed) engine.removeData(handle);
+      }
+    });
+  }
+
+  /**
+   * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
+   * its gradient to `backward`; then `step`.
+   */
+  async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
+    const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
+    const input = prepareInput(x, this, 'forward: x');
+    const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
+    return this.#exclusive('forward', async (engine) => {
+      const outputs = await engine.forward(input, valid, training);
+      return outputs as Tensor<FloatArray>;
+    });
+  }
+
+  /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
+  async backward(gradient: Tensor): Promise<Tensor<FloatArray>> {
+    const shape = gradient.shape.map(() => null);
+    const upstream = asTensor(gradient, { name: 'backward: gradient', dtype: this.dtype, shape });
+    return this.#exclusive('backward', async (engine) => {
+      const dx = await engine.backward(upstream);
+      return dx as Tensor<FloatArray>;
+    });
+  }
+
+  /** Updates the parameters from the gradients since the last step, which start again at zero. Needs `compile`. */
+  async step(options: { learningRate?: number } = {}): Promise<void> {
+    const compiled = this.#compiledFor('step');
+    const { learningRate } = parseOptions(stepSchema, options, 'step');
+    await this.#exclusive('step', (engine) =>
+      engine.step(learningRate ?? compiled.optimizer.learningRate),
+    );
+  }
+
+  /** The gradients as they stand after `backward`, by parameter; copies. */
+  gradients(): NamedTensors {
+    return named(this.#built('gradients').gradients());
+  }
+
+  /** Parameters and running statistics by name, `<layer>.<tensor>`; copies. */
+  getWeights(): NamedTensors {
+    return named(this.snapshot());
+  }
+
+  /**
+   * Replaces the named parameters and running statistics; others stay.
+   *
+   * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE; nothing is changed then
+   */
+  setWeights(weights: Record<string, TensorLike>): void {
+    const current = new Map(this.snapshot().map((tensor) => [tensor.name, tensor]));
+    for (const [name, value] of Object.entries(weights)) {
+      const known = current.get(name);
+      if (!known) {
+        throw new LookbackError(
+          'ERR_OPTION',
+          `setWeights: there is no ${name}; the names are ${[...current.keys()].join(', ')}`,
+        );
+      }
+      const tensor = asTensor(value, {
+        name: `setWeights: ${name}`,
+        dtype: this.dtype,
+        shape: known.shape,
+      });
+      current.set(name, { ...known, data: tensor.data as FloatArray });
+    }
+    this.restore([...current.values()]);
+  }
+
+  /** @internal Copies of parameters and buffers. */
+  snapshot(): EngineTensor[] {
+    return this.#built('getWeights')
+      .tensors()
+      .filter((tensor) => tensor.role !== 'slot');
+  }
+
+  /** @internal Everything that a run consists of, optimizer included. */
+  state(): { tensors: EngineTensor[]; counters: { updates: number; draws: number } } {
+    const engine = this.#built('state');
+    return { tensors: engine.tensors(), counters: engine.counters() };
+  }
+
+  /** @internal The reverse of `snapshot` and `state`. */
+  restore(tensors: EngineTensor[], counters?: { updates: number; draws: number }): void {
+    const engine = this.#built('setWeights');
+    engine.setTensors(tensors);
+    if (counters) engine.setCounters(counters);
+  }
+
+  /** Bytes of native memory held by parameters (with optimizer), activations and data. */
+  memory(): { params: number; activations: number; data: number } {
+    return this.#built('memory').memory();
+  }
+
+  /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
+  summary(options: { print?: (line: string) => void } = {}): string {
+    const { dtype, device, seed } = this;
+    const text = summaryText(this.#built('summary').layers(), `${dtype}, ${device}, seed ${seed}`);
+    // eslint-disable-next-line no-console -- printing is what this method is for
+    const print = options.print ?? ((line: string) => console.log(line));
+    for (const line of text.split('\n')) print(line);
+    return text;
+  }
+
+  /** What it takes to make the same model again. */
+  config(): ModelConfig {
+    const { inputShape, dtype, seed } = this;
+    return {
+      inputShape: [...inputShape],
+      dtype,
+      seed,
+      layers: this.#layers.map((layer) => ({ ...layer })),
+    };
+  }
+
+  /** Loss, optimizer and metrics, or null before `compile`. */
+  get compiled(): Readonly<Compiled> | null {
+    return this.#compiled;
+  }
+
+  /** Shape of the outputs for one row. */
+  get outputShape(): RowShape {
+    return this.#outputShape;
+  }
+
+  /**
+   * Writes weights, running statistics and the model's description as a safetensors file. The file appears whole or
+   * not at all: on a failure what was there before is untouched.
+   *
+   * @param metadata texts to keep with it, under keys of your own
+   * @throws {LookbackError} ERR_IO
+   */
+  async save(
+    path: string,
+    options: { metadata?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
+    const tensors = this.snapshot();
+    await writeModelFile(path, {
+      config: this.config(),
+      compiled: this.#compiled,
+      tensors,
+      metadata: options.metadata ?? {},
+    });
+  }
+
+  /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#engine?.dispose();
+    this.#engine = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+    return Promise.resolve();
+  }
+
+  #resolve(): void {
+    const { layers, outputShape } = resolveStack(this.inputShape, this.#given, 'layers');
+    this.#layers = layers;
+    this.#outputShape = outputShape;
+  }
+
+  #alive(call: string): void {
+    if (this.#disposed)
+      throw new LookbackError(
+        'ERR_STATE',
+        `${call}: the model is disposed; make or load a new one`,
+      );
+  }
+
+  /** The engine, built on first use. It refuses what a running native job forbids. */
+  #built(call: string): NativeEngine {
+    this.#alive(call);
+    if (this.#given.length === 0) {
+      throw new LookbackError('ERR_STATE', `${call}: the model has no layers; add at least one`);
+    }
+    this.#engine ??= loadAddon().createEngine({
+      dtype: this.dtype,
+      device: this.device,
+      seed: this.seed,
+      threads: this.#threads,
+      inputSize: this.inputShape[1],
+      layers: this.#layers,
+    });
+    return this.#engine;
+  }
+
+  /** The engine for calls that must not come between the native jobs of another call. */
+  #idle(call: string): NativeEngine {
+    if (this.#job !== null) {
+      const message = `${call}: the model is busy with ${this.#job}; await it first, or use a second model`;
+      throw new LookbackError('ERR_STATE', message);
+    }
+    return this.#built(call);
+  }
+
+  #compiledFor(call: string): Compiled {
+    this.#alive(call);
+    if (this.#compiled) return this.#compiled;
+    throw new LookbackError(
+      'ERR_STATE',
+      `${call}: the model is not compiled; call compile({ optimizer, loss }) first`,
+    );
+  }
+
+  async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
+    const engine = this.#idle(call);
+    this.#job = call;
+    try {
+      return await work(engine);
+    } finally {
+      this.#job = null;
+    }
+  }
+
+  #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {
+    const { dtype, inputShape } = this;
+    return prepareData(data, { dtype, inputShape, outputShape: this.#outputShape, loss }, where);
+  }
+
+  /** Uploads data for one job and turns its sums into logs. */
+  async #withData(
+    call: string,
+    given: unknown,
+    work: (
+      engine: NativeEngine,
+      data: number,
+      compiled: Compiled,
+      rows: number,
+    ) => ReturnType<NativeEngine['evaluate']>,
+  ): Promise<Logs> {
+    const compiled = this.#compiledFor(call);
+    const data = this.#prepare(given, call, compiled.loss);
+    return this.#exclusive(call, async (engine) => {
+      const handle = engine.addData(data.x, data.y, data.lengths);
+      try {
+        return logsOf(await work(engine, handle, compiled, data.rows), compiled.metrics);
+      } finally {
+        if (!this.#disposed) engine.removeData(handle);
+      }
+    });
+  }
+
+  #fitHost(engine: NativeEngine, compiled: Compiled): FitHost {
+    return {
+      engine,
+      uniforms: loadAddon().uniforms,
+      seed: this.seed,
+      learningRate: compiled.optimizer.learningRate,
+      metrics: compiled.metrics,
+      context: { model: this },
+      stopped: () => this.stopTraining,
+      disposed: () => this.#disposed,
+    };
+  }
+}
+
+/**
+ * A model of layers one behind the other.
+ *
+ * @example
+ * ```ts
+ * const model = sequential({
+ *   inputShape: [128, 9],
+ *   layers: [layers.larnn({ units: 32 }), layers.dense({ units: 6, activation: 'softmax' })],
+ * });
+ * ```
+ * @throws {LookbackError} ERR_OPTION, ERR_SHAPE for layers that do not fit each other, ERR_DEVICE
+ */
+export function sequential(options: SequentialOptions): Model {
+  return new Model(options);
+}
+
+function named(tensors: readonly EngineTensor[]): NamedTensors {
+  return Object.fromEntries(tensors.map(({ name, shape, data }) => [name, { shape, data }]));
+}
+
+/** Tells `fit(x, y, options)` from `fit(data, options)`. */
+function isTensorLike(value: unknown): boolean {
+  if (Array.isArray(value) || dtypeOf(value) !== null || ArrayBuffer.isView(value)) return true;
+  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
+}

@@ -1,0 +1,190 @@
+/**
+ * The only file that touches the native addon: where it is looked for, and the typed contract of all it exports.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { LookbackError } from './errors';
+import { findTool } from './toolchain';
+
+export type DType = 'float32' | 'float64';
+export type FloatArray = Float32Array | Float64Array;
+/** A flat spec: scalars only, names as in the test vectors. */
+export type NativeSpec = { [key: string]: string | number | boolean };
+export interface NativeTensor {
+  shape: number[];
+  data: FloatArray | Int32Array;
+}
+export type NativeTensors = { [name: string]: NativeTensor };
+
+export interface NativeTape {
+  /** Gradients of every differentiable input given to `forward` and of every weight. Once; the tape is gone after. */
+  backward(upstream: NativeTensors): Promise<NativeTensors>;
+  dispose(): void;
+}
+
+export interface NativeCell {
+  /** Parameter names and shapes, in arena order. */
+  params(): { name: string; shape: number[] }[];
+  /**
+   * Inputs ("x", states, "lengths" as Int32Array, masks, buffers) and weights by vector name, batch-major, in the
+   * cell's dtype. Copies its inputs before it returns.
+   */
+  forward(
+    inputs: NativeTensors,
+    weights: NativeTensors,
+    options: { training: boolean; threads: number },
+  ): Promise<{ outputs: NativeTensors; tape: NativeTape }>;
+}
+
+export interface EngineSpec {
+  dtype: DType;
+  device: 'cpu' | 'emulated';
+  seed: number;
+  /** 0: from the CPU quota. */
+  threads: number;
+  /** Features of the input; the number of steps comes with the data. */
+  inputSize: number;
+  /** In order. `kind`: a recurrent cell key, 'dense' or 'dropout'; plus `name` and the layer's options. */
+  layers: NativeSpec[];
+}
+
+export interface CompileSpec {
+  /** 'softmaxCrossEntropy' (int labels; the last layer gives logits or has activation softmax) or 'meanSquaredError'. */
+  loss: NativeSpec;
+  /** kind 'sgd' | 'rmsprop' | 'adam' | 'adamw' with its numbers; l2, weightDecay, clipNorm. */
+  optimizer: NativeSpec;
+}
+
+/** Sums over the rows that took part; TypeScript divides. */
+export interface EngineSums {
+  rows: number;
+  steps: number;
+  loss: number;
+  hits: number;
+  seconds: number;
+}
+
+/** What a snapshot consists of: parameters, buffers (running statistics) and optimizer slots, each by name. */
+export interface EngineTensor {
+  role: 'param' | 'buffer' | 'slot';
+  name: string;
+  shape: number[];
+  data: FloatArray;
+}
+
+export interface NativeEngine {
+  layers(): { name: string; kind: string; outputShape: (number | null)[]; params: number }[];
+  params(): { name: string; shape: number[]; size: number }[];
+  compile(spec: CompileSpec): void;
+  /**
+   * Keeps a data set resident. x [n, steps, features]; y Int32Array [n] for labels or floats [n, outputs...];
+   * lengths Int32Array [n] optional. Copied. Returns a handle for the calls below.
+   */
+  addData(x: NativeTensor, y: NativeTensor | null, lengths: Int32Array | null): number;
+  removeData(data: number): void;
+  /**
+   * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the
+   * event loop. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
+   * parameters as after the last finite update.
+   */
+  train(
+    call: { data: number; rows: Uint32Array; batchSize: number; learningRate: number },
+    onProgress: ((sums: EngineSums) => void) | null,
+  ): Promise<EngineSums>;
+  evaluate(call: { data: number; batchSize: number }): Promise<EngineSums>;
+  /** Outputs for every row, in order, [n, ...outputShape]. */
+  predict(call: { data: number; batchSize: number }): Promise<NativeTensor>;
+  /** The open loop. `forward` keeps what `backward` needs; `backward` accumulates; `step` updates and clears. */
+  forward(x: NativeTensor, lengths: Int32Array | null, training: boolean): Promise<NativeTensor>;
+  backward(dOutput: NativeTensor): Promise<NativeTensor>;
+  step(learningRate: number): Promise<void>;
+  /** Gradients as they stand, by parameter name. */
+  gradients(): EngineTensor[];
+  tensors(): EngineTensor[];
+  /** All or nothing: unknown names or other shapes throw ERR_FORMAT and nothing changes. */
+  setTensors(tensors: EngineTensor[]): void;
+  /** Counters that continue a run bit for bit: optimizer updates done and dropout draws. */
+  counters(): { updates: number; draws: number };
+  setCounters(counters: { updates: number; draws: number }): void;
+  /** Bytes held by parameters, activations and data sets. */
+  memory(): { params: number; activations: number; data: number };
+  /** Makes the running job reject with ERR_ABORTED within 10 ms; no effect without one. */
+  cancel(): void;
+  /** Idempotent; a running job is cancelled first. Every later call throws ERR_STATE. */
+  dispose(): void;
+}
+
+export interface NativeBuildInfo {
+  version: string;
+  isa: string;
+  isaReason: string;
+  isaAvailable: string[];
+  threads: number;
+  threadsReason: string;
+  compiler: string;
+  build: string;
+  emulated: boolean;
+}
+
+export interface Addon {
+  /** Hands over the class that native failures are constructed from: new cls(code, message). */
+  setErrorClass(cls: typeof LookbackError): void;
+  buildInfo(): NativeBuildInfo;
+  createCell(kind: string, spec: NativeSpec, dtype: DType, device: 'cpu' | 'emulated'): NativeCell;
+  createEngine(spec: EngineSpec): NativeEngine;
+  /** The shared generator: `count` uniform numbers in [0,1) of stream `stream` under `seed`. */
+  uniforms(seed: number, stream: number, count: number): Float64Array;
+}
+
+/** The folder that holds `package.json`; the compiled files live one level below it. */
+export const packageRoot = join(__dirname, '..');
+
+/** Where the addon is looked for, in this order. `LOOKBACK_BINARY` excludes every other place. */
+export function addonCandidates(): string[] {
+  const override = process.env['LOOKBACK_BINARY'];
+  if (override) return [override];
+  return [join(packageRoot, 'build', 'Release', 'lookback.node')];
+}
+
+let loaded: Addon | undefined;
+
+/**
+ * The native addon, loaded on first use.
+ *
+ * @throws {LookbackError} ERR_ADDON_MISSING when there is none, or the one found does not load here.
+ */
+export function loadAddon(): Addon {
+  if (loaded) return loaded;
+  const candidates = addonCandidates();
+  const path = candidates.find((candidate) => existsSync(candidate));
+  if (path === undefined) throw missingAddon(`it was looked for at ${candidates.join(', ')}`);
+  let addon: Addon;
+  try {
+    addon = createRequire(__filename)(path) as Addon;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw missingAddon(`${path} does not load: ${reason}`, cause);
+  }
+  addon.setErrorClass(LookbackError);
+  loaded = addon;
+  return addon;
+}
+
+/** The error for an absent addon; its message is all that a newcomer sees, so it names what to type. */
+function missingAddon(what: string, cause?: unknown): LookbackError {
+  const compiler = findTool('compiler');
+  const cmake = findTool('cmake');
+  const message = [
+    `The native part of lookback is not built: ${what}.`,
+    `  compiler: ${compiler ?? 'none found (install g++ or clang++)'}`,
+    `  cmake:    ${cmake ?? 'none found (node-gyp is tried instead)'}`,
+    'Any one of these repairs it:',
+    '  npm install-scripts approve lookback && npm rebuild lookback',
+    '  npx lookback build',
+    'and this tells more:',
+    '  npx lookback doctor',
+  ].join('\n');
+  const details = { candidates: addonCandidates(), compiler, cmake };
+  return new LookbackError('ERR_ADDON_MISSING', message, { cause, details });
+}

@@ -1,0 +1,162 @@
+/**
+ * From what a user typed to checked options: schemas are zod's, messages are ours.
+ */
+import type { z } from 'zod';
+import { LookbackError } from './errors';
+
+/**
+ * The value that `schema` makes of `value`.
+ *
+ * @param where what the value is, for the message: `larnn`, `fit`, `config.json`
+ * @throws {LookbackError} ERR_OPTION that gives the path of the first wrong key, the value seen, what was expected and,
+ * for a misspelt key, the key that was probably meant.
+ */
+export function parseOptions<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  if (!issue) throw new LookbackError('ERR_INTERNAL', `${where}: rejected without a reason`);
+  const known = knownKeys(schema, issue.path);
+  const details = { path: pathText(issue.path), expected: issue.message, actual: issue.input };
+  throw new LookbackError('ERR_OPTION', `${where}: ${describeIssue(issue, known)}`, { details });
+}
+
+function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): string {
+  const at = pathText(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? '';
+    const full = at === '' ? key : `${at}.${key}`;
+    const meant = closest(key, known);
+    const hint = meant === null ? `the options are ${known.join(', ')}` : `did you mean ${meant}?`;
+    return `unknown option ${full}; ${hint}`;
+  }
+  const name = at === '' ? 'the options' : at;
+  if (issue.code === 'custom') return at === '' ? issue.message : `${name} ${issue.message}`;
+  if (issue.input === undefined) return `${name} is missing; expected ${expectation(issue)}`;
+  const seen = `${name} is ${show(issue.input)}; expected ${expectation(issue)}`;
+  const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
+  const meant = typeof issue.input === 'string' ? closest(issue.input, words) : null;
+  return meant === null ? seen : `${seen}; did you mean ${show(meant)}?`;
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return article(issue.expected === 'int' ? 'integer' : issue.expected);
+    case 'too_small':
+      return `${issue.inclusive === false ? 'more than' : 'at least'} ${sizeText(issue.origin, issue.minimum)}`;
+    case 'too_big':
+      return `${issue.inclusive === false ? 'less than' : 'at most'} ${sizeText(issue.origin, issue.maximum)}`;
+    case 'invalid_value':
+      return issue.values.length === 1
+        ? show(issue.values[0])
+        : `one of ${issue.values.map(show).join(', ')}`;
+    case 'invalid_union': {
+      const options = issue.errors
+        .map((errors) => errors[0])
+        .filter((inner) => inner !== undefined);
+      const texts = new Set(options.map((inner) => expectation(inner)));
+      return texts.size === 0 ? issue.message : [...texts].join(', or ');
+    }
+    default:
+      return issue.message;
+  }
+}
+
+function sizeText(origin: string, limit: number | bigint): string {
+  return origin === 'array' || origin === 'string' ? `${limit} entries` : String(limit);
+}
+
+function article(noun: string): string {
+  return /^[aeiou]/.test(noun) ? `an ${noun}` : `a ${noun}`;
+}
+
+/** The keys that a strict object at `path` inside `schema` knows; empty where the schema is not an object. */
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  for (const key of path) {
+    at = unwrap(at);
+    const shape = shapeOf(at);
+    if (shape) at = shape[String(key)];
+    else if (isRecord(at) && isRecord(at['def']) && 'element' in at['def'])
+      at = at['def']['element'];
+    else return [];
+  }
+  return Object.keys(shapeOf(unwrap(at)) ?? {});
+}
+
+function unwrap(schema: unknown): unknown {
+  let at = schema;
+  while (isRecord(at) && isRecord(at['def']) && at['def']['innerType']) at = at['def']['innerType'];
+  return at;
+}
+
+/** The fields of an object schema; of a union, those of all its members together. */
+function shapeOf(schema: unknown): Record<string, unknown> | null {
+  if (!isRecord(schema) || !isRecord(schema['def'])) return null;
+  const { shape, options } = schema['def'];
+  if (isRecord(shape)) return shape;
+  if (!Array.isArray(options)) return null;
+  return Object.assign({}, ...options.map((option) => shapeOf(unwrap(option)))) as Record<
+    string,
+    unknown
+  >;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    return text === '' ? String(key) : `${text}.${String(key)}`;
+  }, '');
+}
+
+/** A value as it may stand in a message: short, quoted where it is text. */
+export function show(value: unknown): string {
+  if (typeof value === 'string')
+    return value.length > 60 ? `"${value.slice(0, 57)}..."` : `"${value}"`;
+  if (typeof value === 'function') return 'a function';
+  if (Array.isArray(value))
+    return value.length > 8 ? `an array of ${value.length}` : JSON.stringify(value);
+  if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  if (isRecord(value))
+    return `an object with ${Object.keys(value).slice(0, 5).join(', ') || 'no keys'}`;
+  return String(value);
+}
+
+/** The word of `words` that `word` was probably meant to be, or null when none is near. */
+export function closest(word: string, words: readonly string[]): string | null {
+  const limit = Math.max(1, Math.floor(word.length / 3));
+  let best: string | null = null;
+  let least = limit + 1;
+  for (const candidate of words) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < least) [best, least] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`. */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const same = a[i - 1] === b[j - 1];
+      let cost = Math.min(
+        (last[j] ?? 0) + 1,
+        (row[j - 1] ?? 0) + 1,
+        (last[j - 1] ?? 0) + (same ? 0 : 1),
+      );
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) cost = Math.min(cost, (beforeLast[j - 2] ?? 0) + 1);
+      row.push(cost);
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return last[b.length] ?? 0;
+}

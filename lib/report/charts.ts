@@ -1,0 +1,99 @@
+/**
+ * Charts as SVG text, drawn by Vega without a browser.
+ */
+import type { TopLevelSpec } from 'vega-lite';
+
+/** A measured value; `series` names its line. */
+export interface CurvePoint {
+  epoch: number;
+  series: string;
+  value: number;
+}
+
+/** Curves over epochs. */
+export function curves(title: string, points: readonly CurvePoint[]): Promise<string> {
+  return draw({
+    title,
+    width: 380,
+    height: 220,
+    data: { values: [...points] },
+    mark: { type: 'line', point: true },
+    encoding: {
+      x: {
+        field: 'epoch',
+        type: 'quantitative',
+        axis: { tickMinStep: 1, format: 'd' },
+        scale: { nice: false },
+      },
+      y: { field: 'value', type: 'quantitative', title: null, scale: { zero: false } },
+      color: { field: 'series', type: 'nominal', title: null, legend: { orient: 'top' } },
+    },
+  });
+}
+
+/** A confusion matrix: true classes down, predicted ones across; shaded by the share of the true class. */
+export function confusionChart(
+  classNames: readonly string[],
+  counts: readonly (readonly number[])[],
+): Promise<string> {
+  const values = counts.flatMap((row, actual) => {
+    const total = row.reduce((sum, count) => sum + count, 0);
+    return row.map((count, predicted) => ({
+      actual: classNames[actual],
+      predicted: classNames[predicted],
+      count,
+      share: total === 0 ? 0 : count / total,
+    }));
+  });
+  const order = [...classNames];
+  const x = {
+    field: 'predicted',
+    type: 'nominal',
+    sort: order,
+    title: 'predicted',
+    axis: { labelAngle: -35 },
+  } as const;
+  const y = { field: 'actual', type: 'nominal', sort: order, title: 'actual' } as const;
+  return draw({
+    width: { step: 64 },
+    height: { step: 36 },
+    data: { values },
+    layer: [
+      {
+        mark: { type: 'rect', stroke: '#fff' },
+        encoding: {
+          x,
+          y,
+          color: {
+            field: 'share',
+            type: 'quantitative',
+            scale: { scheme: 'blues', domain: [0, 1] },
+            legend: null,
+          },
+        },
+      },
+      {
+        mark: { type: 'text' },
+        encoding: {
+          x,
+          y,
+          text: { field: 'count', type: 'quantitative' },
+          color: { condition: { test: 'datum.share > 0.5', value: 'white' }, value: 'black' },
+        },
+      },
+    ],
+  });
+}
+
+/** Vega and Vega-Lite are ES modules, so they come by import at the time of use. */
+async function draw(spec: TopLevelSpec): Promise<string> {
+  const vega = await import('vega');
+  const { compile } = await import('vega-lite');
+  const config = { background: 'transparent', font: 'system-ui, sans-serif' };
+  const view = new vega.View(vega.parse(compile({ ...spec, config }).spec), { renderer: 'none' });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * The training loop: epochs, chunks of batches, callbacks. Everything inside a batch is native.
+ */
+import { z } from 'zod';
+import { LookbackError } from '../errors';
+import type { Addon, EngineSums, NativeEngine } from '../native';
+import type { Callback, CallbackContext } from './callbacks';
+import type { DataLike, PreparedData } from './data';
+import type { Logs, MetricSpec } from './metrics';
+import { logsOf } from './metrics';
+import type { Reporter } from './progress';
+import type { ScheduleLike } from './schedules';
+import { changesWithinEpoch, factorAt } from './schedules';
+
+/** Options of `model.fit`. */
+export interface FitOptions {
+  /** Passes over the data. Default 1. */
+  epochs?: number;
+  /** Rows per update; the last batch of an epoch may be smaller. Default 32. */
+  batchSize?: number;
+  /** Evaluated after every epoch; logs get `valLoss`, `valAccuracy`, ... */
+  validationData?: DataLike;
+  /** Share of the rows, from the end and before shuffling, that is kept for validation. 0 to below 1. Default 0. */
+  validationSplit?: number;
+  /** A new order of the rows every epoch, drawn from the model's seed. Default true. */
+  shuffle?: boolean;
+  /** 0 is silent; 1 a progress bar; 2 a line per epoch; `'auto'` a bar on a terminal, else lines. Default `'auto'`. */
+  verbose?: 'auto' | 0 | 1 | 2;
+  callbacks?: readonly Callback[];
+  /** Cancels within 10 ms; the model keeps its last finished update. `fit` rejects with ERR_ABORTED. */
+  signal?: AbortSignal;
+  /** The epoch to count from, for schedules, shuffling and logs. Default 0. */
+  initialEpoch?: number;
+  /** Factor on the optimizer's learning rate over the run. Default constant. */
+  schedule?: ScheduleLike;
+}
+
+const schema = z.strictObject({
+  epochs: z.int().min(1).default(1),
+  batchSize: z.int().min(1).default(32),
+  validationData: z.unknown().optional(),
+  validationSplit: z.number().min(0).lt(1).default(0),
+  shuffle: z.boolean().default(true),
+  verbose: z.union([z.literal('auto'), z.literal(0), z.literal(1), z.literal(2)]).default('auto'),
+  callbacks: z
+    .array(
+      z.custom<Callback>(
+        (value) => typeof value === 'object' && value !== null,
+        'a callback object',
+      ),
+    )
+    .default([]),
+  signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
+  initialEpoch: z.int().min(0).default(0),
+  schedule: z.custom<ScheduleLike>().default('constant'),
+});
+
+export const fitSchema = schema;
+export type ResolvedFit = z.output<typeof schema>;
+
+function isSignal(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+  );
+}
+
+/** What happened, epoch by epoch. */
+export class History {
+  /** The epochs that ran, counted from 0. */
+  readonly epoch: number[] = [];
+  /** The logs of those epochs, by key. */
+  readonly history: Record<string, number[]> = {};
+
+  /** Adds one epoch. */
+  append(epoch: number, logs: Logs): void {
+    this.epoch.push(epoch);
+    for (const [key, value] of Object.entries(logs)) (this.history[key] ??= []).push(value);
+  }
+}
+
+/** A point between two updates, from which a run continues bit for bit. */
+export interface Cursor {
+  epoch: number;
+  /** Batches of that epoch that are done. */
+  batch: number;
+  /** Sums over those batches. */
+  sums: { rows: number; loss: number; hits: number };
+}
+
+/** What the loop needs of a model. */
+export interface FitHost {
+  engine: NativeEngine;
+  uniforms: Addon['uniforms'];
+  seed: number;
+  learningRate: number;
+  metrics: readonly MetricSpec[];
+  context: CallbackContext;
+  /** Whether `stopTraining` was set. */
+  stopped(): boolean;
+  disposed(): boolean;
+}
+
+export interface FitRun {
+  data: PreparedData;
+  validation: PreparedData | null;
+  options: Omit<ResolvedFit, 'validationData' | 'validationSplit' | 'verbose'>;
+  reporter: Reporter | null;
+  history: History;
+  /** Where to begin; its epoch takes the place of `initialEpoch`. */
+  start?: Cursor;
+  /** Asked between chunks; true ends the loop at that point. */
+  pause?: () => boolean;
+}
+
+/** Null when the run is finished, else the point where it paused. */
+export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null> {
+  const { engine } = host;
+  const data = engine.addData(run.data.x, run.data.y, run.data.lengths);
+  let validation: number | null = null;
+  try {
+    if (run.validation) {
+      validation = engine.addData(run.validation.x, run.validation.y, run.validation.lengths);
+    }
+    return await withSignal(run.options.signal, engine, () => epochs(host, run, data, validation));
+  } finally {
+    run.reporter?.end();
+    if (!host.disposed()) {
+      engine.removeData(data);
+      if (validation !== null) engine.removeData(validation);
+    }
+  }
+}
+
+async function epochs(
+  host: FitHost,
+  run: FitRun,
+  data: number,
+  validation: number | null,
+): Promise<Cursor | null> {
+  const { options, history, reporter } = run;
+  const { context } = host;
+  const begin = run.start ?? {
+    epoch: options.initialEpoch,
+    batch: 0,
+    sums: { rows: 0, loss: 0, hits: 0 },
+  };
+  for (const callback of options.callbacks) await callback.onTrainBegin?.(context);
+  for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
+    for (const callback of options.callbacks) await callback.onEpochBegin?.(epoch, context);
+    const cursor: Cursor =
+      epoch === begin.epoch
+        ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
+        : { epoch, batch: 0, sums: { rows: 0, loss: 0, hits: 0 } };
+    const done = await oneEpoch(host, run, data, cursor);
+    if (!done) return cursor;
+    const logs = logsOf(cursor.sums, host.metrics);
+    if (validation !== null) {
+      const sums = await host.engine.evaluate({ data: validation, batchSize: options.batchSize });
+      for (const [key, value] of Object.entries(logsOf(sums, host.metrics))) {
+        logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
+      }
+    }
+    history.append(epoch, logs);
+    reporter?.epochEnd(epoch, logs);
+    for (const callback of options.callbacks) await callback.onEpochEnd?.(epoch, logs, context);
+  }
+  for (const callback of options.callbacks) await callback.onTrainEnd?.(context);
+  return null;
+}
+
+/** Advances `cursor` to the end of its epoch; false where the run paused before. */
+async function oneEpoch(
+  host: FitHost,
+  run: FitRun,
+  data: number,
+  cursor: Cursor,
+): Promise<boolean> {
+  const { options, reporter } = run;
+  const { rows } = run.data;
+  const { batchSize } = options;
+  const batches = Math.ceil(rows / batchSize);
+  const order = options.shuffle ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
+  const perBatch = options.callbacks.filter((callback) => callback.onBatchEnd);
+  const single = perBatch.length > 0 || changesWithinEpoch(options.schedule);
+  const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, batchSize);
+  reporter?.epochBegin(cursor.epoch, options.epochs, batches, cursor.batch);
+  while (cursor.batch < batches) {
+    if (run.pause?.() === true) return false;
+    if (host.stopped()) break;
+    const end = Math.min(cursor.batch + chunk, batches);
+    const progress = { epoch: cursor.epoch + cursor.batch / batches, epochs: options.epochs };
+    const learningRate = host.learningRate * factorAt(options.schedule, progress);
+    const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
+    const sums = await host.engine.train({ data, rows: part, batchSize, learningRate }, null);
+    throwIfAborted(options.signal);
+    addSums(cursor, sums, end);
+    reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
+    for (const callback of perBatch) {
+      await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), host.context);
+    }
+  }
+  return true;
+}
+
+function addSums(cursor: Cursor, sums: EngineSums, batch: number): void {
+  cursor.batch = batch;
+  cursor.sums.rows += sums.rows;
+  cursor.sums.loss += sums.loss;
+  cursor.sums.hits += sums.hits;
+}
+
+/**
+ * Batches for one call: enough for about 1e9 multiply-adds (tens of milliseconds), so that a crossing costs nothing
+ * and pausing stays prompt. A function of sizes alone, never of time: sums are added per call, so the same run must
+ * have the same calls to log the same digits.
+ */
+function batchesPerCall(engine: NativeEngine, steps: number, batchSize: number): number {
+  const params = engine.params().reduce((sum, param) => sum + param.size, 0);
+  const work = 3 * params * steps * batchSize;
+  return Math.max(1, Math.min(256, Math.floor(1e9 / Math.max(1, work))));
+}
+
+/** Fisher-Yates with the shared generator: one seed and one epoch, one order. */
+function shuffled(host: FitHost, rows: number, epoch: number): Uint32Array {
+  const order = inOrder(rows);
+  const uniform = host.uniforms(host.seed, epoch, rows);
+  for (let at = rows - 1; at > 0; at -= 1) {
+    const other = Math.floor((uniform[at] ?? 0) * (at + 1));
+    const kept = order[at] ?? 0;
+    order[at] = order[other] ?? 0;
+    order[other] = kept;
+  }
+  return order;
+}
+
+function inOrder(rows: number): Uint32Array {
+  return Uint32Array.from({ length: rows }, (_, row) => row);
+}
+
+/**
+ * Runs native jobs under an AbortSignal.
+ *
+ * @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason
+ */
+export async function withSignal<T>(
+  signal: AbortSignal | undefined,
+  engine: NativeEngine,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (!signal) return work();
+  throwIfAborted(signal);
+  const cancel = (): void => engine.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof LookbackError && error.code === 'ERR_ABORTED') throwIfAborted(signal);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const message = 'aborted by its signal; the model keeps its last finished update';
+  throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });
+}
