@@ -43,7 +43,7 @@ std::unique_ptr<Recurrence<S>> CpuBackend<S>::recurrence(const std::string& kind
 template <class S>
 void CpuBackend<S>::gemm(const Gemm<S>& g) {
   const FlushDenormals flush;
-  cpu_kernels<S>().gemm(g, runtime_.pool);
+  cpu_gemm(g, runtime_.pool);
 }
 
 template <class S>

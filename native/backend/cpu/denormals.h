@@ -9,8 +9,9 @@
 
 namespace lookback {
 
-/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control register). A gate that
-/// has closed makes denormals by the thousand, and each costs a hundred cycles.
+/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control
+/// register). A gate that has closed makes denormals by the thousand, and each costs a hundred
+/// cycles.
 class FlushDenormals {
  public:
   FlushDenormals(const FlushDenormals&) = delete;

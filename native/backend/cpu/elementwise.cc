@@ -20,10 +20,12 @@ constexpr int64_t kPiece = 8192;
 constexpr int64_t kPartials = 64;
 /// Columns that one worker sums down the rows: two cache lines of floats.
 constexpr int64_t kColumns = 32;
-/// Rows whose sum is formed before it is added to the total: keeps the rounding error of long columns small.
+/// Rows whose sum is formed before it is added to the total: keeps the rounding error of long
+/// columns small.
 constexpr int64_t kRowBlock = 128;
 
-/// Calls f(piece, begin, end) for [0, n) cut into pieces of `size`; on all workers where there are several pieces.
+/// Calls f(piece, begin, end) for [0, n) cut into pieces of `size`; on all workers where there are
+/// several pieces.
 template <class F>
 void for_pieces(ThreadPool& pool, int64_t n, int64_t size, const F& f) {
   const int64_t pieces = (n + size - 1) / size;
@@ -44,14 +46,17 @@ void for_pieces(ThreadPool& pool, int64_t n, int64_t size, const F& f) {
 }
 
 /// Rows per piece, for work whose unit is a row.
-int64_t rows_per_piece(int64_t cols) { return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, cols)); }
+int64_t rows_per_piece(int64_t cols) {
+  return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, cols));
+}
 
 /// Sums f(begin, end) over [0, n) in the order of the pieces.
 template <class Sum, class F>
 Sum reduce(ThreadPool& pool, int64_t n, int64_t smallest, const F& f) {
   Sum partial[kPartials] = {};
   const int64_t size = std::max(smallest, (n + kPartials - 1) / kPartials);
-  for_pieces(pool, n, size, [&](int64_t i, int64_t begin, int64_t end) { partial[i] = f(begin, end); });
+  for_pieces(pool, n, size,
+             [&](int64_t i, int64_t begin, int64_t end) { partial[i] = f(begin, end); });
   Sum total = partial[0];
   for (int64_t i = 1; i < kPartials; ++i) total = total + partial[i];
   return total;
@@ -136,11 +141,16 @@ template <class S>
 void CpuElementwise<S>::activate(Activation kind, int64_t rows, int64_t cols, S* y) {
   ThreadPool& pool = runtime_.pool;
   switch (kind) {
-    case Activation::kLinear: return;
-    case Activation::kRelu: return map_values<Relu>(pool, rows * cols, y);
-    case Activation::kElu: return map_values<Elu>(pool, rows * cols, y);
-    case Activation::kTanh: return map_values<Tanh>(pool, rows * cols, y);
-    case Activation::kSigmoid: return map_values<Sigmoid>(pool, rows * cols, y);
+    case Activation::kLinear:
+      return;
+    case Activation::kRelu:
+      return map_values<Relu>(pool, rows * cols, y);
+    case Activation::kElu:
+      return map_values<Elu>(pool, rows * cols, y);
+    case Activation::kTanh:
+      return map_values<Tanh>(pool, rows * cols, y);
+    case Activation::kSigmoid:
+      return map_values<Sigmoid>(pool, rows * cols, y);
     case Activation::kSoftmax:
       return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) softmax_row(cols, y + r * cols);
@@ -153,11 +163,16 @@ void CpuElementwise<S>::activate_backward(Activation kind, int64_t rows, int64_t
                                           S* dy) {
   ThreadPool& pool = runtime_.pool;
   switch (kind) {
-    case Activation::kLinear: return;
-    case Activation::kRelu: return scale_by_derivative<Relu>(pool, rows * cols, y, dy);
-    case Activation::kElu: return scale_by_derivative<Elu>(pool, rows * cols, y, dy);
-    case Activation::kTanh: return scale_by_derivative<Tanh>(pool, rows * cols, y, dy);
-    case Activation::kSigmoid: return scale_by_derivative<Sigmoid>(pool, rows * cols, y, dy);
+    case Activation::kLinear:
+      return;
+    case Activation::kRelu:
+      return scale_by_derivative<Relu>(pool, rows * cols, y, dy);
+    case Activation::kElu:
+      return scale_by_derivative<Elu>(pool, rows * cols, y, dy);
+    case Activation::kTanh:
+      return scale_by_derivative<Tanh>(pool, rows * cols, y, dy);
+    case Activation::kSigmoid:
+      return scale_by_derivative<Sigmoid>(pool, rows * cols, y, dy);
     case Activation::kSoftmax:
       return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
@@ -180,20 +195,18 @@ void CpuElementwise<S>::dropout(const DropoutKey& key, double rate, int64_t rows
 
 template <class S>
 LossSum CpuElementwise<S>::softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits,
-                                                 const int32_t* labels, double scale,
-                                                 S* d_logits) {
+                                                 const int32_t* labels, double scale, S* d_logits) {
   const auto some = [&](int64_t begin, int64_t end) {
     PartialLoss sum;
     for (int64_t r = begin; r < end; ++r) {
       S* d = d_logits == nullptr ? nullptr : d_logits + r * classes;
-      const RowLoss row = cross_entropy_row(classes, logits + r * classes, labels[r],
-                                            static_cast<S>(scale), d);
+      const RowLoss row =
+          cross_entropy_row(classes, logits + r * classes, labels[r], static_cast<S>(scale), d);
       sum = sum + PartialLoss{row.loss, row.hit ? 1 : 0};
     }
     return sum;
   };
-  const PartialLoss sum =
-      reduce<PartialLoss>(runtime_.pool, rows, rows_per_piece(classes), some);
+  const PartialLoss sum = reduce<PartialLoss>(runtime_.pool, rows, rows_per_piece(classes), some);
   return {sum.loss, sum.hits};
 }
 
@@ -224,7 +237,8 @@ double CpuElementwise<S>::sum_squares(int64_t n, const S* x) {
       }
     }
     for (; i < end; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+           ((sums[4] + sums[5]) + (sums[6] + sums[7]));
   });
 }
 

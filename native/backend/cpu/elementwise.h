@@ -6,8 +6,9 @@
 
 namespace lookback {
 
-/// Implements the pointwise half of `Backend`. Work is cut into pieces whose size depends on the arrays only, and sums
-/// are added piece by piece in order: the result is the same for any number of threads.
+/// Implements the pointwise half of `Backend`. Work is cut into pieces whose size depends on the
+/// arrays only, and sums are added piece by piece in order: the result is the same for any number
+/// of threads.
 template <class S>
 class CpuElementwise : public Backend<S> {
  public:

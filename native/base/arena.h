@@ -1,0 +1,139 @@
+/// Owned arrays of numbers, and the flat block that holds all parameters of a model.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/memory.h"
+
+namespace lookback {
+
+/// A growable array of plain numbers, 64-byte aligned and zeroed when it is made. Not for
+/// appending: growing discards.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Buffer() = default;
+  /// Throws ERR_MEMORY that names `what`.
+  Buffer(int64_t size, const char* what) { ensure(size, what); }
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { release(data_); }
+
+  /// Makes room for `size` elements. Where that needs a new block, the contents become zeros;
+  /// otherwise they stay. Throws ERR_MEMORY; the buffer is empty then.
+  void ensure(int64_t size, const char* what) {
+    if (size <= capacity_) {
+      size_ = size;
+      return;
+    }
+    clear();
+    const int64_t bytes = checked_mul(size, static_cast<int64_t>(sizeof(T)), what);
+    data_ = static_cast<T*>(allocate_zeroed(bytes, what));
+    size_ = capacity_ = size;
+  }
+
+  /// Gives the memory back.
+  void clear() {
+    release(data_);
+    data_ = nullptr;
+    size_ = capacity_ = 0;
+  }
+
+  void zero() { std::fill_n(data_, size_, T(0)); }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  int64_t size() const { return size_; }
+  int64_t bytes() const { return capacity_ * static_cast<int64_t>(sizeof(T)); }
+  T& operator[](int64_t i) { return data_[i]; }
+  const T& operator[](int64_t i) const { return data_[i]; }
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+  }
+
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+  int64_t capacity_ = 0;
+};
+
+/// Number of elements of a shape, checked (ERR_MEMORY).
+inline int64_t element_count(const std::vector<int64_t>& shape, const char* what) {
+  int64_t count = 1;
+  for (const int64_t extent : shape) count = checked_mul(count, extent, what);
+  return count;
+}
+
+/// A named part of a flat block.
+struct Segment {
+  std::string name;
+  std::vector<int64_t> shape;
+  int64_t offset = 0;
+  int64_t size = 0;
+  bool trainable = true;
+};
+
+/// Where each named tensor lies in one flat block. The parameters, their gradients and every
+/// optimizer slot share one layout, so that clipping, updating, zeroing and saving are single
+/// passes. Segments start on cache lines; the gaps are zero and stay zero under every optimizer.
+class ArenaLayout {
+ public:
+  void add(std::string name, std::vector<int64_t> shape, bool trainable = true) {
+    constexpr int64_t kLine = kAlignment / 4;
+    const int64_t size = element_count(shape, name.c_str());
+    segments_.push_back({name, std::move(shape), total_, size, trainable});
+    const int64_t padded = checked_add(size, kLine - 1, name.c_str()) / kLine * kLine;
+    total_ = checked_add(total_, padded, name.c_str());
+  }
+
+  const std::vector<Segment>& segments() const { return segments_; }
+  /// Elements of the whole block, gaps included.
+  int64_t total() const { return total_; }
+  /// Elements that belong to a segment.
+  int64_t used() const {
+    int64_t sum = 0;
+    for (const Segment& segment : segments_) sum += segment.size;
+    return sum;
+  }
+
+ private:
+  std::vector<Segment> segments_;
+  int64_t total_ = 0;
+};
+
+/// A flat block with named segments.
+template <class S>
+class ParamArena {
+ public:
+  ParamArena() = default;
+  ParamArena(const ArenaLayout& layout, const char* what) : values_(layout.total(), what) {}
+
+  S* at(const Segment& segment) { return values_.data() + segment.offset; }
+  const S* at(const Segment& segment) const { return values_.data() + segment.offset; }
+  S* data() { return values_.data(); }
+  const S* data() const { return values_.data(); }
+  int64_t size() const { return values_.size(); }
+  int64_t bytes() const { return values_.bytes(); }
+  void zero() { values_.zero(); }
+
+ private:
+  Buffer<S> values_;
+};
+
+}  // namespace lookback

@@ -1,0 +1,85 @@
+#include "base/memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <new>
+#include <string>
+
+#include "base/error.h"
+
+namespace lookback {
+namespace {
+
+constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+/// Below this a check costs more than it saves.
+constexpr int64_t kChecked = int64_t{16} << 20;
+
+/// The number after `key` in a file of "key value" lines; `kUnknown` where there is none.
+int64_t read_field(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  std::string name;
+  int64_t value = 0;
+  std::string rest;
+  while (file >> name) {
+    if (name == key) return file >> value ? value : kUnknown;
+    std::getline(file, rest);
+  }
+  return kUnknown;
+}
+
+/// The single number in a file; `kUnknown` for "max", for no limit and for no file.
+int64_t read_number(const char* path) {
+  std::ifstream file(path);
+  int64_t value = 0;
+  return file >> value ? value : kUnknown;
+}
+
+/// What a control group's limit leaves. File pages that nobody maps can be dropped, so they do not
+/// count as used.
+int64_t left_of(const char* limit_path, const char* used_path, const char* stat_path,
+                const std::string& file_key) {
+  const int64_t limit = read_number(limit_path);
+  const int64_t used = read_number(used_path);
+  if (limit == kUnknown || used == kUnknown) return kUnknown;
+  const int64_t cache = read_field(stat_path, file_key);
+  return std::max<int64_t>(0, limit - used + (cache == kUnknown ? 0 : cache));
+}
+
+}  // namespace
+
+int64_t available_memory() {
+  const int64_t kilobytes = read_field("/proc/meminfo", "MemAvailable:");
+  const int64_t machine = kilobytes == kUnknown ? kUnknown : kilobytes * 1024;
+  const int64_t group2 = left_of("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current",
+                                 "/sys/fs/cgroup/memory.stat", "inactive_file");
+  const int64_t group1 = left_of("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                                 "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+                                 "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file");
+  return std::min({machine, group2, group1});
+}
+
+void require_memory(int64_t bytes, const char* what) {
+  if (bytes < kChecked) return;
+  const int64_t available = available_memory();
+  REQUIRE(bytes <= available, kMemory, what, ": ", bytes, " bytes are needed and ", available,
+          " are available; use a smaller batch, fewer steps or fewer units");
+}
+
+void* allocate_zeroed(int64_t bytes, const char* what) {
+  require_memory(bytes, what);
+  void* memory = ::operator new (static_cast<size_t>(bytes),
+                                 std::align_val_t{static_cast<size_t>(kAlignment)}, std::nothrow);
+  REQUIRE(memory != nullptr, kMemory, what, ": ", bytes,
+          " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");
+  std::memset(memory, 0, static_cast<size_t>(bytes));
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  ::operator delete (memory, std::align_val_t{static_cast<size_t>(kAlignment)});
+}
+
+}  // namespace lookback

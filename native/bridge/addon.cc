@@ -1,0 +1,104 @@
+#include "bridge/addon.h"
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "bridge/cell.h"
+#include "bridge/convert.h"
+#include "bridge/engine.h"
+#include "bridge/errors.h"
+
+#ifndef LOOKBACK_VERSION
+#error "LOOKBACK_VERSION is not defined; the build takes it from package.json"
+#endif
+#ifndef LOOKBACK_BUILD
+#define LOOKBACK_BUILD "unknown"
+#endif
+
+namespace lookback {
+
+AddonData& addon_data(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+
+namespace {
+
+#if defined(LOOKBACK_EMULATED)
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+#if defined(__clang__)
+constexpr char kCompiler[] = "clang " __clang_version__;
+#else
+constexpr char kCompiler[] = "gcc " __VERSION__;
+#endif
+
+Napi::Value set_error_class(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    REQUIRE(info[0].IsFunction(), kOption, "the error class is not a class");
+    addon_data(env).error_class = Napi::Persistent(info[0].As<Napi::Function>());
+    return env.Undefined();
+  });
+}
+
+Napi::Value build_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const CpuReport cpu = cpu_report();
+    const Napi::Object object = Napi::Object::New(env);
+    const Napi::Array available = Napi::Array::New(env);
+    for (const std::string& isa : cpu.available) available.Set(available.Length(), isa);
+    object.Set("version", LOOKBACK_VERSION);
+    object.Set("isa", cpu.isa);
+    object.Set("isaReason", cpu.reason);
+    object.Set("isaAvailable", available);
+    object.Set("threads", cpu.threads);
+    object.Set("threadsReason", cpu.threads_reason);
+    object.Set("compiler", kCompiler);
+    object.Set("build", LOOKBACK_BUILD);
+    object.Set("emulated", kEmulated);
+    return object;
+  });
+}
+
+Napi::Value uniforms(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto seed =
+        static_cast<uint64_t>(read_integer(info[0], "seed", 0, (int64_t{1} << 53) - 1));
+    const auto stream = static_cast<uint32_t>(read_integer(info[1], "stream", 0, UINT32_MAX));
+    const auto count = static_cast<size_t>(read_integer(info[2], "count", 0, int64_t{1} << 31));
+    require_memory(static_cast<int64_t>(count * sizeof(double)), "uniforms");
+    Napi::Float64Array numbers = Napi::Float64Array::New(env, count);
+    for (size_t i = 0; i < count; ++i) {
+      numbers[i] = uniform_at(seed, RandomUse::kCaller, stream, i);
+    }
+    return numbers;
+  });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData;
+  env.SetInstanceData(data);
+  data->engine_class = Napi::Persistent(EngineWrap::define(env));
+  data->cell_class = Napi::Persistent(CellWrap::define(env));
+  data->tape_class = Napi::Persistent(TapeWrap::define(env));
+  // Hooks run newest first, so this one runs after the channels of all jobs have begun to close and
+  // before their memory goes: the moment to wait for the threads.
+  env.AddCleanupHook([jobs = data->jobs] { jobs->stop_all(); });
+  exports.Set("setErrorClass", Napi::Function::New<set_error_class>(env, "setErrorClass"));
+  exports.Set("buildInfo", Napi::Function::New<build_info>(env, "buildInfo"));
+  exports.Set("createCell", Napi::Function::New<CellWrap::create>(env, "createCell"));
+  exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
+  exports.Set("uniforms", Napi::Function::New<uniforms>(env, "uniforms"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace lookback
+
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+  return lookback::initialise(env, exports);
+}
+
+NODE_API_MODULE(lookback, initialise_addon)

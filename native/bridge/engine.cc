@@ -1,0 +1,355 @@
+#include "bridge/engine.h"
+
+#include "base/error.h"
+#include "bridge/addon.h"
+#include "bridge/convert.h"
+#include "bridge/errors.h"
+
+namespace lookback {
+namespace {
+
+constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
+/// More layers than this are a mistake, not a model.
+constexpr uint32_t kMaxLayers = 10000;
+
+EngineSpec read_engine_spec(const Napi::Value& value) {
+  const Napi::Object object = read_object(value, "the engine's spec");
+  EngineSpec spec;
+  spec.dtype = read_dtype(object.Get("dtype"));
+  spec.device = read_device(object.Get("device"));
+  spec.seed =
+      static_cast<uint64_t>(read_integer(object.Get("seed"), "option seed", 0, kMaxInteger));
+  spec.threads =
+      static_cast<int>(read_integer(object.Get("threads"), "option threads", 0, 1 << 20));
+  spec.input_size = read_integer(object.Get("inputSize"), "option inputSize", 1, int64_t{1} << 30);
+  const Napi::Value layers = object.Get("layers");
+  REQUIRE(layers.IsArray(), kOption, "option layers is not an array; expected a list of layers");
+  const auto list = layers.As<Napi::Array>();
+  REQUIRE(list.Length() <= kMaxLayers, kOption, "option layers has ", list.Length(),
+          " entries; expected up to ", kMaxLayers);
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    spec.layers.push_back(read_spec(list[i], text("layer ", i)));
+  }
+  return spec;
+}
+
+Napi::Number number(Napi::Env env, int64_t value) {
+  return Napi::Number::New(env, static_cast<double>(value));
+}
+
+}  // namespace
+
+Napi::Function EngineWrap::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeEngine",
+      {InstanceMethod<&EngineWrap::layers>("layers"), InstanceMethod<&EngineWrap::params>("params"),
+       InstanceMethod<&EngineWrap::compile>("compile"),
+       InstanceMethod<&EngineWrap::add_data>("addData"),
+       InstanceMethod<&EngineWrap::remove_data>("removeData"),
+       InstanceMethod<&EngineWrap::train>("train"),
+       InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+       InstanceMethod<&EngineWrap::predict>("predict"),
+       InstanceMethod<&EngineWrap::forward>("forward"),
+       InstanceMethod<&EngineWrap::backward>("backward"), InstanceMethod<&EngineWrap::step>("step"),
+       InstanceMethod<&EngineWrap::gradients>("gradients"),
+       InstanceMethod<&EngineWrap::tensors>("tensors"),
+       InstanceMethod<&EngineWrap::set_tensors>("setTensors"),
+       InstanceMethod<&EngineWrap::counters>("counters"),
+       InstanceMethod<&EngineWrap::set_counters>("setCounters"),
+       InstanceMethod<&EngineWrap::memory>("memory"), InstanceMethod<&EngineWrap::cancel>("cancel"),
+       InstanceMethod<&EngineWrap::dispose>("dispose")});
+}
+
+Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    AddonData& data = addon_data(env);
+    data.new_engine = make_engine(read_engine_spec(info[0]));
+    return data.engine_class.New({});
+  });
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
+  const Napi::Env env = info.Env();
+  guarded(env, [&] {
+    engine_ = std::move(addon_data(env).new_engine);
+    REQUIRE(engine_ != nullptr, kState,
+            "an engine is made by createEngine, not by its constructor");
+  });
+  report_memory(env);
+}
+
+void EngineWrap::Finalize(Napi::BasicEnv env) {
+  engine_.reset();
+  report_memory(env);
+}
+
+Engine& EngineWrap::alive() const {
+  REQUIRE(engine_ != nullptr, kState, "the model is disposed; build or load another");
+  return *engine_;
+}
+
+Engine& EngineWrap::idle() const {
+  Engine& engine = alive();
+  REQUIRE(job_ == nullptr, kState,
+          "the model is busy with another call; await it first, or use a second model");
+  return engine;
+}
+
+void EngineWrap::report_memory(Napi::BasicEnv env) {
+  memory_ = engine_ ? engine_->memory() : MemoryUse();
+  const int64_t total = memory_.total();
+  Napi::MemoryManagement::AdjustExternalMemory(env, total - reported_);
+  reported_ = total;
+}
+
+Napi::Value EngineWrap::start_job(Napi::Env env, std::function<void(Engine&, Job&)> work,
+                                  std::function<Napi::Value(Napi::Env)> result,
+                                  Napi::FunctionReference on_progress) {
+  Engine* engine = &idle();
+  JobPlan plan;
+  plan.owner = Napi::Persistent(Value());
+  plan.work = [engine, work = std::move(work)](Job& job) {
+    struct Scope {
+      Engine* engine;
+      ~Scope() { engine->set_cancel(nullptr); }
+    } const scope{engine};
+    engine->set_cancel(job.cancel_flag());
+    work(*engine, job);
+  };
+  plan.result = std::move(result);
+  plan.settled = [this](Napi::Env settled_env) {
+    job_ = nullptr;
+    report_memory(settled_env);
+  };
+  plan.on_progress = std::move(on_progress);
+  const Job::Started started = Job::start(env, std::move(plan));
+  job_ = started.job;
+  return started.promise;
+}
+
+Napi::Value EngineWrap::layers(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::vector<LayerSummary> layers = alive().layers();
+    const Napi::Array list = Napi::Array::New(env, layers.size());
+    for (uint32_t i = 0; i < layers.size(); ++i) {
+      const Napi::Object entry = Napi::Object::New(env);
+      const Napi::Array shape = Napi::Array::New(env);
+      if (layers[i].output.sequence) shape.Set(shape.Length(), env.Null());
+      shape.Set(shape.Length(), number(env, layers[i].output.features));
+      entry.Set("name", layers[i].name);
+      entry.Set("kind", layers[i].kind);
+      entry.Set("outputShape", shape);
+      entry.Set("params", number(env, layers[i].params));
+      list.Set(i, entry);
+    }
+    return list;
+  });
+}
+
+Napi::Value EngineWrap::params(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::vector<Segment> segments = alive().params();
+    const Napi::Array list = Napi::Array::New(env, segments.size());
+    for (uint32_t i = 0; i < segments.size(); ++i) {
+      const Napi::Object entry = Napi::Object::New(env);
+      entry.Set("name", segments[i].name);
+      entry.Set("shape", write_shape(env, segments[i].shape));
+      entry.Set("size", number(env, segments[i].size));
+      list.Set(i, entry);
+    }
+    return list;
+  });
+}
+
+Napi::Value EngineWrap::compile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object spec = read_object(info[0], "the compile spec");
+    const Spec loss = read_spec(spec.Get("loss"), "loss");
+    const Spec optimizer = read_spec(spec.Get("optimizer"), "optimizer");
+    idle().compile(loss, optimizer);
+    report_memory(env);
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::add_data(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    HostTensor x = read_tensor(info[0], "x");
+    std::optional<HostTensor> y;
+    if (!info[1].IsNull() && !info[1].IsUndefined()) y = read_tensor(info[1], "y");
+    std::optional<std::vector<int32_t>> lengths = read_lengths(info[2]);
+    const int64_t handle = idle().add_data(std::move(x), std::move(y), std::move(lengths));
+    report_memory(env);
+    return number(env, handle);
+  });
+}
+
+Napi::Value EngineWrap::remove_data(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "data", 0, kMaxInteger);
+    idle().remove_data(handle);
+    report_memory(env);
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object call = read_object(info[0], "the train call");
+    const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
+    const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
+    const double rate = read_number(call.Get("learningRate"), "learningRate");
+    const auto rows = std::make_shared<std::vector<uint32_t>>(read_rows(call.Get("rows")));
+    Napi::FunctionReference on_progress;
+    if (info[1].IsFunction()) on_progress = Napi::Persistent(info[1].As<Napi::Function>());
+    const auto sums = std::make_shared<Sums>();
+    return start_job(
+        env,
+        [=](Engine& engine, Job& job) {
+          const TrainCall train{rows->data(), static_cast<int64_t>(rows->size()), batch, rate};
+          *sums = engine.train(data, train, [&job](const Sums& now) { job.progress(now); });
+        },
+        [sums](Napi::Env then) { return write_sums(then, *sums); }, std::move(on_progress));
+  });
+}
+
+Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object call = read_object(info[0], "the evaluate call");
+    const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
+    const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
+    const auto sums = std::make_shared<Sums>();
+    return start_job(
+        env, [=](Engine& engine, Job&) { *sums = engine.evaluate(data, batch); },
+        [sums](Napi::Env then) { return write_sums(then, *sums); });
+  });
+}
+
+Napi::Value EngineWrap::predict(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object call = read_object(info[0], "the predict call");
+    const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
+    const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
+    const auto output = std::make_shared<HostTensor>();
+    return start_job(
+        env, [=](Engine& engine, Job&) { *output = engine.predict(data, batch); },
+        [output](Napi::Env then) { return write_tensor(then, *output); });
+  });
+}
+
+Napi::Value EngineWrap::forward(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto x = std::make_shared<HostTensor>(read_tensor(info[0], "x"));
+    const std::optional<std::vector<int32_t>> lengths = read_lengths(info[1]);
+    const bool training = read_flag(info[2], "training");
+    const auto output = std::make_shared<HostTensor>();
+    return start_job(
+        env,
+        [=](Engine& engine, Job&) { *output = engine.forward(std::move(*x), lengths, training); },
+        [output](Napi::Env then) { return write_tensor(then, *output); });
+  });
+}
+
+Napi::Value EngineWrap::backward(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto d_output =
+        std::make_shared<HostTensor>(read_tensor(info[0], "the gradient of the output"));
+    const auto dx = std::make_shared<HostTensor>();
+    return start_job(
+        env, [=](Engine& engine, Job&) { *dx = engine.backward(std::move(*d_output)); },
+        [dx](Napi::Env then) { return write_tensor(then, *dx); });
+  });
+}
+
+Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const double rate = read_number(info[0], "learningRate");
+    return start_job(
+        env, [rate](Engine& engine, Job&) { engine.step(rate); },
+        [](Napi::Env then) { return then.Undefined(); });
+  });
+}
+
+Napi::Value EngineWrap::gradients(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] { return write_snapshot(env, idle().gradients()); });
+}
+
+Napi::Value EngineWrap::tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] { return write_snapshot(env, idle().tensors()); });
+}
+
+Napi::Value EngineWrap::set_tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    NamedTensors tensors = read_snapshot(info[0]);
+    idle().set_tensors(std::move(tensors));
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::counters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Counters counters = idle().counters();
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("updates", number(env, counters.updates));
+    object.Set("draws", number(env, counters.draws));
+    return object;
+  });
+}
+
+Napi::Value EngineWrap::set_counters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object object = read_object(info[0], "counters");
+    Counters counters;
+    counters.updates = read_integer(object.Get("updates"), "updates", 0, kMaxInteger);
+    counters.draws = read_integer(object.Get("draws"), "draws", 0, kMaxInteger);
+    idle().set_counters(counters);
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::memory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    alive();
+    if (job_ == nullptr) report_memory(env);
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("params", number(env, memory_.params));
+    object.Set("activations", number(env, memory_.activations));
+    object.Set("data", number(env, memory_.data));
+    return object;
+  });
+}
+
+Napi::Value EngineWrap::cancel(const Napi::CallbackInfo& info) {
+  if (job_ != nullptr) job_->cancel();
+  return info.Env().Undefined();
+}
+
+Napi::Value EngineWrap::dispose(const Napi::CallbackInfo& info) {
+  if (job_ != nullptr) {
+    job_->cancel();
+    job_->join();
+  }
+  engine_.reset();
+  report_memory(info.Env());
+  return info.Env().Undefined();
+}
+
+}  // namespace lookback

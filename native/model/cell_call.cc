@@ -1,0 +1,257 @@
+#include "model/cell_call.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "model/dataset.h"
+
+namespace lookback {
+namespace {
+
+/// Names to shaped buffers of the cell's element type.
+template <class S>
+struct Owned {
+  std::vector<int64_t> shape;
+  Buffer<S> numbers;
+};
+template <class S>
+using OwnedTensors = std::map<std::string, Owned<S>>;
+
+template <class S>
+OwnedTensors<S> take_all(NamedTensors tensors, const char* what) {
+  OwnedTensors<S> all;
+  for (NamedTensor& given : tensors) {
+    const std::string title = text(what, " '", given.name, "'");
+    std::vector<int64_t> shape = given.tensor.shape;
+    REQUIRE(element_count(shape, title.c_str()) == given.tensor.size(), kShape, title,
+            " has shape ", shape_text(shape), " and ", given.tensor.size(), " numbers; expected ",
+            element_count(shape, title.c_str()));
+    Buffer<S> numbers = take_numbers<S>(std::move(given.tensor), title.c_str());
+    all[given.name] = {std::move(shape), std::move(numbers)};
+  }
+  return all;
+}
+
+/// Removes and returns the entry of this name, if there is one.
+std::optional<HostTensor> extract(NamedTensors& tensors, const std::string& name) {
+  const auto it = std::find_if(tensors.begin(), tensors.end(),
+                               [&name](const NamedTensor& each) { return each.name == name; });
+  if (it == tensors.end()) return std::nullopt;
+  HostTensor found = std::move(it->tensor);
+  tensors.erase(it);
+  return found;
+}
+
+/// Polls a job's flag for as long as it lives.
+template <class S>
+class CancelScope {
+ public:
+  CancelScope(Backend<S>& backend, const std::atomic<bool>* cancel) : backend_(backend) {
+    backend_.set_cancel(cancel);
+  }
+  ~CancelScope() { backend_.set_cancel(nullptr); }
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  Backend<S>& backend_;
+};
+
+/// One call's threads, cell, tensors and tape; lives until its backward pass.
+template <class S>
+class CellPass final : public CallTape {
+ public:
+  CellPass(const std::string& kind, const Spec& spec, DeviceKind device, int threads)
+      : backend_(make_backend<S>(device, threads)), recurrence_(backend_->recurrence(kind, spec)) {}
+
+  NamedTensors forward(NamedTensors inputs, NamedTensors weights, bool training,
+                       const std::atomic<bool>* cancel);
+  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) override;
+
+  int64_t bytes() const override {
+    int64_t sum = static_cast<int64_t>(tape_->bytes());
+    for (const auto& [name, tensor] : inputs_) sum += tensor.numbers.bytes();
+    for (const auto& [name, tensor] : weights_) sum += tensor.numbers.bytes();
+    return sum;
+  }
+
+ private:
+  void take_inputs(NamedTensors inputs);
+  void take_weights(NamedTensors weights);
+  std::vector<const S*> weight_pointers() const;
+
+  std::unique_ptr<Backend<S>> backend_;
+  std::unique_ptr<Recurrence<S>> recurrence_;
+  std::unique_ptr<Tape> tape_;
+  OwnedTensors<S> inputs_, weights_;
+  std::vector<int32_t> lengths_;
+  int64_t batch_ = 0, steps_ = 0;
+};
+
+template <class S>
+void CellPass<S>::take_inputs(NamedTensors inputs) {
+  const CellInfo& info = recurrence_->info();
+  const std::optional<HostTensor> lengths = extract(inputs, "lengths");
+  inputs_ = take_all<S>(std::move(inputs), "input");
+  const auto x = inputs_.find("x");
+  REQUIRE(x != inputs_.end(), kOption, "input 'x' is missing; expected [batch, steps, ",
+          info.input_size, "]");
+  require_input_shape(x->second.shape, x->second.numbers.size(), info.input_size);
+  batch_ = x->second.shape[0];
+  steps_ = x->second.shape[1];
+  if (lengths) {
+    REQUIRE(lengths->is_integer(), kShape, "input 'lengths' holds floats; expected an Int32Array [",
+            batch_, "]");
+    const auto& numbers = std::get<Buffer<int32_t>>(lengths->data);
+    require_lengths(numbers.data(), numbers.size(), batch_, steps_);
+    lengths_.assign(numbers.data(), numbers.data() + numbers.size());
+  }
+  for (const BufferInfo& buffer : info.buffers) {
+    if (inputs_.count(buffer.name) != 0) continue;
+    const int64_t size = element_count(buffer.shape, buffer.name.c_str());
+    Owned<S> fresh{buffer.shape, Buffer<S>(size, buffer.name.c_str())};
+    std::fill_n(fresh.numbers.data(), size, static_cast<S>(buffer.initial));
+    inputs_.emplace(buffer.name, std::move(fresh));
+  }
+}
+
+template <class S>
+void CellPass<S>::take_weights(NamedTensors weights) {
+  weights_ = take_all<S>(std::move(weights), "weight");
+  const std::vector<ParamInfo>& params = recurrence_->info().params;
+  for (const ParamInfo& param : params) {
+    const auto it = weights_.find(param.name);
+    REQUIRE(it != weights_.end(), kOption, "weight '", param.name, "' is missing; expected ",
+            shape_text(param.shape));
+    REQUIRE(it->second.shape == param.shape, kShape, "weight '", param.name, "' has shape ",
+            shape_text(it->second.shape), "; expected ", shape_text(param.shape));
+  }
+  if (weights_.size() == params.size()) return;
+  for (const auto& [name, tensor] : weights_) {
+    const bool known = std::any_of(params.begin(), params.end(),
+                                   [&](const ParamInfo& param) { return param.name == name; });
+    REQUIRE(known, kOption, "weight '", name, "' is not one of this cell's; see params()");
+  }
+}
+
+template <class S>
+std::vector<const S*> CellPass<S>::weight_pointers() const {
+  std::vector<const S*> list;
+  for (const ParamInfo& param : recurrence_->info().params) {
+    list.push_back(weights_.at(param.name).numbers.data());
+  }
+  return list;
+}
+
+template <class S>
+NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, bool training,
+                                  const std::atomic<bool>* cancel) {
+  take_inputs(std::move(inputs));
+  take_weights(std::move(weights));
+  tape_ = recurrence_->make_tape(batch_, steps_, true);
+  ForwardCall<S> call;
+  call.batch = batch_;
+  call.steps = steps_;
+  call.training = training;
+  call.lengths = lengths_.empty() ? nullptr : lengths_.data();
+  call.params = weight_pointers();
+  for (const auto& [name, tensor] : inputs_) {
+    call.inputs[name] = {tensor.numbers.data(), tensor.shape};
+  }
+  NamedTensors outputs;
+  for (TensorInfo& info : recurrence_->outputs(batch_, steps_)) {
+    outputs.push_back(
+        {NamedTensor::Role::kParam, info.name, make_tensor<S>(info.shape, "an output of a cell")});
+  }
+  for (NamedTensor& output : outputs) {
+    S* numbers = std::get<Buffer<S>>(output.tensor.data).data();
+    call.outputs[output.name] = {numbers, output.tensor.shape};
+    // Where the pass does not update a running statistic it comes out as it went in.
+    const auto same = inputs_.find(output.name);
+    if (same != inputs_.end() && same->second.shape == output.tensor.shape) {
+      std::copy_n(same->second.numbers.data(), same->second.numbers.size(), numbers);
+    }
+  }
+  const CancelScope<S> scope(*backend_, cancel);
+  recurrence_->forward(call, *tape_);
+  return outputs;
+}
+
+template <class S>
+NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool>* cancel) {
+  const CellInfo& info = recurrence_->info();
+  const OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
+  const std::vector<TensorInfo> outputs = recurrence_->outputs(batch_, steps_);
+  BackwardCall<S> call;
+  for (const auto& [name, tensor] : given) {
+    const auto output =
+        std::find_if(outputs.begin(), outputs.end(),
+                     [&name = name](const TensorInfo& each) { return each.name == name; });
+    const bool buffer =
+        std::any_of(info.buffers.begin(), info.buffers.end(),
+                    [&name = name](const BufferInfo& each) { return each.name == name; });
+    REQUIRE(output != outputs.end() && !buffer, kOption, "upstream gradient '", name,
+            "' belongs to no output that has a gradient");
+    REQUIRE(tensor.shape == output->shape, kShape, "upstream gradient '", name, "' has shape ",
+            shape_text(tensor.shape), "; expected ", shape_text(output->shape));
+    call.upstream[name] = {tensor.numbers.data(), tensor.shape};
+  }
+  call.params = weight_pointers();
+  NamedTensors grads;
+  for (const std::string& name : recurrence_->differentiable_inputs()) {
+    const auto input = inputs_.find(name);
+    if (input == inputs_.end()) continue;
+    grads.push_back({NamedTensor::Role::kParam, name,
+                     make_tensor<S>(input->second.shape, "the gradient of an input")});
+    call.d_inputs[name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
+                           input->second.shape};
+  }
+  for (const ParamInfo& param : info.params) {
+    grads.push_back({NamedTensor::Role::kParam, param.name,
+                     make_tensor<S>(param.shape, "the gradient of a weight")});
+    call.d_params.push_back(std::get<Buffer<S>>(grads.back().tensor.data).data());
+  }
+  const CancelScope<S> scope(*backend_, cancel);
+  recurrence_->backward(call, *tape_);
+  return grads;
+}
+
+template <class S>
+class CellRunnerOf final : public CellRunner {
+ public:
+  CellRunnerOf(std::string kind, const Spec& spec, DeviceKind device)
+      : kind_(std::move(kind)), spec_(spec), device_(device) {
+    const std::unique_ptr<Backend<S>> backend = make_backend<S>(device, 1);
+    params_ = backend->recurrence(kind_, spec_)->info().params;
+  }
+
+  const std::vector<ParamInfo>& params() const override { return params_; }
+
+  CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
+                      const std::atomic<bool>* cancel) const override {
+    auto pass = std::make_unique<CellPass<S>>(kind_, spec_, device_, threads);
+    CellForward result;
+    result.outputs = pass->forward(std::move(inputs), std::move(weights), training, cancel);
+    result.tape = std::move(pass);
+    return result;
+  }
+
+ private:
+  std::string kind_;
+  Spec spec_;
+  DeviceKind device_;
+  std::vector<ParamInfo> params_;
+};
+
+}  // namespace
+
+std::shared_ptr<const CellRunner> make_cell_runner(const std::string& kind, const Spec& spec,
+                                                   DType dtype, DeviceKind device) {
+  if (dtype == DType::kFloat64) {
+    return std::make_shared<CellRunnerOf<double>>(kind, spec, device);
+  }
+  return std::make_shared<CellRunnerOf<float>>(kind, spec, device);
+}
+
+}  // namespace lookback

@@ -1,0 +1,52 @@
+/// One recurrent cell on plain tensors: forward with every output, backward with every gradient.
+/// The door behind `cells.*`, free of element type and device.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/host_tensor.h"
+
+namespace lookback {
+
+/// A forward pass that can be gone back through once.
+class CallTape {
+ public:
+  virtual ~CallTape() = default;
+  /// Gradients of every weight and of every differentiable input that `forward` was given, by name.
+  /// `upstream`: gradients of outputs, by name; absent ones are zero. Throws ERR_OPTION for an
+  /// unknown name, ERR_SHAPE.
+  virtual NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) = 0;
+  virtual int64_t bytes() const = 0;
+};
+
+struct CellForward {
+  NamedTensors outputs;
+  std::unique_ptr<CallTape> tape;
+};
+
+/// A cell with its options. Calls are independent of each other and may run at the same time on
+/// several threads.
+class CellRunner {
+ public:
+  virtual ~CellRunner() = default;
+  virtual const std::vector<ParamInfo>& params() const = 0;
+  /// inputs   "x" [B, T, inputSize]; "lengths" as integers [B]; states, masks and buffers ("buf.*",
+  /// by default as at the
+  ///          start of training) by name, with [T, B, ..] as [B, T, ..]
+  /// weights  all of `params()`, by name
+  /// threads  0: from the CPU quota
+  /// Throws ERR_OPTION for an unknown or missing name, ERR_SHAPE, ERR_DATA, ERR_MEMORY,
+  /// ERR_ABORTED.
+  virtual CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
+                              const std::atomic<bool>* cancel) const = 0;
+};
+
+/// Throws ERR_OPTION for a spec that the cell refuses, ERR_DEVICE.
+std::shared_ptr<const CellRunner> make_cell_runner(const std::string& kind, const Spec& spec,
+                                                   DType dtype, DeviceKind device);
+
+}  // namespace lookback

@@ -1,0 +1,65 @@
+#include "model/initialize.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "ops/linalg.h"
+
+namespace lookback {
+namespace {
+
+double uniform(uint64_t seed, uint32_t stream, int64_t index) {
+  return uniform_at(seed, RandomUse::kInitialise, stream, static_cast<uint64_t>(index));
+}
+
+/// Standard normal, by Box and Muller from numbers 2 * index and 2 * index + 1 of the stream.
+double normal(uint64_t seed, uint32_t stream, int64_t index) {
+  constexpr double kTwoPi = 6.283185307179586;
+  const double radius = std::sqrt(-2.0 * std::log1p(-uniform(seed, stream, 2 * index)));
+  return radius * std::cos(kTwoPi * uniform(seed, stream, 2 * index + 1));
+}
+
+template <class S>
+void fill_orthogonal(const ParamInfo& info, uint64_t seed, uint32_t stream, S* values) {
+  REQUIRE(info.shape.size() == 2, kInternal, "parameter ", info.name,
+          " asks for an orthogonal start but is not a matrix; please report this");
+  const int64_t rows = info.shape[0], cols = info.shape[1];
+  Buffer<double> matrix(checked_mul(rows, cols, info.name.c_str()), info.name.c_str());
+  for (int64_t i = 0; i < matrix.size(); ++i) matrix[i] = normal(seed, stream, i);
+  orthogonalise(rows, cols, matrix.data());
+  std::transform(matrix.data(), matrix.data() + matrix.size(), values,
+                 [](double value) { return static_cast<S>(value); });
+}
+
+}  // namespace
+
+template <class S>
+void initialize(const ParamInfo& info, uint64_t seed, uint32_t stream, S* values) {
+  const int64_t size = element_count(info.shape, info.name.c_str());
+  switch (info.init.kind) {
+    case Initializer::kConstant:
+      std::fill_n(values, size, static_cast<S>(info.init.value));
+      break;
+    case Initializer::kUniform:
+      for (int64_t i = 0; i < size; ++i) {
+        values[i] = static_cast<S>((2.0 * uniform(seed, stream, i) - 1.0) * info.init.value);
+      }
+      break;
+    case Initializer::kOrthogonal:
+      fill_orthogonal(info, seed, stream, values);
+      break;
+  }
+  const int64_t row_size = info.shape.empty() || info.shape[0] == 0 ? 0 : size / info.shape[0];
+  for (const Initializer::Rows& rows : info.init.rows) {
+    std::fill(values + rows.begin * row_size, values + rows.end * row_size,
+              static_cast<S>(rows.value));
+  }
+}
+
+template void initialize(const ParamInfo&, uint64_t, uint32_t, float*);
+template void initialize(const ParamInfo&, uint64_t, uint32_t, double*);
+
+}  // namespace lookback

@@ -1,0 +1,121 @@
+/// One layer of a model: a function of a batch with its gradient. Virtual calls happen here, a few
+/// per training step, and nowhere below.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/arena.h"
+
+namespace lookback {
+
+/// What a layer gives or takes: [B, T, features] or, without a time axis, [B, features].
+struct FeatureShape {
+  bool sequence = true;
+  int64_t features = 0;
+
+  /// Elements of a batch, checked (ERR_MEMORY).
+  int64_t elements(int64_t batch, int64_t steps) const {
+    const int64_t rows = sequence ? checked_mul(batch, steps, "batch times steps") : batch;
+    return checked_mul(rows, features, "an activation");
+  }
+};
+
+/// What a pass over one batch needs beside the numbers.
+struct Pass {
+  int64_t batch = 0;
+  int64_t steps = 0;
+  const int32_t* lengths = nullptr;  ///< [B] valid steps per row, or null: all
+  bool training = false;             ///< batch statistics, dropout
+  bool keep = false;                 ///< a backward pass will follow
+  bool logits = false;               ///< the last layer leaves its softmax to the loss
+  DropoutKey dropout;                ///< `layer` is filled in by each layer
+};
+
+/// Where a layer's tensors live, in the order of `params()` and `buffers()`. All outlive the layer.
+template <class S>
+struct LayerMemory {
+  std::vector<const S*> params;
+  std::vector<S*> grads;  ///< accumulated into; null where the layer is frozen
+  std::vector<S*> buffers;
+};
+
+/// What every kind of layer is made from.
+template <class S>
+struct LayerSetup {
+  Backend<S>& backend;
+  std::string name;
+  std::string kind;
+  Spec options;  ///< without `name`, `kind` and `trainable`
+  uint32_t index = 0;
+  FeatureShape input;
+};
+
+template <class S>
+class Layer {
+ public:
+  explicit Layer(const LayerSetup<S>& setup)
+      : backend_(setup.backend),
+        name_(setup.name),
+        kind_(setup.kind),
+        index_(setup.index),
+        input_(setup.input),
+        output_(setup.input) {}
+  virtual ~Layer() = default;
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
+
+  const std::string& name() const { return name_; }
+  const std::string& kind() const { return kind_; }
+  FeatureShape input() const { return input_; }
+  FeatureShape output() const { return output_; }
+
+  virtual std::vector<ParamInfo> params() const { return {}; }
+  virtual std::vector<BufferInfo> buffers() const { return {}; }
+  /// Once, before the first pass.
+  void bind(LayerMemory<S> memory) { memory_ = std::move(memory); }
+
+  /// x  in   [B, T, input] or [B, input]
+  /// y  out  likewise, of the output shape; not x
+  virtual void forward(const Pass& pass, const S* x, S* y) = 0;
+  /// The gradient of the last `forward`, which had `keep` and the same x and y.
+  /// dy  in   gradient of y; overwritten
+  /// dx  out  gradient of x, assigned; null where nobody asks
+  virtual void backward(const Pass& pass, const S* x, const S* y, S* dy, S* dx) = 0;
+
+  /// True where the output is a softmax that `Pass::logits` leaves out.
+  virtual bool ends_in_softmax() const { return false; }
+  /// Bytes kept between passes.
+  virtual int64_t bytes() const { return 0; }
+
+ protected:
+  Backend<S>& backend_;
+  std::string name_;
+  std::string kind_;
+  uint32_t index_;
+  FeatureShape input_;
+  FeatureShape output_;
+  LayerMemory<S> memory_;
+};
+
+/// 'dense': y = activation(x W^T + b), per row or per step. Options: units, activation, useBias,
+/// init.
+template <class S>
+std::unique_ptr<Layer<S>> make_dense(const LayerSetup<S>& setup);
+
+/// 'dropout': inverted, in training only. Options: rate.
+template <class S>
+std::unique_ptr<Layer<S>> make_dropout(const LayerSetup<S>& setup);
+
+/// A recurrent cell, by its key. Options: returnSequences (default false: the last valid step) and
+/// the cell's own.
+template <class S>
+std::unique_ptr<Layer<S>> make_recurrent(const LayerSetup<S>& setup);
+
+/// Throws ERR_OPTION for an option of `spec` that is not in `known`.
+void require_known_options(const std::string& owner, const Spec& spec,
+                           const std::vector<std::string>& known);
+
+}  // namespace lookback

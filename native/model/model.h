@@ -1,0 +1,73 @@
+/// A sequence of layers with all the memory that it works in.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/arena.h"
+#include "model/layer.h"
+
+namespace lookback {
+
+/// Owns the layers, one flat block of parameters, one of gradients, one of running statistics, and
+/// the activations of one batch. Memory grows to the largest batch seen and is used again; a step
+/// of a known shape allocates nothing.
+template <class S>
+class Model {
+ public:
+  /// `layers`: each with `kind`, an optional unique `name` (default: kind_1, kind_2, ...), an
+  /// optional `trainable` and the layer's options. Parameters start from `seed`. Throws ERR_OPTION,
+  /// ERR_MEMORY.
+  Model(Backend<S>& backend, uint64_t seed, int64_t input_size, const std::vector<Spec>& layers);
+
+  const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return layers_; }
+  FeatureShape input() const { return layers_.front()->input(); }
+  FeatureShape output() const { return layers_.back()->output(); }
+  bool ends_in_softmax() const { return layers_.back()->ends_in_softmax(); }
+  uint64_t seed() const { return seed_; }
+  /// Parameters of one layer.
+  int64_t parameter_count(size_t layer) const;
+
+  /// Segments are named '<layer>.<parameter>'.
+  const ArenaLayout& param_layout() const { return param_layout_; }
+  const ArenaLayout& buffer_layout() const { return buffer_layout_; }
+  ParamArena<S>& params() { return params_; }
+  ParamArena<S>& grads() { return grads_; }
+  ParamArena<S>& buffers() { return buffers_; }
+
+  /// Runs all layers on x [B, T, inputSize]; the result [B, T, F] or [B, F] stays valid until the
+  /// next pass.
+  const S* forward(const Pass& pass, const S* x);
+  /// Where the caller puts the gradient of the output of the last `forward`, before `backward`.
+  S* output_gradient(const Pass& pass);
+  /// Gradients of the last `forward`, which had `keep` and the same x: adds those of the parameters
+  /// to `grads()`; that of x [B, T, inputSize] goes to `dx`, null to skip. Uses up what
+  /// `output_gradient` gave.
+  void backward(const Pass& pass, const S* x, S* dx);
+
+  /// The name of the first layer whose last output holds a number that is not finite; empty where
+  /// there is none.
+  std::string first_non_finite_layer(const Pass& pass) const;
+  /// The name of the first such segment of a block.
+  static std::string first_non_finite_segment(const ArenaLayout& layout,
+                                              const ParamArena<S>& arena);
+
+  /// Bytes of activations, tapes and their gradients, now.
+  int64_t activation_bytes() const;
+
+ private:
+  void add_layer(Backend<S>& backend, const Spec& spec, FeatureShape input);
+  void place_tensors();
+
+  uint64_t seed_;
+  std::vector<std::unique_ptr<Layer<S>>> layers_;
+  std::vector<bool> trainable_;  ///< per layer
+  ArenaLayout param_layout_, buffer_layout_;
+  ParamArena<S> params_, grads_, buffers_;
+  std::vector<Buffer<S>> outputs_;  ///< per layer
+  Buffer<S> d_outputs_[2];          ///< layer i reads the gradient of its output from number i % 2
+};
+
+}  // namespace lookback

@@ -1,0 +1,342 @@
+#include "model/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace lookback {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void require_batch_size(int64_t batch_size) {
+  REQUIRE(batch_size >= 1, kOption, "batchSize is ", batch_size, "; expected 1 or more");
+}
+
+void require_learning_rate(double rate) {
+  REQUIRE(std::isfinite(rate) && rate >= 0, kOption, "learningRate is ", rate,
+          "; expected a finite number, 0 or more");
+}
+
+}  // namespace
+
+template <class S>
+void Trainer<S>::compile(const Spec& loss, const Spec& optimizer) {
+  require_known_options("loss", loss, {"kind"});
+  const auto kind =
+      static_cast<Loss>(loss.choice("kind", {"softmaxCrossEntropy", "meanSquaredError"}));
+  Optimizer<S> made(optimizer, model_.param_layout());
+  optimizer_.emplace(std::move(made));
+  loss_ = kind;
+  counters_.updates = 0;
+}
+
+template <class S>
+void Trainer<S>::set_cancel(const std::atomic<bool>* cancel) {
+  cancel_ = cancel;
+  backend_.set_cancel(cancel);
+}
+
+template <class S>
+void Trainer<S>::check_cancel() const {
+  REQUIRE(cancel_ == nullptr || !cancel_->load(std::memory_order_relaxed), kAborted,
+          "the job was cancelled after ", counters_.updates, " updates");
+}
+
+template <class S>
+void Trainer<S>::require_ready(const Dataset<S>& data) const {
+  REQUIRE(compiled(), kState, "the model has no loss and optimizer yet; call compile first");
+  const bool labels = loss_ == Loss::kCrossEntropy;
+  REQUIRE(labels ? data.has_labels() : data.has_targets(), kState, "this data set has no ",
+          labels ? "labels" : "targets", ", which the loss ",
+          labels ? "softmaxCrossEntropy needs; give y as an Int32Array [rows]"
+                 : "meanSquaredError needs; give y as floats in the shape of the output");
+}
+
+template <class S>
+Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t first,
+                        int64_t count) {
+  open_ = false;
+  Pass pass;
+  pass.batch = count;
+  pass.steps = data.steps();
+  BatchTarget<S> target;
+  batch_.x.ensure(model_.input().elements(count, data.steps()), "a batch of x");
+  target.x = batch_.x.data();
+  if (data.has_labels()) {
+    batch_.labels.ensure(count, "a batch of labels");
+    target.labels = batch_.labels.data();
+  }
+  if (data.has_targets()) {
+    batch_.targets.ensure(checked_mul(count, data.target_size(), "a batch of y"), "a batch of y");
+    target.targets = batch_.targets.data();
+  }
+  if (data.has_lengths()) {
+    batch_.lengths.resize(static_cast<size_t>(count));
+    pass.lengths = target.lengths = batch_.lengths.data();
+  }
+  data.gather(rows, first, count, target);
+  return pass;
+}
+
+template <class S>
+LossSum Trainer<S>::loss_of(const Pass& pass, const S* output, double scale, S* d_output) {
+  if (loss_ == Loss::kSquaredError) return squared_error(pass, output, scale, d_output);
+  return backend_.softmax_cross_entropy(pass.batch, model_.output().features, output,
+                                        batch_.labels.data(), scale, d_output);
+}
+
+/// With lengths a row's mean is over its valid steps, and the others have no gradient.
+template <class S>
+LossSum Trainer<S>::squared_error(const Pass& pass, const S* output, double scale, S* d_output) {
+  const FeatureShape shape = model_.output();
+  const int64_t row_size = shape.elements(1, pass.steps);
+  const S* targets = batch_.targets.data();
+  if (!shape.sequence || pass.lengths == nullptr) {
+    return backend_.mean_squared_error(pass.batch, row_size, output, targets, scale, d_output);
+  }
+  LossSum sum;
+  for (int64_t row = 0; row < pass.batch; ++row) {
+    const int64_t valid = pass.lengths[row] * shape.features;
+    const int64_t at = row * row_size;
+    S* d_row = d_output == nullptr ? nullptr : d_output + at;
+    if (d_row != nullptr) std::fill(d_row + valid, d_row + row_size, S(0));
+    if (valid == 0) continue;
+    sum.loss += backend_.mean_squared_error(1, valid, output + at, targets + at, scale, d_row).loss;
+  }
+  return sum;
+}
+
+template <class S>
+Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Progress& progress) {
+  require_ready(data);
+  require_batch_size(call.batch_size);
+  require_learning_rate(call.learning_rate);
+  for (int64_t i = 0; i < call.count; ++i) {
+    REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
+            i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
+  }
+  const Clock::time_point start = Clock::now();
+  Sums sums;
+  for (int64_t first = 0; first < call.count; first += call.batch_size) {
+    check_cancel();
+    const int64_t count = std::min(call.batch_size, call.count - first);
+    const LossSum batch =
+        train_batch(gather(data, call.rows + first, 0, count), call.learning_rate);
+    sums.rows += count;
+    sums.steps += 1;
+    sums.loss += batch.loss;
+    sums.hits += batch.hits;
+    sums.seconds = seconds_since(start);
+    if (progress) progress(sums);
+  }
+  return sums;
+}
+
+template <class S>
+LossSum Trainer<S>::train_batch(Pass pass, double learning_rate) {
+  pass.training = pass.keep = true;
+  pass.logits = loss_ == Loss::kCrossEntropy;
+  pass.dropout.seed = model_.seed();
+  pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  remember_buffers();
+  try {
+    model_.grads().zero();
+    has_gradients_ = false;
+    const S* output = model_.forward(pass, batch_.x.data());
+    const LossSum sum =
+        loss_of(pass, output, 1.0 / static_cast<double>(pass.batch), model_.output_gradient(pass));
+    if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
+    model_.backward(pass, batch_.x.data(), nullptr);
+    update(learning_rate);
+    ++counters_.draws;
+    return sum;
+  } catch (...) {
+    restore_buffers();
+    throw;
+  }
+}
+
+/// Clips, updates and counts; parameters stay as they were where the gradient or the result is not
+/// finite.
+template <class S>
+void Trainer<S>::update(double learning_rate) {
+  ParamArena<S>& grads = model_.grads();
+  ParamArena<S>& params = model_.params();
+  const double norm = std::sqrt(backend_.sum_squares(grads.size(), grads.data()));
+  if (!std::isfinite(norm)) {
+    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), grads);
+    fail(ErrorCode::kNumeric,
+         text("update ", counters_.updates + 1, ": the norm of the gradient is ", norm,
+              where.empty() ? "" : ", first in the gradient of " + where,
+              "; parameters are as after update ", counters_.updates,
+              ". Lower learningRate, set clipNorm or scale the inputs"));
+  }
+  kept_params_.ensure(params.size(), "a copy of the parameters");
+  std::copy_n(params.data(), params.size(), kept_params_.data());
+  optimizer_->apply(backend_, counters_.updates + 1, learning_rate, norm, params, grads);
+  if (!std::isfinite(backend_.sum_squares(params.size(), params.data()))) {
+    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), params);
+    if (!where.empty()) {
+      std::copy_n(kept_params_.data(), params.size(), params.data());
+      fail(ErrorCode::kNumeric,
+           text("update ", counters_.updates + 1, " with learningRate ", learning_rate, " makes ",
+                where, " infinite or NaN; parameters are as after update ", counters_.updates,
+                ". Lower learningRate"));
+    }
+  }
+  ++counters_.updates;
+}
+
+template <class S>
+void Trainer<S>::fail_not_finite(const Pass& pass, double loss) const {
+  const std::string layer = model_.first_non_finite_layer(pass);
+  fail(ErrorCode::kNumeric,
+       text("update ", counters_.updates + 1, ": the loss is ", loss,
+            layer.empty() ? "" : ", first seen in the output of layer '" + layer + "'",
+            "; parameters are as after update ", counters_.updates,
+            ". Lower learningRate, set clipNorm or scale the inputs"));
+}
+
+template <class S>
+Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size) {
+  require_ready(data);
+  require_batch_size(batch_size);
+  const Clock::time_point start = Clock::now();
+  Sums sums;
+  for (int64_t first = 0; first < data.rows(); first += batch_size) {
+    check_cancel();
+    const int64_t count = std::min(batch_size, data.rows() - first);
+    Pass pass = gather(data, nullptr, first, count);
+    pass.logits = loss_ == Loss::kCrossEntropy;
+    const LossSum batch = loss_of(pass, model_.forward(pass, batch_.x.data()), 1.0, nullptr);
+    sums.rows += count;
+    sums.steps += 1;
+    sums.loss += batch.loss;
+    sums.hits += batch.hits;
+  }
+  sums.seconds = seconds_since(start);
+  return sums;
+}
+
+template <class S>
+HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
+  require_batch_size(batch_size);
+  const FeatureShape shape = model_.output();
+  std::vector<int64_t> all{data.rows()};
+  if (shape.sequence) all.push_back(data.steps());
+  all.push_back(shape.features);
+  HostTensor result = make_tensor<S>(std::move(all), "the predictions");
+  S* to = std::get<Buffer<S>>(result.data).data();
+  for (int64_t first = 0; first < data.rows(); first += batch_size) {
+    check_cancel();
+    const int64_t count = std::min(batch_size, data.rows() - first);
+    const Pass pass = gather(data, nullptr, first, count);
+    const int64_t size = shape.elements(count, data.steps());
+    std::copy_n(model_.forward(pass, batch_.x.data()), size, to);
+    to += size;
+  }
+  return result;
+}
+
+template <class S>
+HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
+                               bool training) {
+  open_ = false;
+  require_input_shape(x.shape, x.size(), model_.input().features);
+  Pass pass;
+  pass.batch = x.shape[0];
+  pass.steps = x.shape[1];
+  if (lengths) {
+    require_lengths(lengths->data(), static_cast<int64_t>(lengths->size()), pass.batch, pass.steps);
+    batch_.lengths = std::move(*lengths);
+    pass.lengths = batch_.lengths.data();
+  }
+  batch_.x = take_numbers<S>(std::move(x), "x");
+  require_finite(batch_.x.data(), pass.batch, pass.steps, model_.input().features, "x");
+  pass.training = training;
+  pass.keep = true;
+  pass.dropout.seed = model_.seed();
+  pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  remember_buffers();
+  try {
+    const S* output = model_.forward(pass, batch_.x.data());
+    const FeatureShape shape = model_.output();
+    std::vector<int64_t> result{pass.batch};
+    if (shape.sequence) result.push_back(pass.steps);
+    result.push_back(shape.features);
+    HostTensor copy = copy_tensor(std::move(result), output, "the outputs");
+    if (training) ++counters_.draws;
+    open_pass_ = pass;
+    open_ = true;
+    return copy;
+  } catch (...) {
+    restore_buffers();
+    throw;
+  }
+}
+
+template <class S>
+HostTensor Trainer<S>::backward(HostTensor d_output) {
+  REQUIRE(open_, kState,
+          "backward has no forward pass to go back through; call forward first, and backward once "
+          "after it");
+  const FeatureShape shape = model_.output();
+  std::vector<int64_t> expected{open_pass_.batch};
+  if (shape.sequence) expected.push_back(open_pass_.steps);
+  expected.push_back(shape.features);
+  REQUIRE(d_output.shape == expected && d_output.size() == element_count(expected, "dOutput"),
+          kShape, "the gradient of the output has shape ", shape_text(d_output.shape), " and ",
+          d_output.size(), " numbers; expected ", shape_text(expected));
+  const Buffer<S> numbers = take_numbers<S>(std::move(d_output), "the gradient of the output");
+  std::copy_n(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));
+  HostTensor dx = make_tensor<S>({open_pass_.batch, open_pass_.steps, model_.input().features},
+                                 "the gradient of x");
+  if (!has_gradients_) model_.grads().zero();
+  open_ = false;
+  // What a cancelled pass leaves behind is half a gradient: the next backward starts from zero.
+  has_gradients_ = false;
+  model_.backward(open_pass_, batch_.x.data(), std::get<Buffer<S>>(dx.data).data());
+  has_gradients_ = true;
+  return dx;
+}
+
+template <class S>
+void Trainer<S>::step(double learning_rate) {
+  REQUIRE(compiled(), kState, "the model has no loss and optimizer yet; call compile first");
+  REQUIRE(has_gradients_, kState, "step has no gradients; call forward and backward first");
+  require_learning_rate(learning_rate);
+  forget_pass();
+  has_gradients_ = false;
+  update(learning_rate);
+  model_.grads().zero();
+}
+
+template <class S>
+void Trainer<S>::remember_buffers() {
+  const ParamArena<S>& buffers = model_.buffers();
+  kept_buffers_.ensure(buffers.size(), "a copy of the running statistics");
+  std::copy_n(buffers.data(), buffers.size(), kept_buffers_.data());
+}
+
+template <class S>
+void Trainer<S>::restore_buffers() {
+  std::copy_n(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
+}
+
+template <class S>
+int64_t Trainer<S>::bytes() const {
+  return batch_.x.bytes() + batch_.targets.bytes() + batch_.labels.bytes() + kept_buffers_.bytes() +
+         kept_params_.bytes();
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace lookback

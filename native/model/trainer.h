@@ -1,0 +1,111 @@
+/// Whole training steps: gather, forward, loss, backward, clip, update. One call runs as many as it
+/// is given.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "model/dataset.h"
+#include "model/model.h"
+#include "model/optimizer.h"
+
+namespace lookback {
+
+/// Sums over the rows that took part.
+struct Sums {
+  int64_t rows = 0;
+  int64_t steps = 0;  ///< batches
+  double loss = 0;
+  int64_t hits = 0;
+  double seconds = 0;
+};
+using Progress = std::function<void(const Sums&)>;
+
+/// What continues a run bit for bit, beside the tensors.
+struct Counters {
+  int64_t updates = 0;  ///< optimizer updates done
+  int64_t draws = 0;    ///< training passes done; numbers the dropout masks
+};
+
+struct TrainCall {
+  const uint32_t* rows = nullptr;  ///< row numbers in the order of use
+  int64_t count = 0;
+  int64_t batch_size = 0;
+  double learning_rate = 0;
+};
+
+/// Trains one model. Every failure leaves parameters, running statistics, slots and counters as
+/// they were after the last completed update.
+template <class S>
+class Trainer {
+ public:
+  Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {}
+
+  /// Sets loss (kind 'softmaxCrossEntropy' or 'meanSquaredError') and optimizer; forgets slots and
+  /// update count.
+  void compile(const Spec& loss, const Spec& optimizer);
+  bool compiled() const { return optimizer_.has_value(); }
+  Optimizer<S>& optimizer() { return *optimizer_; }
+  Counters& counters() { return counters_; }
+
+  /// Polled between batches and, by the backend, inside the time loops; null: never cancelled.
+  void set_cancel(const std::atomic<bool>* cancel);
+
+  /// ERR_STATE before `compile` or where the data has no y for the loss; ERR_DATA for a row out of
+  /// range; ERR_NUMERIC for a loss, gradient or parameter that is not finite; ERR_ABORTED.
+  Sums train(const Dataset<S>& data, const TrainCall& call, const Progress& progress);
+  Sums evaluate(const Dataset<S>& data, int64_t batch_size);
+  /// Outputs of all rows in order, [n, ...output].
+  HostTensor predict(const Dataset<S>& data, int64_t batch_size);
+
+  /// The open loop. x [B, T, C], checked here; keeps what `backward` needs until the next pass of
+  /// any kind.
+  HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths, bool training);
+  /// Adds to the gradients; returns that of x. Once after each `forward` (ERR_STATE).
+  HostTensor backward(HostTensor d_output);
+  /// Updates from the gradients and clears them. ERR_STATE before a `backward`.
+  void step(double learning_rate);
+  /// Parameters have changed: the last `forward` can no longer be gone back through.
+  void forget_pass() { open_ = false; }
+
+  /// Bytes of the buffers of this object (the model counts its own).
+  int64_t bytes() const;
+
+ private:
+  enum class Loss { kCrossEntropy, kSquaredError };
+  /// Where the numbers of the batch at hand live.
+  struct Batch {
+    Buffer<S> x, targets;
+    Buffer<int32_t> labels;
+    std::vector<int32_t> lengths;
+  };
+
+  void require_ready(const Dataset<S>& data) const;
+  Pass gather(const Dataset<S>& data, const uint32_t* rows, int64_t first, int64_t count);
+  LossSum loss_of(const Pass& pass, const S* output, double scale, S* d_output);
+  LossSum squared_error(const Pass& pass, const S* output, double scale, S* d_output);
+  LossSum train_batch(Pass pass, double learning_rate);
+  void update(double learning_rate);
+  void check_cancel() const;
+  void remember_buffers();
+  void restore_buffers();
+  [[noreturn]] void fail_not_finite(const Pass& pass, double loss) const;
+
+  Backend<S>& backend_;
+  Model<S>& model_;
+  std::optional<Optimizer<S>> optimizer_;
+  Loss loss_ = Loss::kCrossEntropy;
+  Counters counters_;
+  const std::atomic<bool>* cancel_ = nullptr;
+  Batch batch_;
+  Buffer<S> kept_buffers_;  ///< running statistics before the batch at hand
+  Buffer<S> kept_params_;   ///< parameters before the update at hand
+  Pass open_pass_;
+  bool open_ = false;           ///< `backward` can follow
+  bool has_gradients_ = false;  ///< `step` can follow
+};
+
+}  // namespace lookback
