@@ -147,42 +147,49 @@ function announce(kind, tool) {
   );
 }
 
+/** Which tool builds it: CMake unless it is absent, or `wanted`. @throws {StepFailed} where neither can */
+function chooseTool(kind, wanted) {
+  if (wanted !== undefined) return wanted;
+  if (haveCMake()) return 'cmake';
+  const onlyCMake = cudaChoice() === 'on' ? 'LOOKBACK_CUDA=on' : `the ${kind} build`;
+  if (kind === 'release' && cudaChoice() !== 'on') return 'gyp';
+  const message = `error: ${onlyCMake} needs CMake 3.22 or later, and none was found on the PATH.`;
+  throw new StepFailed('CMake', message);
+}
+
+async function buildWith(tool, kind) {
+  announce(kind, tool === 'cmake' ? 'CMake' : 'node-gyp');
+  // To one tool's rules, a binary that the other linked looks up to date.
+  if (addons[kind] !== undefined && readStamp(`${kind}-tool`) !== tool) {
+    rmSync(addons[kind], { force: true });
+    writeStamp(`${kind}-tool`, tool);
+  }
+  await (tool === 'cmake' ? buildWithCMake(kind) : buildWithGyp());
+}
+
 /**
- * Builds 'release' (the addon), 'test' (the addon with the device 'emulated', and the native tests) or 'bench'.
- * Does nothing where the build is fresh.
+ * Builds 'release' (the addon), 'test' (the addon with the device 'emulated', and the native tests) or 'bench'. Does
+ * nothing where the build is fresh; a failure leaves an older addon in its place.
  *
- * @param {{ tool?: 'cmake' | 'gyp', force?: boolean }} [how] `tool`: that one and no other
+ * @param {{ tool?: 'cmake' | 'gyp', force?: boolean }} [how] `tool`: that one, fresh or not
  * @throws {StepFailed}
  */
 async function buildNative(kind, how = {}) {
-  const useGyp = how.tool === 'gyp';
-  if (!how.force && !useGyp && isFresh(kind)) return;
-  // A binary that another tool linked looks up to date to this one.
-  if (addons[kind] !== undefined) rmSync(addons[kind], { force: true });
+  if (!how.force && how.tool === undefined && isFresh(kind)) return;
   dropStamp(kind);
   const made = inputs(kind);
-  const cuda = cudaChoice();
-  if (!useGyp && haveCMake()) {
-    announce(kind, 'CMake');
-    try {
-      await buildWithCMake(kind);
-      writeStamp(kind, made);
-      return;
-    } catch (error) {
-      const compiled = !(error instanceof StepFailed) || error.step === 'CMake (build)';
-      if (compiled || kind !== 'release' || cuda === 'on' || how.tool === 'cmake') throw error;
-      console.warn(`lookback: ${error.message}; trying node-gyp`);
-    }
-  } else if (kind !== 'release' || cuda === 'on' || how.tool === 'cmake') {
-    const wish = cuda === 'on' ? 'LOOKBACK_CUDA=on' : `the ${kind} build`;
-    throw new StepFailed(
-      'CMake',
-      `error: ${wish} needs CMake 3.22 or later, and none was found on the PATH.`,
-    );
+  const tool = chooseTool(kind, how.tool);
+  try {
+    await buildWith(tool, kind);
+  } catch (error) {
+    // A compiler error would only come again; a CMake that cannot configure may be what is wrong.
+    const unusable = error instanceof StepFailed && error.step === 'CMake (configure)';
+    if (!unusable || how.tool !== undefined || kind !== 'release' || cudaChoice() === 'on')
+      throw error;
+    console.warn(`lookback: ${error.message}; trying node-gyp`);
+    await buildWith('gyp', kind);
   }
-  announce(kind, 'node-gyp');
-  await buildWithGyp();
   writeStamp(kind, made);
 }
 
-module.exports = { addons, buildNative, cmakeDir, cudaChoice, isFresh };
+module.exports = { buildNative };
