@@ -116,7 +116,7 @@ function resolveRecurrent(
   }
   const common = parseOptions(
     recurrentSchema,
-    { name: layerName, returnSequences, trainable: learns },
+    { name: layerName, returnSequences, trainable: learns ?? !isFrozenPreset(cellOptions) },
     where,
   );
   const known = inputSize === undefined ? cellOptions : { ...cellOptions, inputSize };
@@ -124,6 +124,11 @@ function resolveRecurrent(
   const resolve: (given: never, at: string) => NativeSpec = definitions[kind].resolve;
   const { inputSize: _, ...cell } = resolve(known as never, where);
   return { ...defined(common), ...cell };
+}
+
+/** The published program never trained its cells. */
+function isFrozenPreset(options: object): boolean {
+  return 'preset' in options && options.preset === 'published';
 }
 
 function defined(options: Record<string, string | number | boolean | undefined>): NativeSpec {

@@ -33,10 +33,15 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   let model: Model | null = null;
   try {
     model = new Model({ ...(file.config as ModelConfig), ...here });
-    const known = new Map(model.snapshot().map((tensor) => [tensor.name, tensor.role]));
-    model.restore(
-      file.tensors.map((tensor) => ({ ...tensor, role: known.get(tensor.name) ?? tensor.role })),
-    );
+    const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
+    const wanted = model.snapshot();
+    const missing = wanted.find(({ name }) => !found.has(name));
+    if (missing) throw new LookbackError('ERR_FORMAT', `tensor "${missing.name}" is missing`);
+    for (const { name, role } of wanted) {
+      const tensor = found.get(name);
+      if (tensor) tensor.role = role;
+    }
+    model.restore(file.tensors);
     if (file.compiled !== null) model.compile(file.compiled as CompileOptions);
     return model;
   } catch (error) {

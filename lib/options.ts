@@ -14,7 +14,9 @@ import { LookbackError } from './errors';
 export function parseOptions<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
+  // A misspelt key explains the missing one.
+  const { issues } = result.error;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (!issue) throw new LookbackError('ERR_INTERNAL', `${where}: rejected without a reason`);
   const known = knownKeys(schema, issue.path);
   const details = { path: pathText(issue.path), expected: issue.message, actual: issue.input };
@@ -30,7 +32,7 @@ function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): strin
     const hint = meant === null ? `the options are ${known.join(', ')}` : `did you mean ${meant}?`;
     return `unknown option ${full}; ${hint}`;
   }
-  const name = at === '' ? 'the options' : at;
+  const name = at === '' ? 'the value' : at;
   if (issue.code === 'custom') return at === '' ? issue.message : `${name} ${issue.message}`;
   if (issue.input === undefined) return `${name} is missing; expected ${expectation(issue)}`;
   const seen = `${name} is ${show(issue.input)}; expected ${expectation(issue)}`;

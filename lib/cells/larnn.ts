@@ -31,7 +31,8 @@ export interface LarnnOptions {
   stacking?: 'stack' | 'residual' | 'replay' | 'replayResidual';
   /**
    * A named set of options, under those given explicitly. `'plain'`: no norm and bare keys and values. `'paper'`: the
-   * printed formulas. `'published'`: the forward pass of the author's program.
+   * printed formulas. `'published'`: the author's program, whose layers also stay at their random start
+   * (`trainable: false`); unlike it, evaluation here uses running statistics and no dropout.
    */
   preset?: 'plain' | 'paper' | 'published';
   /**

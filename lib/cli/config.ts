@@ -5,32 +5,44 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
+import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/atomic';
+import type { LossSpec } from '../training/losses';
 import { resolveLoss } from '../training/losses';
+import type { MetricSpec } from '../training/metrics';
 import { resolveMetrics } from '../training/metrics';
+import type { OptimizerSpec } from '../training/optimizers';
 import { resolveOptimizer } from '../training/optimizers';
+import type { ScheduleSpec } from '../training/schedules';
 import { resolveSchedule } from '../training/schedules';
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
-const dataSchema = z.discriminatedUnion('name', [
-  z.strictObject({ name: z.literal('har'), dir: z.string().optional() }),
-  z.strictObject({ name: z.literal('uciHar'), dir: z.string() }),
-  z.strictObject({
+const dataSchemas = {
+  har: z.strictObject({ name: z.literal('har'), dir: z.string().optional() }),
+  uciHar: z.strictObject({ name: z.literal('uciHar'), dir: z.string() }),
+  adding: z.strictObject({
     name: z.literal('adding'),
     steps: z.int().min(2),
     train: z.int().min(1).optional(),
     test: z.int().min(1).optional(),
     seed: z.int().min(0).max(0xffffffff).optional(),
   }),
-]);
+};
 
-const validationSchema = z.union([
-  z.strictObject({ subjects: z.array(z.int()).min(1) }),
-  z.strictObject({ split: z.number().gt(0).lt(1) }),
-]);
+/** Which data set, and where from. */
+export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]>;
+
+const validationSchema = z
+  .strictObject({
+    subjects: z.array(z.int()).min(1).optional(),
+    split: z.number().gt(0).lt(1).optional(),
+  })
+  .refine(({ subjects, split }) => (subjects === undefined) !== (split === undefined), {
+    message: 'names subjects or a split; expected exactly one of the two',
+  });
 
 const configSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -41,7 +53,7 @@ const configSchema = z.strictObject({
   threads: z.int().min(0).max(1024).default(0),
   dtype: z.enum(['float32', 'float64']).default('float32'),
   out: z.string().min(1).optional(),
-  data: dataSchema,
+  data: z.looseObject({ name: z.enum(['har', 'uciHar', 'adding']) }),
   model: z.strictObject({ layers: z.array(z.unknown()).min(1) }),
   optimizer: z.unknown().default('adam'),
   loss: z.unknown().optional(),
@@ -50,8 +62,19 @@ const configSchema = z.strictObject({
   validation: validationSchema.optional(),
 });
 
+type Parsed = z.output<typeof configSchema>;
+type Resolved = 'out' | 'data' | 'model' | 'optimizer' | 'loss' | 'metrics' | 'schedule';
+
 /** A configuration with every option filled in. */
-export type RunConfig = Omit<z.output<typeof configSchema>, '$schema' | 'out'> & { out: string };
+export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
+  out: string;
+  data: DataConfig;
+  model: { layers: LayerSpec[] };
+  optimizer: OptimizerSpec;
+  loss: LossSpec;
+  metrics: MetricSpec[];
+  schedule: ScheduleSpec;
+};
 
 /**
  * Reads and checks a configuration.
@@ -85,6 +108,7 @@ export function checkConfig(json: unknown, path: string): RunConfig {
     config.metrics ?? (loss.kind === 'sparseCategoricalCrossentropy' ? ['accuracy'] : []);
   return {
     ...config,
+    data: parseOptions<DataConfig>(dataSchemas[config.data.name], config.data, `${path}: data`),
     out: out ?? join('runs', runName(path)),
     model: {
       layers: config.model.layers.map((layer, index) =>
@@ -93,7 +117,7 @@ export function checkConfig(json: unknown, path: string): RunConfig {
     },
     optimizer: resolveOptimizer(config.optimizer, `${path}: optimizer`),
     loss,
-    metrics: resolveMetrics(metrics, loss),
+    metrics: resolveMetrics(metrics, loss, `${path}: metrics`),
     schedule: resolveSchedule(config.schedule, `${path}: schedule`),
   };
 }
@@ -134,7 +158,7 @@ function replaceAt(json: unknown, keys: readonly string[], value: unknown, set: 
         `--set ${show(set)}: ${show(key)} is no place in an array of ${json.length}`,
       );
     }
-    const copy: unknown[] = [...json];
+    const copy = [...(json as unknown[])];
     copy[index] = replaceAt(copy[index], rest, value, set);
     return copy;
   }

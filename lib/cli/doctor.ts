@@ -40,7 +40,10 @@ function addonFindings(): { loads: boolean; found: Record<string, string> } {
     loadAddon();
   } catch (error) {
     const first = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    return { loads: false, found: { addon: where, 'addon error': first } };
+    return {
+      loads: false,
+      found: path === undefined ? { addon: where } : { addon: where, 'addon error': first },
+    };
   }
   const info = backendInfo();
   return {

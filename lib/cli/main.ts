@@ -121,6 +121,11 @@ function version(): string {
 }
 
 async function main(): Promise<void> {
+  // `lookback ... | head` closes the pipe; what it wanted has been said.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+    throw error;
+  });
   try {
     await program().parseAsync();
   } catch (error) {

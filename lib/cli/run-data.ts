@@ -59,16 +59,17 @@ function holdOut(
   validation: RunConfig['validation'],
 ): { train: Part; validation: Part | null } {
   if (validation === undefined) return { train, validation: null };
-  if ('subjects' in validation) {
-    const parts = datasets.splitBySubject(train, validation.subjects);
+  const { subjects, split = 0 } = validation;
+  if (subjects) {
+    const parts = datasets.splitBySubject(train, subjects);
     return { train: parts.train, validation: parts.held };
   }
   const rows = train.x.shape[0] ?? 0;
-  const at = Math.floor(rows * (1 - validation.split));
+  const at = Math.floor(rows * (1 - split));
   if (at < 1 || at >= rows) {
     throw new LookbackError(
       'ERR_OPTION',
-      `validation.split ${validation.split} of ${rows} rows leaves one side empty`,
+      `validation.split ${split} of ${rows} rows leaves one side empty`,
     );
   }
   const cut = (from: number, to: number): Part => ({

@@ -3,7 +3,6 @@
  */
 import type { Model } from '../model';
 import { sequential } from '../model';
-import type { LayerSpec } from '../layers';
 import { backendInfo } from '../devices';
 import type { Report } from '../report/report';
 import type { Logs } from '../training/metrics';
@@ -64,11 +63,9 @@ export async function train(path: string, options: TrainOptions, output: Output)
 export function buildModel(config: RunConfig, data: Pick<RunData, 'steps' | 'features'>): Model {
   const { seed, device, threads, dtype } = config;
   const inputShape: [number, number] = [data.steps, data.features];
-  const layers = config.model.layers as LayerSpec[];
+  const { layers } = config.model;
   const model = sequential({ inputShape, layers, seed, device, threads, dtype });
-  const { optimizer, loss, metrics } = config as Required<
-    Pick<NonNullable<Model['compiled']>, 'optimizer' | 'loss' | 'metrics'>
-  >;
+  const { optimizer, loss, metrics } = config;
   return model.compile({ optimizer, loss, metrics });
 }
 

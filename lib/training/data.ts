@@ -121,7 +121,9 @@ function flatTargets(value: unknown, outputShape: RowShape): unknown {
   if (typeof value !== 'object' || value === null || !('shape' in value && 'data' in value))
     return value;
   const { shape, data } = value;
-  return Array.isArray(shape) && shape.length === 1 ? { shape: [...shape, 1], data } : value;
+  return Array.isArray(shape) && shape.length === 1
+    ? { shape: [...(shape as unknown[]), 1], data }
+    : value;
 }
 
 /** The valid steps of each row. */

@@ -30,11 +30,15 @@ const lossOf: Record<MetricSpec['kind'], LossSpec['kind']> = {
 };
 
 /** @throws {LookbackError} ERR_OPTION, also for a metric that says nothing under `loss` */
-export function resolveMetrics(values: readonly unknown[], loss: LossSpec): MetricSpec[] {
+export function resolveMetrics(
+  values: readonly unknown[],
+  loss: LossSpec,
+  where = 'metrics',
+): MetricSpec[] {
   return values.map((value, index) => {
-    const metric = resolveKind<MetricSpec>(schemas, value, `metrics[${index}]`);
+    const metric = resolveKind<MetricSpec>(schemas, value, `${where}[${index}]`);
     if (lossOf[metric.kind] !== loss.kind) {
-      const message = `metrics[${index}] is "${metric.kind}", which goes with the loss ${lossOf[metric.kind]}; the loss is ${loss.kind}`;
+      const message = `${where}[${index}] is "${metric.kind}", which goes with the loss ${lossOf[metric.kind]}; the loss is ${loss.kind}`;
       throw new LookbackError('ERR_OPTION', message);
     }
     return metric;

@@ -1,0 +1,105 @@
+import { layers } from '../../lib/layers';
+import { checkLossFits, losses, resolveLoss } from '../../lib/training/losses';
+import { logsOf, metrics, resolveMetrics } from '../../lib/training/metrics';
+import { optimizers, resolveOptimizer } from '../../lib/training/optimizers';
+import { changesWithinEpoch, factorAt, schedules } from '../../lib/training/schedules';
+
+describe('optimizers', () => {
+  it('by name have the defaults of the constructor', () => {
+    for (const kind of ['sgd', 'rmsprop', 'adam', 'adamw'] as const) {
+      expect(resolveOptimizer(kind)).toEqual(optimizers[kind]());
+    }
+    expect(optimizers.adam()).toEqual({
+      kind: 'adam',
+      learningRate: 0.001,
+      l2: 0,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+    });
+  });
+
+  it.each([
+    ['adm', /optimizer is "adm"; did you mean "adam"\?/],
+    [{ kind: 'adam', lr: 1 }, /optimizer adam: unknown option lr/],
+    [{ kind: 'adam', learningRate: 0 }, /learningRate is 0; expected more than 0/],
+    [{ kind: 'sgd', momentum: 1 }, /momentum is 1; expected less than 1/],
+    [undefined, /optimizer is undefined; expected one of sgd, rmsprop, adam, adamw/],
+    ['constructor', /expected one of/],
+  ])('refuse %j', (value, message) => {
+    expect(() => resolveOptimizer(value)).toThrow(message);
+  });
+});
+
+describe('losses and metrics', () => {
+  it('see softmax or logits from the last layer', () => {
+    const softmax = layers.dense({ units: 3, activation: 'softmax', name: 'out' });
+    const linear = layers.dense({ units: 3, name: 'out' });
+    expect(() => checkLossFits(losses.sparseCategoricalCrossentropy(), softmax)).not.toThrow();
+    expect(() =>
+      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: true }), linear),
+    ).not.toThrow();
+    expect(() =>
+      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: true }), softmax),
+    ).toThrow(/gives probabilities/);
+    expect(() =>
+      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: false }), linear),
+    ).toThrow(/gives logits/);
+  });
+
+  it('go together', () => {
+    expect(resolveMetrics(['accuracy'], resolveLoss('sparseCategoricalCrossentropy'))).toEqual([
+      metrics.accuracy(),
+    ]);
+    expect(() => resolveMetrics(['accuracy'], losses.meanSquaredError())).toThrow(
+      /metrics\[0\] is "accuracy", which goes with/,
+    );
+    expect(() => resolveMetrics(['acuracy'], losses.sparseCategoricalCrossentropy())).toThrow(
+      /did you mean "accuracy"/,
+    );
+  });
+
+  it('are means over rows', () => {
+    expect(logsOf({ rows: 4, loss: 2, hits: 3 }, [metrics.accuracy()])).toEqual({
+      loss: 0.5,
+      accuracy: 0.75,
+    });
+  });
+});
+
+describe('schedules', () => {
+  const at = (schedule: Parameters<typeof factorAt>[0], epoch: number) =>
+    factorAt(schedule, { epoch, epochs: 10 });
+
+  it('stepDecay drops every so many epochs', () => {
+    const schedule = schedules.stepDecay({ every: 3, factor: 0.5 });
+    expect([0, 2.9, 3, 6, 9.5].map((epoch) => at(schedule, epoch))).toEqual([
+      1, 1, 0.5, 0.25, 0.125,
+    ]);
+    expect(changesWithinEpoch(schedule)).toBe(false);
+  });
+
+  it('cosine falls from 1 to final after its warm-up', () => {
+    const schedule = schedules.cosine({ final: 0.1, warmup: 2 });
+    expect(at(schedule, 0)).toBeCloseTo(0.01, 12);
+    expect(at(schedule, 1)).toBeCloseTo(0.505, 12);
+    expect(at(schedule, 2)).toBe(1);
+    expect(at(schedule, 6)).toBeCloseTo(0.55, 12);
+    expect(at(schedule, 10)).toBeCloseTo(0.1, 12);
+    expect(changesWithinEpoch(schedule)).toBe(true);
+  });
+
+  it('oneCycle rises to 1 and falls to final', () => {
+    const schedule = schedules.oneCycle({ rise: 0.4, start: 0.2, final: 0 });
+    expect(at(schedule, 0)).toBeCloseTo(0.2, 12);
+    expect(at(schedule, 2)).toBeCloseTo(0.6, 12);
+    expect(at(schedule, 4)).toBe(1);
+    expect(at(schedule, 7)).toBeCloseTo(0.5, 12);
+    expect(at(schedule, 10)).toBeCloseTo(0, 12);
+  });
+
+  it('may be a function, which must give a factor', () => {
+    expect(at(({ epoch, epochs }) => 1 - epoch / epochs, 5)).toBe(0.5);
+    expect(() => at(() => NaN, 0)).toThrow(/schedule gave NaN at epoch 0/);
+  });
+});
