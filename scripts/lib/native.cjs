@@ -84,12 +84,11 @@ async function buildWithCMake(kind) {
       [cmakeJs, 'configure', ...common, ...defines.map((define) => `--CD${define}`)],
       { cwd: root },
     );
-  const cached = existsSync(join(cmakeDir, 'CMakeCache.txt'));
   try {
     await configure();
   } catch (error) {
-    // A tree made in another folder, by another generator or compiler is refused; it is of no use then.
-    if (!cached) throw error;
+    // CMake refuses a tree that was made in another folder or by another generator, and names the cache.
+    if (!/CMakeCache\.txt|does not match/i.test(error.output ?? '')) throw error;
     rmSync(cmakeDir, { recursive: true, force: true });
     mkdirSync(cmakeDir);
     await configure();
