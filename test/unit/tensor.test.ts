@@ -1,5 +1,5 @@
 import { runInNewContext } from 'node:vm';
-import { LookbackError } from '../../lib/errors';
+import type { LookbackError } from '../../lib/errors';
 import type { TensorWish } from '../../lib/tensor';
 import { asTensor, dtypeOf, requireFinite } from '../../lib/tensor';
 

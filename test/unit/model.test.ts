@@ -1,0 +1,322 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Callback, Logs } from '../../lib';
+import {
+  callbacks,
+  layers,
+  loadModel,
+  losses,
+  metrics,
+  optimizers,
+  schedules,
+  sequential,
+} from '../../lib';
+import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
+
+const train = tinyData(96);
+const held = tinyData(40, 7);
+const silent = { verbose: 0, batchSize: 16 } as const;
+
+const folder = mkdtempSync(join(tmpdir(), 'lookback-model-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('fit', () => {
+  it('learns and logs every epoch', async () => {
+    using model = tinyModel();
+    const history = await model.fit(train, { ...silent, epochs: 30, validationData: held });
+    expect(history.epoch).toHaveLength(30);
+    expect(Object.keys(history.history)).toEqual(['loss', 'accuracy', 'valLoss', 'valAccuracy']);
+    const { loss = [], valAccuracy = [] } = history.history;
+    expect(loss.at(-1)).toBeLessThan(0.5 * (loss[0] ?? 0));
+    expect(valAccuracy.at(-1)).toBeGreaterThan(0.8);
+  });
+
+  it('takes x and y apart, nested arrays, and [x, y]', async () => {
+    const run = async (fit: (model: ReturnType<typeof tinyModel>) => Promise<unknown>) => {
+      using model = tinyModel();
+      await fit(model);
+      return weightsOf(model);
+    };
+    const row = (at: number) =>
+      Array.from({ length: steps }, (_, step) => [
+        ...train.x.data.subarray(
+          (at * steps + step) * features,
+          (at * steps + step + 1) * features,
+        ),
+      ]);
+    const nested = Array.from({ length: 96 }, (_, at) => row(at));
+    const whole = await run((model) => model.fit(train, silent));
+    expect(await run((model) => model.fit(train.x, train.y, silent))).toEqual(whole);
+    expect(await run((model) => model.fit([train.x, train.y], silent))).toEqual(whole);
+    expect(await run((model) => model.fit(nested, [...train.y], silent))).toEqual(whole);
+  });
+
+  it('gives the same weights for the same seed and others for another', async () => {
+    const trained = async (seed: number, shuffle = true) => {
+      using model = tinyModel({ seed });
+      await model.fit(train, { ...silent, epochs: 2, shuffle });
+      return weightsOf(model);
+    };
+    const first = await trained(5);
+    expect(await trained(5)).toEqual(first);
+    expect(await trained(6)).not.toEqual(first);
+    expect(await trained(5, false)).not.toEqual(first);
+  });
+
+  it('does not depend on how batches are cut into calls', async () => {
+    const trained = async (callback: Callback) => {
+      using model = tinyModel();
+      await model.fit(train, { ...silent, epochs: 2, callbacks: [callback] });
+      return weightsOf(model);
+    };
+    const batches: number[] = [];
+    const single = await trained({ onBatchEnd: (batch) => void batches.push(batch) });
+    expect(batches).toEqual([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
+    expect(await trained({})).toEqual(single);
+  });
+
+  it('holds out the last rows for validationSplit', async () => {
+    const logsWith = async (options: object, rows: typeof train) => {
+      using model = tinyModel();
+      const { history } = await model.fit(rows, { ...silent, ...options });
+      return history;
+    };
+    const at = 72 * steps * features;
+    const head = {
+      x: { shape: [72, steps, features], data: train.x.data.slice(0, at) },
+      y: train.y.slice(0, 72),
+    };
+    const tail = {
+      x: { shape: [24, steps, features], data: train.x.data.slice(at) },
+      y: train.y.slice(72),
+    };
+    expect(await logsWith({ validationSplit: 0.25 }, train)).toEqual(
+      await logsWith({ validationData: tail }, head),
+    );
+  });
+
+  it('follows a schedule', async () => {
+    using model = tinyModel();
+    const before = weightsOf(model);
+    await model.fit(train, { ...silent, schedule: () => 0 });
+    expect(weightsOf(model)).toEqual(before);
+    await model.fit(train, { ...silent, schedule: schedules.cosine({ warmup: 0.5 }) });
+    expect(weightsOf(model)).not.toEqual(before);
+  });
+
+  it('counts from initialEpoch, so two halves are the whole', async () => {
+    const trained = async (parts: [number, number][]) => {
+      using model = tinyModel();
+      for (const [initialEpoch, epochs] of parts)
+        await model.fit(train, { ...silent, initialEpoch, epochs });
+      return weightsOf(model);
+    };
+    expect(
+      await trained([
+        [0, 2],
+        [2, 4],
+      ]),
+    ).toEqual(await trained([[0, 4]]));
+  });
+
+  it('stops when stopTraining is set', async () => {
+    using model = tinyModel();
+    const stop: Callback = {
+      onEpochEnd: (epoch, _logs, context) => {
+        if (epoch === 2) context.model.stopTraining = true;
+      },
+    };
+    const history = await model.fit(train, { ...silent, epochs: 10, callbacks: [stop] });
+    expect(history.epoch).toEqual([0, 1, 2]);
+  });
+
+  it('ends with the error of a callback', async () => {
+    using model = tinyModel();
+    const boom = new Error('boom');
+    const bad: Callback = {
+      onEpochEnd: () => {
+        throw boom;
+      },
+    };
+    await expect(model.fit(train, { ...silent, callbacks: [bad] })).rejects.toBe(boom);
+    await expect(model.evaluate(held)).resolves.toBeDefined();
+  });
+});
+
+describe('callbacks', () => {
+  it('earlyStopping stops and goes back to the best weights', async () => {
+    using model = tinyModel();
+    const seen: Logs[] = [];
+    const worse: Callback = {
+      onEpochEnd: (epoch, logs) => {
+        seen.push({ ...logs });
+        logs['valLoss'] = epoch;
+      },
+    };
+    let best: Record<string, number[]> = {};
+    const note: Callback = {
+      onEpochEnd: (epoch) => {
+        if (epoch === 0) best = weightsOf(model);
+      },
+    };
+    const early = callbacks.earlyStopping({ patience: 1, restoreBestWeights: true });
+    const history = await model.fit(train, {
+      ...silent,
+      epochs: 10,
+      validationData: held,
+      callbacks: [worse, note, early],
+    });
+    expect(history.epoch).toEqual([0, 1, 2]);
+    expect(weightsOf(model)).toEqual(best);
+  });
+
+  it('earlyStopping names a log that is not there', async () => {
+    using model = tinyModel();
+    const run = model.fit(train, { ...silent, callbacks: [callbacks.earlyStopping()] });
+    await expect(run).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: expect.stringMatching(/monitor is "valLoss".*loss, accuracy/) as string,
+    });
+  });
+
+  it('modelCheckpoint saves after epochs', async () => {
+    using model = tinyModel();
+    const path = join(folder, 'epoch-{epoch}.safetensors');
+    await model.fit(train, {
+      ...silent,
+      epochs: 2,
+      callbacks: [callbacks.modelCheckpoint({ path })],
+    });
+    using last = await loadModel(join(folder, 'epoch-2.safetensors'));
+    expect(weightsOf(last)).toEqual(weightsOf(model));
+    expect(readFileSync(join(folder, 'epoch-1.safetensors'))).not.toEqual(
+      readFileSync(join(folder, 'epoch-2.safetensors')),
+    );
+  });
+});
+
+describe('evaluate and predict', () => {
+  it('agree with each other', async () => {
+    using model = tinyModel();
+    const { loss = NaN, accuracy } = await model.evaluate(held);
+    const { shape, data } = await model.predict(held.x);
+    expect(shape).toEqual([40, 2]);
+    const probability = (row: number) => data[row * 2 + (held.y[row] ?? 0)] ?? NaN;
+    const rows = [...held.y.keys()];
+    const mean = rows.reduce((sum, row) => sum - Math.log(probability(row)), 0) / rows.length;
+    expect(loss).toBeCloseTo(mean, 5);
+    expect(accuracy).toBe(rows.filter((row) => probability(row) > 0.5).length / rows.length);
+  });
+
+  it('do not depend on the batch size', async () => {
+    using model = tinyModel();
+    expect((await model.predict(held.x, { batchSize: 7 })).data).toEqual(
+      (await model.predict(held.x)).data,
+    );
+  });
+
+  it('never read beyond lengths', async () => {
+    using model = tinyModel();
+    const lengths = Int32Array.from({ length: 40 }, (_, row) => 1 + (row % steps));
+    const padded = held.x.data.slice();
+    lengths.forEach((length, row) =>
+      padded.fill(9, (row * steps + length) * features, (row + 1) * steps * features),
+    );
+    const before = await model.predict(held.x, { lengths });
+    expect((await model.predict({ shape: held.x.shape, data: padded }, { lengths })).data).toEqual(
+      before.data,
+    );
+  });
+});
+
+describe('the open loop', () => {
+  it('does what trainOnBatch does', async () => {
+    const compile = {
+      optimizer: optimizers.sgd({ learningRate: 0.1 }),
+      loss: losses.meanSquaredError(),
+      metrics: [metrics.meanSquaredError()],
+    };
+    const make = () =>
+      sequential({
+        inputShape: [null, features],
+        layers: [layers.lstm({ units: 4 }), layers.dense({ units: 1 })],
+        dtype: 'float64',
+      }).compile(compile);
+    using closed = make();
+    using open = make();
+    const x = {
+      shape: [5, steps, features],
+      data: Float64Array.from(train.x.data.subarray(0, 5 * steps * features)),
+    };
+    const y = { shape: [5, 1], data: Float64Array.of(0.1, -0.2, 0.3, 0, 1) };
+    const { loss = NaN } = await closed.trainOnBatch(x, y);
+    const outputs = await open.forward(x);
+    const gradient = outputs.data.map((value, row) => (2 * (value - (y.data[row] ?? 0))) / 5);
+    expect(
+      Array.from(outputs.data).reduce(
+        (sum, value, row) => sum + (value - (y.data[row] ?? 0)) ** 2,
+        0,
+      ) / 5,
+    ).toBeCloseTo(loss, 12);
+    const dx = await open.backward({ shape: outputs.shape, data: gradient });
+    expect(dx.shape).toEqual(x.shape);
+    expect(Object.keys(open.gradients())).toEqual(Object.keys(open.getWeights()));
+    await open.step();
+    const [expected, computed] = [closed.getWeights(), open.getWeights()];
+    for (const [name, { data }] of Object.entries(computed)) {
+      data.forEach((value, at) => expect(value).toBeCloseTo(expected[name]?.data[at] ?? NaN, 12));
+    }
+  });
+});
+
+describe('weights and files', () => {
+  it('a saved model is the same model', async () => {
+    using model = tinyModel();
+    await model.fit(train, silent);
+    const path = join(folder, 'model.safetensors');
+    await model.save(path, { metadata: { classNames: '["no","yes"]' } });
+    using loaded = await loadModel(path);
+    expect(loaded.config()).toEqual(model.config());
+    expect(weightsOf(loaded)).toEqual(weightsOf(model));
+    expect((await loaded.predict(held.x)).data).toEqual((await model.predict(held.x)).data);
+    expect(await loaded.evaluate(held)).toEqual(await model.evaluate(held));
+    await loaded.save(join(folder, 'again.safetensors'), {
+      metadata: { classNames: '["no","yes"]' },
+    });
+    expect(readFileSync(join(folder, 'again.safetensors'))).toEqual(readFileSync(path));
+  });
+
+  it('setWeights changes all or nothing', () => {
+    using model = tinyModel();
+    const before = weightsOf(model);
+    expect(() =>
+      model.setWeights({ 'dense.b': Float32Array.of(1, 2), 'dense.c': Float32Array.of(1) }),
+    ).toThrow(/there is no dense.c/);
+    expect(() =>
+      model.setWeights({ 'dense.b': Float32Array.of(1, 2), 'dense.W': Float32Array.of(1) }),
+    ).toThrow(/dense.W has shape/);
+    expect(weightsOf(model)).toEqual(before);
+    model.setWeights({ 'dense.b': [1, 2] });
+    expect(weightsOf(model)['dense.b']).toEqual([1, 2]);
+  });
+
+  it('summary lists the layers', () => {
+    using model = tinyModel();
+    const lines: string[] = [];
+    const text = model.summary({ print: (line) => void lines.push(line) });
+    expect(lines.join('\n')).toBe(text);
+    // 4 * 8 * (2 + 8) weights and 2 * 32 biases; 2 * 8 + 2.
+    expect(text).toMatch(/lstm +lstm +\[8\] +384\n/);
+    expect(text).toMatch(/402 parameters, float32, cpu, seed 3$/);
+  });
+
+  it('layers may be added one by one', () => {
+    using model = sequential({ inputShape: [steps, features] });
+    model.add(layers.lstm({ units: 3 })).add(layers.dense({ units: 2 }));
+    expect(() => model.add(layers.lstm({ units: 3 }))).toThrow(/reads a sequence/);
+    expect(model.outputShape).toEqual([2]);
+    model.summary({ print: () => undefined });
+    expect(() => model.add(layers.dense({ units: 2 }))).toThrow(/already built/);
+  });
+});
