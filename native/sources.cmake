@@ -12,6 +12,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/elementwise.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/kernels.cc
+  native/backend/cpu/layer_stack.cc
   native/backend/cpu/plan.cc
   native/backend/cpu/recurrence.cc
   native/backend/cpu/threads.cc

@@ -120,7 +120,8 @@ struct LinearInfo {
 struct StateInfo {
   std::string in, out;  ///< "h0", "h_n"
   Slot value, gradient;
-  int entries = 1;  ///< of the queue; 1 for a plain state
+  int entries = 1;     ///< the most that the caller may give and get
+  bool queue = false;  ///< has a leading dimension of entries, oldest first, also when it is 1
 };
 
 /// A sequence that the caller may give for every step: dropout masks.
@@ -131,7 +132,8 @@ struct SequenceInput {
 };
 
 struct BatchSiteInfo {
-  std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var
+  std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var. Two sites of one name
+                     ///< share them
   int features = 0;
 };
 
@@ -142,8 +144,9 @@ struct SumInfo {
 };
 
 struct VectorInfo {
-  int param = -1;  ///< or -1 for a derived table of `size` numbers, filled by the cell's `prepare`
+  int param = -1;  ///< or -1 for constants, or for a table computed from parameters (TableInfo)
   int size = 0;
+  std::vector<double> constants = {};
 };
 
 /// A vector derived from parameters once per training step, for queue positions: with the constants p,
@@ -171,6 +174,16 @@ class Declaration {
   Vector vector(int param, int size) {
     vectors.push_back({param, size});
     return {static_cast<int>(vectors.size()) - 1};
+  }
+  Vector constants(std::vector<double> values) {
+    const int size = static_cast<int>(values.size());
+    vectors.push_back({-1, size, std::move(values)});
+    return {static_cast<int>(vectors.size()) - 1};
+  }
+  /// A dropout mask of `slot.size` factors per row and step; returns its number for `X::given`.
+  int sequence(std::string name, int size, double rate) {
+    sequences.push_back({std::move(name), scratch(size), rate});
+    return static_cast<int>(sequences.size()) - 1;
   }
   /// Per-row sums whose total over rows is the gradient of `of`.
   Slot sum(Vector of) {

@@ -27,6 +27,7 @@ namespace lookback {
 
 struct Lstm {
   static constexpr char kKey[] = "lstm";
+  static constexpr bool kLayered = false;  ///< its spec describes a stack of layers
   enum Gate { kI, kF, kG, kO, kGates };
 
   int units = 0;

@@ -1,6 +1,7 @@
 /// The one list of cells. A key may stand for several types: the first whose `accepts` says yes is taken.
 #pragma once
 
+#include "cells/larnn.h"
 #include "cells/lstm.h"
 
 namespace lookback {
@@ -10,6 +11,6 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells = CellList<Lstm>;
+using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>>;
 
 }  // namespace lookback

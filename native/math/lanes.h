@@ -102,7 +102,7 @@ HD Lanes<T> max(Lanes<T> a, Lanes<T> b) {
 
 HD Lanes<float> sqrt(Lanes<float> x) {
 #if defined(__AVX512F__)
-  return Lanes<float>(Lanes<float>::Vector(_mm512_sqrt_ps(x.v)));
+  return Lanes<float>(Lanes<float>::Vector(_mm512_maskz_sqrt_ps(0xffff, x.v)));
 #elif defined(__AVX2__)
   return Lanes<float>(Lanes<float>::Vector(_mm256_sqrt_ps(x.v)));
 #else
@@ -112,7 +112,7 @@ HD Lanes<float> sqrt(Lanes<float> x) {
 }
 HD Lanes<double> sqrt(Lanes<double> x) {
 #if defined(__AVX512F__)
-  return Lanes<double>(Lanes<double>::Vector(_mm512_sqrt_pd(x.v)));
+  return Lanes<double>(Lanes<double>::Vector(_mm512_maskz_sqrt_pd(0xff, x.v)));
 #elif defined(__AVX2__)
   return Lanes<double>(Lanes<double>::Vector(_mm256_sqrt_pd(x.v)));
 #else

@@ -71,6 +71,7 @@ template <class S>
 size_t CellTape<S>::bytes() const {
   int64_t numbers = storage.size() + active.size() + partials.size() + totals.size();
   for (const auto& a : site_moments) numbers += a.size();
+  for (const auto& a : scratch) numbers += a.size();
   for (const auto& a : dW) numbers += a.size();
   for (const auto& a : db) numbers += a.size();
   for (const auto& a : drawn_masks) numbers += static_cast<int64_t>(a.size());
@@ -112,7 +113,7 @@ std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps)
   std::vector<TensorInfo> out = {{"y", {batch, steps, info_.output_size}}};
   for (const StateInfo& s : cell_.declaration.states) {
     std::vector<int64_t> shape{batch, s.value.size};
-    if (s.entries > 1) shape.insert(shape.begin(), s.entries);
+    if (s.queue) shape.insert(shape.begin(), s.entries);
     out.push_back({s.out, shape});
   }
   for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
@@ -157,6 +158,9 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     for (size_t i = 0; i < d.linears.size(); ++i) {
       t->dW.emplace_back(d.linears[i].rows * weights_.depth(static_cast<int>(i)));
       t->db.emplace_back(d.linears[i].rows);
+    }
+    for (int worker = 0; worker < runtime_.pool.threads(); ++worker) {
+      t->scratch.emplace_back(kernels_.gradient_scratch);
     }
   }
   return t;
@@ -212,7 +216,7 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
     const auto it = call.inputs.find(s.in);
     if (it != call.inputs.end()) {
       std::vector<int64_t> shape{t.batch, s.value.size};
-      if (s.entries > 1) {
+      if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
         REQUIRE(given >= 1 && given <= s.entries, kShape, "input ", s.in, " holds ", given,
                 " entries; expected 1 to ", s.entries);
@@ -352,7 +356,7 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   a.dx = find_out(call.d_inputs, "x");
   for (size_t i = 0; i < d.states.size(); ++i) {
     std::vector<int64_t> shape{t.batch, d.states[i].value.size};
-    if (d.states[i].entries > 1) shape.insert(shape.begin(), d.states[i].entries);
+    if (d.states[i].queue) shape.insert(shape.begin(), d.states[i].entries);
     a.state[i].d_final = find(call.upstream, d.states[i].out, shape);
     a.state[i].d_initial = find_out(call.d_inputs, d.states[i].in);
   }
@@ -384,6 +388,7 @@ void CellRecurrence<S>::weight_gradients(const BackwardCall<S>& call, CellTape<S
       g.row_end = std::min(d.linears[i].rows, blocks * (worker + 1) / workers * 12);
       g.dW = t.dW[i].data();
       g.db = d.linears[i].biases.empty() ? nullptr : t.db[i].data();
+      g.scratch = t.scratch[static_cast<size_t>(worker)].data();
       if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
     }
   });

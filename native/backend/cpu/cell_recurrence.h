@@ -19,6 +19,7 @@ namespace lookback {
 struct CellInstance {
   std::string key;
   std::shared_ptr<const void> cell;
+  bool layered = false;  ///< names and states are those of a stack of layers
   int index = 0;  ///< in the registry, and so in CpuKernels::cells
   Declaration declaration;
 };
@@ -41,7 +42,7 @@ class CellTape final : public Tape {
   std::vector<BatchSiteState<S>> sites;
   std::vector<int64_t> active_rows;
   std::vector<std::vector<S>> drawn_masks;
-  std::vector<AlignedArray<S>> dW, db;
+  std::vector<AlignedArray<S>> dW, db, scratch;  ///< per Linear, per Linear, per worker
   std::vector<S> sum;
   SequenceArgs<S> args;
 };

@@ -10,7 +10,7 @@ namespace lookback {
 inline namespace LOOKBACK_ISA {
 
 /// A column of a slot at one step, relative to the tile's begin.
-struct Column {
+struct TileColumn {
   int64_t offset = 0;
 };
 
@@ -20,7 +20,7 @@ class RowGroup {
  public:
   using S = ScalarOf<V>;
   HD RowGroup(S* base, const S* active) : base_(base), active_(active) {}
-  HD V& operator()(Column c, int j) const { return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>); }
+  HD V& operator()(TileColumn c, int j) const { return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>); }
   HD V active() const { return at<V>(active_); }
 
  private:
@@ -32,6 +32,7 @@ template <class V>
 class TileContext {
  public:
   using Number = V;
+  using Column = TileColumn;
   using S = ScalarOf<V>;
   using Row = RowGroup<V>;
   static constexpr int kStride = kTileRows<V>;
@@ -46,13 +47,15 @@ class TileContext {
   /// Entries that the initial state holds (a queue may be given with several).
   HD int initial_entries() const { return args_.initial_entries; }
   HD bool default_start() const { return args_.default_start; }
-  /// Whether the batch statistics of this call come from the batch.
-  HD bool batch_statistics() const { return args_.training; }
 
-  HD Column at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
+  HD TileColumn at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
   HD const S* vector(Vector v) const { return args_.vectors[v.id]; }
   /// Whether the caller gave (or the driver drew) this per-step sequence.
   HD bool given(int sequence) const { return args_.sequence[sequence].data != nullptr; }
+
+  HD Slot sequence_slot(int sequence) const {
+    return {args_.sequence[sequence].slot, args_.sequence[sequence].size};
+  }
 
   template <class F>
   HD void each(int n, F f) const {
@@ -138,7 +141,7 @@ class TileContext {
   int groups_of(int tile) const { return (rows_of(tile) + kWidth - 1) / kWidth; }
   int begin() const { return begin_; }
   int end() const { return end_; }
-  Column place(int slot, int dt) const {
+  TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
     int index = time_ + dt + p.history;
     if (index >= p.depth) index %= p.depth;
@@ -278,7 +281,7 @@ void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
   combine_moments(site, entries, total);
   if (worker_ == 0) update_running(site, batch_rows() * static_cast<S>(entries));
   for (int j = 0; j < features; ++j) {
-    total[features + j] = S(1) / sqrt(total[features + j] + args_.batch_eps);
+    total[features + j] = S(1) / lookback::sqrt(total[features + j] + args_.batch_eps);
   }
   if (worker_ == 0 && site.moments != nullptr) {
     S* kept = site.moments + int64_t{time_} * 2 * features;

@@ -115,6 +115,21 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
   }
 }
 
+/// Lane i of the partner of step s: i xor half the width, a quarter, ... Constants, since g++ would build them anew
+/// for every sum.
+template <class T>
+struct SwapIndices {
+  typename VectorOf<T>::Int lane[4][Lanes<T>::kWidth];
+  constexpr SwapIndices() : lane() {
+    int half = Lanes<T>::kWidth / 2;
+    for (int step = 0; step < 4; ++step, half /= 2) {
+      for (int i = 0; i < Lanes<T>::kWidth; ++i) lane[step][i] = i ^ half;
+    }
+  }
+};
+template <class T>
+alignas(64) constexpr SwapIndices<T> kSwap;
+
 /// The sum of all lanes, halving: lanes i and i + half first, in every width.
 template <class T>
 HD T sum_lanes(Lanes<T> x) {
@@ -122,10 +137,8 @@ HD T sum_lanes(Lanes<T> x) {
 #if defined(__GNUC__) && !defined(__clang__)
   using Ints = typename VectorOf<T>::IntType;
 #pragma GCC unroll 4
-  for (int half = kWidth / 2; half > 0; half /= 2) {
-    Ints other{};
-    for (int i = 0; i < kWidth; ++i) other[i] = i ^ half;
-    x.v += __builtin_shuffle(x.v, other);
+  for (int step = 0; (kWidth >> step) > 1; ++step) {
+    x.v += __builtin_shuffle(x.v, *reinterpret_cast<const Ints*>(kSwap<T>.lane[step]));
   }
   return x.v[0];
 #else
@@ -149,40 +162,76 @@ constexpr int kOut = 4, kIn = 6;
 constexpr int kOut = 3, kIn = 4;
 #endif
 
-/// A run of columns with a fixed distance from step to step.
-template <class S>
-struct Columns {
-  const S* data;
-  int64_t step;  ///< numbers from one step to the next
-};
+/// Units of one source that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run of
+/// steps may fill: most of a 512 KB second-level cache.
+constexpr int kGradientUnits = 120;
+constexpr int64_t kGradientBytes = 384 << 10;
 
-/// dW[o][k] += sum over steps and rows of d[o] x[k], for o < kOut, k < kIn; rows beyond the valid ones repeat the last
-/// and are dropped.
+/// Steps that a chunk of `units` covers. At most 64: kOut rows of d_out for 64 steps fill the
+/// first-level cache.
 template <class V>
-void outer_block(Columns<ScalarOf<V>> d, int outs, Columns<ScalarOf<V>> x, int ins, int steps,
-                 int groups, ScalarOf<V>* dW, int64_t stride) {
-  using S = ScalarOf<V>;
+constexpr int gradient_run(int units) {
+  const int64_t steps = kGradientBytes / (int64_t{units} * kTileRows<V> * int64_t{sizeof(ScalarOf<V>)});
+  return static_cast<int>(steps < 8 ? 8 : steps > 64 ? 64 : steps);
+}
+
+/// Numbers that hold one unit of up to `steps` steps of a tile, a cache line more than a power of two would ask for.
+template <class V>
+constexpr int64_t packed_line(int steps) {
+  return int64_t{steps} * kTileRows<V> + 16;
+}
+
+/// The largest chunk and its rows of d_out: many steps of few units, or eight steps of the most.
+template <class V>
+constexpr int64_t gradient_scratch() {
+  int64_t most = 0;
+  for (int units = 1; units <= kGradientUnits; ++units) {
+    const int64_t numbers = (units + kOut) * packed_line<V>(gradient_run<V>(units));
+    if (numbers > most) most = numbers;
+  }
+  return most;
+}
+
+/// Copies `count` units of a run of steps into lines of their own: [unit][step][tile rows]. In a tape the steps of a
+/// unit lie a power of two apart, where they would evict each other from every cache.
+template <class V>
+void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int64_t line,
+                ScalarOf<V>* to) {
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  for (int t = 0; t < steps; ++t) {
+    for (int k = 0; k < count; ++k) {
+      for (int g = 0; g < kGroups; ++g) {
+        at<V>(to + k * line + t * kStride + g * kWidth) =
+            at<V>(from + t * step + k * kStride + g * kWidth);
+      }
+    }
+  }
+}
+
+/// dW[o][k] += sum over `vectors` vectors of d[o] x[k], for o < kOut, k < kIn; those beyond the valid ones repeat the
+/// last and are dropped.
+template <class V>
+void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, int64_t line, int vectors,
+                 ScalarOf<V>* dW, int64_t stride) {
+  using S = ScalarOf<V>;
+  constexpr int kWidth = NumberTraits<V>::kLanes;
   const S* dp[kOut];
   const S* xp[kIn];
-  for (int o = 0; o < kOut; ++o) dp[o] = d.data + (o < outs ? o : outs - 1) * kStride;
-  for (int k = 0; k < kIn; ++k) xp[k] = x.data + (k < ins ? k : ins - 1) * kStride;
+  for (int o = 0; o < kOut; ++o) dp[o] = d + (o < outs ? o : outs - 1) * line;
+  for (int k = 0; k < kIn; ++k) xp[k] = x + (k < ins ? k : ins - 1) * line;
   V acc[kOut][kIn];
   for (int o = 0; o < kOut; ++o) {
     for (int k = 0; k < kIn; ++k) acc[o][k] = V(0);
   }
-  for (int t = 0; t < steps; ++t) {
-    for (int g = 0; g < groups; ++g) {
-      const int64_t at_d = t * d.step + g * kWidth, at_x = t * x.step + g * kWidth;
-      V left[kOut];
+  for (int64_t i = 0; i < int64_t{vectors} * kWidth; i += kWidth) {
+    V left[kOut];
 #pragma GCC unroll 4
-      for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + at_d);
+    for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + i);
 #pragma GCC unroll 6
-      for (int k = 0; k < kIn; ++k) {
-        const V right = at<V>(xp[k] + at_x);
+    for (int k = 0; k < kIn; ++k) {
+      const V right = at<V>(xp[k] + i);
 #pragma GCC unroll 4
-        for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
-      }
+      for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
     }
   }
   for (int o = 0; o < outs; ++o) {
@@ -191,14 +240,10 @@ void outer_block(Columns<ScalarOf<V>> d, int outs, Columns<ScalarOf<V>> x, int i
 }
 
 template <class V>
-void bias_block(Columns<ScalarOf<V>> d, int outs, int steps, int groups, ScalarOf<V>* db) {
+void bias_block(const ScalarOf<V>* d, int outs, int64_t line, int vectors, ScalarOf<V>* db) {
   for (int o = 0; o < outs; ++o) {
     V acc(0);
-    for (int t = 0; t < steps; ++t) {
-      for (int g = 0; g < groups; ++g) {
-        acc += at<V>(d.data + o * kTileRows<V> + t * d.step + g * NumberTraits<V>::kLanes);
-      }
-    }
+    for (int i = 0; i < vectors; ++i) acc += at<V>(d + o * line + int64_t{i} * NumberTraits<V>::kLanes);
     db[o] += sum_lanes(acc);
   }
 }

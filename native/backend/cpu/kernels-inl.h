@@ -25,6 +25,7 @@ constexpr CpuKernels<T> kKernelTable = {
     Cells::kSize,
     weight_gradient<Lanes<T>>,
     gemm<Lanes<T>>,
+    gradient_scratch<Lanes<T>>(),
     kTileRows<Lanes<T>>,
 };
 

@@ -24,7 +24,8 @@ struct WeightGradient {
   int first_step = 0;  ///< 0, or minus the number of initial entries
   int row_begin = 0, row_end = 0;
   S* dW = nullptr;
-  S* db = nullptr;  ///< or null
+  S* db = nullptr;       ///< or null
+  S* scratch = nullptr;  ///< CpuKernels::gradient_scratch numbers, 64-byte aligned, one a worker
 };
 
 template <class S>
@@ -38,6 +39,7 @@ struct CpuKernels {
   /// Columns [n_begin, n_end) of rows [m_begin, m_end); `panel` holds `gemm_panel * k` numbers, 64-byte aligned.
   void (*gemm)(const Gemm<S>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
                S* panel) = nullptr;
+  int64_t gradient_scratch = 0;
   int gemm_panel = 0;  ///< columns of a packed panel; n ranges begin at multiples of it
 };
 

@@ -189,6 +189,9 @@ void PackedWeights<S>::scatter(int i, const S* dW, const S* db, const std::vecto
 template <class S>
 VectorSet<S>::VectorSet(const Declaration& d)
     : d_(d), pointers_(d.vectors.size(), nullptr), tables_(d.vectors.size()) {
+  for (size_t v = 0; v < d.vectors.size(); ++v) {
+    for (const double value : d.vectors[v].constants) tables_[v].push_back(static_cast<S>(value));
+  }
   for (const TableInfo& table : d.tables) {
     tables_[static_cast<size_t>(table.vector.id)].resize(static_cast<size_t>(table.entries * table.width));
   }

@@ -1,6 +1,7 @@
 #include "backend/cpu/recurrence.h"
 
 #include "backend/cpu/cell_recurrence.h"
+#include "backend/cpu/layer_stack.h"
 #include "base/error.h"
 #include "cells/registry.h"
 
@@ -13,6 +14,7 @@ bool try_cell(const std::string& key, const Spec& spec, CellInstance& out) {
   auto cell = std::make_shared<Cell>(Cell::declare(spec, out.declaration));
   out.cell = cell;
   out.key = key;
+  out.layered = Cell::kLayered;
   return true;
 }
 
@@ -34,6 +36,9 @@ template <class S>
 std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKind device,
                                                    const std::string& cell, const Spec& spec) {
   REQUIRE(device == DeviceKind::kCpu, kDevice, "device 'emulated' is only in the test build; use 'cpu'");
+  if (instantiate_cell(cell, spec).layered) {
+    return std::make_unique<LayerStack<S>>(runtime, cpu_kernels<S>(), cell, spec);
+  }
   return std::make_unique<CellRecurrence<S>>(runtime, cpu_kernels<S>(), spec, instantiate_cell(cell, spec));
 }
 

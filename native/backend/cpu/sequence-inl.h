@@ -32,6 +32,24 @@ class TileExchange {
     }
   }
 
+  /// dy of this step; the output of rows that have ended is the constant 0.
+  void load_output_gradient() {
+    load(args_.dy, args_.output_size, args_.dy_slot, S(0));
+    if (args_.lengths == nullptr) return;
+    for_held_rows([&](S* base, int row, S m) {
+      if (m != S(0)) return;
+      S* dy = base + x_.place(args_.dy_slot, 0).offset + row;
+      for (int j = 0; j < args_.output_size; ++j) dy[int64_t{j} * kStride] = S(0);
+    });
+  }
+
+  void load_sequences() {
+    for (int i = 0; i < args_.sequences; ++i) {
+      const SequencePlace<S>& s = args_.sequence[i];
+      if (s.data != nullptr) load(s.data, s.size, s.slot, S(1));
+    }
+  }
+
   /// A slot into the public array; rows that do not take part get 0.
   void store(int slot, int size, S* data) {
     if (data == nullptr) return;
@@ -241,10 +259,7 @@ void walk_forward(const SequenceArgs<ScalarOf<V>>& args, const Cell& cell, TileC
     x.set_time(t);
     if (args.lengths != nullptr || t == 0) x.set_active(t);
     exchange.load(args.x, args.input_size, args.x_slot, ScalarOf<V>(0));
-    for (int i = 0; i < args.sequences; ++i) {
-      const auto& s = args.sequence[i];
-      if (s.data != nullptr) exchange.load(s.data, s.size, s.slot, ScalarOf<V>(1));
-    }
+    exchange.load_sequences();
     cell.forward(x);
     exchange.hold();
     exchange.store(args.y_slot, args.output_size, args.y);
@@ -261,7 +276,8 @@ void walk_backward(const SequenceArgs<ScalarOf<V>>& args, const Cell& cell, Tile
     x.set_time(t);
     if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
     exchange.zero_oldest();
-    exchange.load(args.dy, args.output_size, args.dy_slot, ScalarOf<V>(0));
+    exchange.load_output_gradient();
+    exchange.load_sequences();
     exchange.inject_final_gradients();
     exchange.hold_gradient();
     cell.backward(x);
@@ -302,14 +318,50 @@ void run_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int w
   run_tiles<V, Cell>(args, cell, worker, walk_backward<V, Cell>);
 }
 
-/// Rows [row_begin, row_end) of dW = sum over tiles, steps and batch rows of d_out source^T. For each tile and a run of
-/// steps whose sources stay in the second-level cache, a few rows of d_out at a time from the first.
+/// The part of a weight gradient that stays in the second-level cache: units of one source over a run of steps.
+struct GradientChunk {
+  int source, unit_begin, units;
+  int64_t k_offset;
+};
+
+/// Adds one tile's run of steps [t, t + steps) of one chunk to dW: the source's units are packed once, a few rows of
+/// d_out at a time beside them in the first-level cache.
+template <class V>
+void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g,
+               const GradientChunk& chunk, int tile, int repeat, int t, int steps, int64_t k_total) {
+  using S = ScalarOf<V>;
+  constexpr int kStride = kTileRows<V>;
+  const PackedLinear<S>& p = args.linears[g.linear];
+  const auto& source = p.source[chunk.source];
+  const int64_t line = packed_line<V>(steps);
+  const S* base = x.tile_base(tile);
+  // A tile of one vector leaves the second one of each step at zero, which adds nothing.
+  const int vectors = steps * kGroups;
+  x.set_time(t);
+  S* units = g.scratch;
+  S* rows = units + chunk.units * line;
+  pack_lines<V>(base + x.place(source.slot, source.dt).offset +
+                    (int64_t{repeat} * source.size + chunk.unit_begin) * kStride,
+                int64_t{args.slots[source.slot].size} * kStride, chunk.units, steps, line, units);
+  const S* d_out = base + x.place(p.d_out, 0).offset + int64_t{p.d_out_begin + repeat * p.rows} * kStride;
+  const int64_t d_step = int64_t{args.slots[p.d_out].size} * kStride;
+  const bool with_bias = g.db != nullptr && chunk.k_offset == 0;
+  for (int o = g.row_begin; o < g.row_end; o += kOut) {
+    const int outs = g.row_end - o < kOut ? g.row_end - o : kOut;
+    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, steps, line, rows);
+    for (int k = 0; k < chunk.units; k += kIn) {
+      const int ins = chunk.units - k < kIn ? chunk.units - k : kIn;
+      outer_block<V>(rows, outs, units + k * line, ins, line, vectors,
+                     g.dW + o * k_total + chunk.k_offset + k, k_total);
+    }
+    if (with_bias) bias_block<V>(rows, outs, line, vectors, g.db + o);
+  }
+}
+
+/// Rows [row_begin, row_end) of dW = sum over tiles, steps and batch rows of d_out source^T, in that fixed order.
 template <class V>
 void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
   using S = ScalarOf<V>;
-  constexpr int kStride = kTileRows<V>;
-  constexpr int kColumns = 120;                    // of one source at a time: a multiple of kIn
-  constexpr int64_t kCacheNumbers = (384 << 10) / sizeof(S);
   const PackedLinear<S>& p = args.linears[g.linear];
   int64_t k_total = 0;
   for (int i = 0; i < p.sources; ++i) k_total += p.source[i].size;
@@ -320,39 +372,21 @@ void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient
   TileContext<V> x(args, args.active, 0, args.tiles, 0);
   int64_t k_offset = 0;
   for (int i = 0; i < p.sources; ++i) {
-    const auto& source = p.source[i];
-    for (int k_begin = 0; k_begin < source.size; k_begin += kColumns) {
-      const int k_count = source.size - k_begin < kColumns ? source.size - k_begin : kColumns;
-      const int run = static_cast<int>(kCacheNumbers / (int64_t{k_count} * kStride)) + 1;
-      const bool with_bias = g.db != nullptr && i == 0 && k_begin == 0;
+    const int size = p.source[i].size;
+    for (int begin = 0; begin < size; begin += kGradientUnits) {
+      const int units = size - begin < kGradientUnits ? size - begin : kGradientUnits;
+      const GradientChunk chunk{i, begin, units, k_offset + begin};
+      const int run = gradient_run<V>(units);
       for (int tile = 0; tile < args.tiles; ++tile) {
-        const S* base = x.tile_base(tile);
-        const int groups = x.groups_of(tile);
         for (int repeat = 0; repeat < p.repeat; ++repeat) {
           for (int t = g.first_step; t < args.steps; t += run) {
             const int steps = args.steps - t < run ? args.steps - t : run;
-            x.set_time(t);
-            const Columns<S> from{base + x.place(source.slot, source.dt).offset +
-                                      (int64_t{repeat} * source.size + k_begin) * kStride,
-                                  int64_t{args.slots[source.slot].size} * kStride};
-            const S* d_base = base + x.place(p.d_out, 0).offset +
-                              int64_t{p.d_out_begin + repeat * p.rows} * kStride;
-            const int64_t d_step = int64_t{args.slots[p.d_out].size} * kStride;
-            for (int o = g.row_begin; o < g.row_end; o += kOut) {
-              const int outs = g.row_end - o < kOut ? g.row_end - o : kOut;
-              const Columns<S> d{d_base + int64_t{o} * kStride, d_step};
-              for (int k = 0; k < k_count; k += kIn) {
-                const int ins = k_count - k < kIn ? k_count - k : kIn;
-                outer_block<V>(d, outs, {from.data + int64_t{k} * kStride, from.step}, ins, steps, groups,
-                               g.dW + o * k_total + k_offset + k_begin + k, k_total);
-              }
-              if (with_bias) bias_block<V>(d, outs, steps, groups, g.db + o);
-            }
+            add_chunk<V>(x, args, g, chunk, tile, repeat, t, steps, k_total);
           }
         }
       }
     }
-    k_offset += source.size;
+    k_offset += size;
   }
 }
 

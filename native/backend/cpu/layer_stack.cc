@@ -1,0 +1,441 @@
+#include "backend/cpu/layer_stack.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lookback {
+namespace {
+
+std::string layer_name(int layer) { return text('l', layer, '.'); }
+
+/// "buf.bn_k.mean" -> "buf.l0.bn_k.mean".
+std::string buffer_name(const std::string& name, int layer) {
+  return text("buf.", layer_name(layer), name.substr(4));
+}
+
+}  // namespace
+
+template <class S>
+class StackTape final : public Tape {
+ public:
+  size_t bytes() const override {
+    int64_t numbers = stream.size() + output.size() + d_stream.size() + d_input.size();
+    for (const auto* set : {&h, &queue, &d_h, &d_queue}) {
+      for (const AlignedArray<S>& a : *set) numbers += a.size();
+    }
+    size_t total = static_cast<size_t>(numbers) * sizeof(S);
+    for (const auto& tape : tapes) total += tape->bytes();
+    return total;
+  }
+
+  int64_t batch = 0, steps = 0;
+  bool keep = false, masked = false, filled = false;
+  std::vector<std::unique_ptr<Tape>> tapes;  ///< one a pass
+  AlignedArray<S> stream;    ///< [B,T,H]: what the next layer reads, or the sum so far
+  AlignedArray<S> output;    ///< [B,T,H] of one layer
+  AlignedArray<S> d_stream, d_input;
+  std::vector<AlignedArray<S>> h, queue;      ///< final states of each pass: [B,H], [k,B,H]
+  std::vector<AlignedArray<S>> d_h, d_queue;  ///< gradients of a replay's handed-over states
+  std::vector<int> given;                     ///< queue entries that each pass started from
+  std::vector<int32_t> lengths;
+};
+
+template <class S>
+LayerStack<S>::LayerStack(CpuRuntime& runtime, const CpuKernels<S>& kernels, const std::string& key,
+                          const Spec& spec)
+    : runtime_(runtime), kernels_(kernels), key_(key), spec_(spec) {
+  passes_ = spec.integer("layers", 1, 1, 64);
+  stacking_ = static_cast<Stacking>(
+      spec.choice("stacking", {"stack", "residual", "replay", "replayResidual"}));
+  weight_sets_ = replays() ? 1 : passes_;
+  inputs_ = spec.integer("inputSize", 0, 1, kMaxUnits);
+  units_ = spec.integer("units", 0, 1, kMaxUnits);
+  window_ = spec.integer("window", 1, 1, kMaxUnits);
+  REQUIRE(!residual() || inputs_ == units_, kOption, "residual stacking adds input and output: inputs ",
+          inputs_, " must equal units ", units_, "; put a dense layer of ", units_,
+          " units before, or use stacking 'stack'");
+  layers_ = make_layers(spec);
+  const CellInfo& first = layers_.front()->info();
+  params_per_layer_ = first.params.size();
+  info_.kind = key;
+  info_.input_size = inputs_;
+  info_.output_size = units_;
+  for (int layer = 0; layer < weight_sets_; ++layer) {
+    for (ParamInfo p : layers_[static_cast<size_t>(layer)]->info().params) {
+      p.name = layer_name(layer) + p.name;
+      info_.params.push_back(std::move(p));
+    }
+    for (BufferInfo b : layers_[static_cast<size_t>(layer)]->info().buffers) {
+      b.name = buffer_name(b.name, layer);
+      info_.buffers.push_back(std::move(b));
+    }
+  }
+}
+
+template <class S>
+typename LayerStack<S>::Layers LayerStack<S>::make_layers(const Spec& spec) {
+  Layers layers;
+  for (int layer = 0; layer < weight_sets_; ++layer) {
+    Spec one = spec;
+    if (layer > 0) one.set("inputSize", static_cast<double>(units_));
+    layers.push_back(
+        std::make_unique<CellRecurrence<S>>(runtime_, kernels_, one, instantiate_cell(key_, one)));
+  }
+  return layers;
+}
+
+template <class S>
+std::vector<TensorInfo> LayerStack<S>::outputs(int64_t batch, int64_t steps) const {
+  std::vector<TensorInfo> out = {{"y", {batch, steps, units_}},
+                                 {"h_n", {passes_, batch, units_}},
+                                 {"queue_n", {passes_, window_, batch, units_}},
+                                 {"queue_count", {passes_, batch}}};
+  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
+  return out;
+}
+
+template <class S>
+std::vector<std::string> LayerStack<S>::differentiable_inputs() const {
+  return {"x", "h0", "queue0"};
+}
+
+template <class S>
+std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
+  auto t = std::make_unique<StackTape<S>>();
+  t->batch = batch;
+  t->steps = steps;
+  t->keep = keep;
+  const int64_t rows = checked_mul(checked_mul(batch, steps, "activations"), units_, "activations");
+  const int64_t state = checked_mul(batch, units_, "states");
+  if (passes_ > 1) {
+    t->stream = AlignedArray<S>(rows);
+    t->output = AlignedArray<S>(rows);
+    if (keep) {
+      t->d_stream = AlignedArray<S>(rows);
+      t->d_input = AlignedArray<S>(std::max(rows, checked_mul(batch * steps, inputs_, "activations")));
+    }
+  }
+  for (int pass = 0; replays() && pass < passes_; ++pass) {
+    t->h.emplace_back(state);
+    t->queue.emplace_back(checked_mul(state, window_, "states"));
+    if (!keep) continue;
+    t->d_h.emplace_back(state);
+    t->d_queue.emplace_back(checked_mul(state, window_, "states"));
+  }
+  build_tapes(*t, false);
+  return t;
+}
+
+template <class S>
+void LayerStack<S>::build_tapes(StackTape<S>& t, bool masked) {
+  if (masked && masked_layers_.empty()) {
+    Spec spec = spec_;
+    spec.set("positionalMask", true);
+    masked_layers_ = make_layers(spec);
+  }
+  t.masked = masked;
+  t.tapes.clear();
+  for (int pass = 0; pass < passes_; ++pass) {
+    const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
+    t.tapes.push_back((masked ? masked_layers_ : layers_)[layer]->make_tape(t.batch, t.steps, t.keep));
+  }
+}
+
+template <class S>
+void LayerStack<S>::require_call(const ForwardCall<S>& call) const {
+  REQUIRE(!replays() || call.lengths == nullptr, kOption,
+          "stacking 'replay' is not defined with lengths; use 'stack' or 'residual'");
+  const auto check = [&](const char* name, std::vector<int64_t> shape) {
+    const auto it = call.inputs.find(name);
+    if (it == call.inputs.end()) return;
+    if (shape.size() == 4 && it->second.shape.size() == 4) {
+      const int64_t given = it->second.shape[1];
+      REQUIRE(given >= 1 && given <= window_, kShape, "input ", name, " holds ", given,
+              " entries; expected 1 to ", window_);
+      shape[1] = given;
+    }
+    REQUIRE(it->second.shape == shape, kShape, "input ", name, " has another shape than [", weight_sets_,
+            shape.size() == 4 ? ",entries," : ",", call.batch, ",", units_, "]");
+  };
+  check("h0", {weight_sets_, call.batch, units_});
+  check("queue0", {weight_sets_, window_, call.batch, units_});
+}
+
+template <class S>
+void LayerStack<S>::forward(const ForwardCall<S>& call, Tape& tape) {
+  auto& t = static_cast<StackTape<S>&>(tape);
+  require_call(call);
+  bool masked = false;
+  for (int pass = 0; pass < passes_; ++pass) {
+    masked = masked || call.inputs.count(text("mask.", layer_name(pass), "pos")) != 0;
+  }
+  if (masked != t.masked) build_tapes(t, masked);
+  t.filled = false;
+  t.given.assign(static_cast<size_t>(passes_), 1);
+  t.lengths.clear();
+  if (call.lengths != nullptr) t.lengths.assign(call.lengths, call.lengths + call.batch);
+  for (int pass = 0; pass < passes_; ++pass) run_pass(call, t, pass);
+  write_states(call, t);
+  t.filled = t.keep;
+}
+
+template <class S>
+void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
+  const int layer = replays() ? 0 : pass;
+  CellRecurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
+  ForwardCall<S> inner;
+  inner.batch = call.batch;
+  inner.steps = call.steps;
+  inner.training = call.training;
+  inner.lengths = call.lengths;
+  DropoutKey key;
+  if (call.dropout != nullptr) {
+    // Every pass draws its own masks.
+    key = *call.dropout;
+    key.layer += static_cast<uint32_t>(pass) << 16;
+    inner.dropout = &key;
+  }
+  const auto first = call.params.begin() + static_cast<ptrdiff_t>(params_per_layer_) * layer;
+  inner.params.assign(first, first + static_cast<ptrdiff_t>(params_per_layer_));
+  const bool from_stream = pass > 0 && !replays();
+  inner.inputs["x"] = from_stream ? Tensor<const S>{t.stream.data(), {t.batch, t.steps, units_}}
+                                  : call.inputs.at("x");
+  const auto y = call.outputs.find("y");
+  S* const y_data = y == call.outputs.end() ? nullptr : y->second.data;
+  inner.outputs["y"] = {passes_ > 1 ? t.output.data() : y_data, {t.batch, t.steps, units_}};
+  if (inner.outputs["y"].data == nullptr) inner.outputs.erase("y");
+  for (const char* name : {"hidden", "attn", "pos"}) {
+    const auto it = call.inputs.find(text("mask.", layer_name(pass), name));
+    if (it == call.inputs.end()) continue;
+    Tensor<const S> mask = it->second;
+    // [B,T,heads,k] and [B,T,k,H+P] are rows of numbers to the driver.
+    while (mask.shape.size() > 3) {
+      mask.shape[2] *= mask.shape.back();
+      mask.shape.pop_back();
+    }
+    inner.inputs[text("mask.", name)] = mask;
+  }
+  for (const BufferInfo& b : cell.info().buffers) {
+    const std::string name = buffer_name(b.name, layer);
+    const auto out = call.outputs.find(name);
+    // A later pass of a replay goes on from what the earlier one left.
+    const auto in = call.inputs.find(name);
+    if (pass > layer && out != call.outputs.end() && call.training) {
+      inner.inputs[b.name] = {out->second.data, out->second.shape};
+    } else if (in != call.inputs.end()) {
+      inner.inputs[b.name] = in->second;
+    }
+    if (out != call.outputs.end()) inner.outputs[b.name] = out->second;
+  }
+  bind_states(call, t, pass, inner);
+  cell.forward(inner, *t.tapes[static_cast<size_t>(pass)]);
+  if (passes_ > 1) join_stream(call, t, pass);
+}
+
+template <class S>
+void LayerStack<S>::bind_states(const ForwardCall<S>& call, StackTape<S>& t, int pass,
+                                ForwardCall<S>& inner) {
+  const size_t p = static_cast<size_t>(pass);
+  const int64_t state = t.batch * units_;
+  const int set = replays() ? 0 : pass;
+  const auto h0 = call.inputs.find("h0"), queue0 = call.inputs.find("queue0");
+  if (replays() && pass > 0) {
+    const int count = static_cast<int>(std::min<int64_t>(t.given[p - 1] + t.steps, window_));
+    inner.inputs["h0"] = {t.h[p - 1].data(), {t.batch, units_}};
+    inner.inputs["queue0"] = {t.queue[p - 1].data() + (window_ - count) * state, {count, t.batch, units_}};
+    t.given[p] = count;
+  } else {
+    if (h0 != call.inputs.end()) {
+      inner.inputs["h0"] = {h0->second.data + set * state, {t.batch, units_}};
+    }
+    if (queue0 != call.inputs.end()) {
+      t.given[p] = static_cast<int>(queue0->second.shape[1]);
+      inner.inputs["queue0"] = {queue0->second.data + set * t.given[p] * state,
+                                {t.given[p], t.batch, units_}};
+    }
+  }
+  const auto h_n = call.outputs.find("h_n"), queue_n = call.outputs.find("queue_n");
+  if (replays()) {
+    inner.outputs["h_n"] = {t.h[p].data(), {t.batch, units_}};
+    inner.outputs["queue_n"] = {t.queue[p].data(), {window_, t.batch, units_}};
+  } else {
+    if (h_n != call.outputs.end()) {
+      inner.outputs["h_n"] = {h_n->second.data + pass * state, {t.batch, units_}};
+    }
+    if (queue_n != call.outputs.end()) {
+      inner.outputs["queue_n"] = {queue_n->second.data + pass * window_ * state,
+                                  {window_, t.batch, units_}};
+    }
+  }
+}
+
+template <class S>
+void LayerStack<S>::write_states(const ForwardCall<S>& call, const StackTape<S>& t) {
+  const int64_t state = t.batch * units_;
+  const auto h_n = call.outputs.find("h_n"), queue_n = call.outputs.find("queue_n");
+  for (int pass = 0; replays() && pass < passes_; ++pass) {
+    const size_t p = static_cast<size_t>(pass);
+    if (h_n != call.outputs.end()) std::copy_n(t.h[p].data(), state, h_n->second.data + pass * state);
+    if (queue_n != call.outputs.end()) {
+      std::copy_n(t.queue[p].data(), window_ * state, queue_n->second.data + pass * window_ * state);
+    }
+  }
+  const auto count = call.outputs.find("queue_count");
+  if (count == call.outputs.end()) return;
+  for (int pass = 0; pass < passes_; ++pass) {
+    for (int64_t b = 0; b < t.batch; ++b) {
+      const int64_t steps = t.lengths.empty() ? t.steps : t.lengths[static_cast<size_t>(b)];
+      count->second.data[pass * t.batch + b] =
+          static_cast<S>(std::min<int64_t>(t.given[static_cast<size_t>(pass)] + steps, window_));
+    }
+  }
+}
+
+/// After a layer: the stream for the next one, and y after the last.
+template <class S>
+void LayerStack<S>::join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
+  const int64_t numbers = t.batch * t.steps * units_;
+  S* stream = t.stream.data();
+  const S* output = t.output.data();
+  if (stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual) {
+    const S* before = pass == 0 ? call.inputs.at("x").data : stream;
+    for (int64_t i = 0; i < numbers; ++i) stream[i] = before[i] + output[i];
+    for (size_t b = 0; b < t.lengths.size(); ++b) {
+      S* row = stream + static_cast<int64_t>(b) * t.steps * units_;
+      std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
+    }
+  } else {
+    std::copy_n(output, numbers, stream);
+  }
+  const auto y = call.outputs.find("y");
+  if (pass == passes_ - 1 && y != call.outputs.end()) std::copy_n(stream, numbers, y->second.data);
+}
+
+template <class S>
+void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
+  auto& t = static_cast<StackTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "backward needs the tape of a forward pass, once");
+  t.filled = false;
+  const int64_t numbers = t.batch * t.steps * units_;
+  const auto dy = call.upstream.find("y");
+  if (passes_ > 1) {
+    if (dy != call.upstream.end()) {
+      std::copy_n(dy->second.data, numbers, t.d_stream.data());
+      for (size_t b = 0; b < t.lengths.size(); ++b) {
+        S* row = t.d_stream.data() + static_cast<int64_t>(b) * t.steps * units_;
+        std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
+      }
+    } else {
+      std::fill_n(t.d_stream.data(), numbers, S(0));
+    }
+  }
+  const auto dx = call.d_inputs.find("x");
+  if (replays() && dx != call.d_inputs.end()) {
+    const int64_t inputs = t.batch * t.steps * inputs_;
+    if (stacking_ == Stacking::kReplayResidual) {
+      std::copy_n(t.d_stream.data(), inputs, dx->second.data);
+    } else {
+      std::fill_n(dx->second.data, inputs, S(0));
+    }
+  }
+  for (int pass = passes_ - 1; pass >= 0; --pass) run_pass_backward(call, t, pass);
+}
+
+template <class S>
+void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass) {
+  const size_t p = static_cast<size_t>(pass);
+  const int layer = replays() ? 0 : pass;
+  CellRecurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
+  const int64_t state = t.batch * units_, numbers = t.batch * t.steps * units_;
+  BackwardCall<S> inner;
+  const auto first = static_cast<ptrdiff_t>(params_per_layer_) * layer;
+  inner.params.assign(call.params.begin() + first,
+                      call.params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
+  inner.d_params.assign(call.d_params.begin() + first,
+                        call.d_params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
+
+  const auto dy = call.upstream.find("y"), dx = call.d_inputs.find("x");
+  if (passes_ == 1) {
+    if (dy != call.upstream.end()) inner.upstream["y"] = dy->second;
+    if (dx != call.d_inputs.end()) inner.d_inputs["x"] = dx->second;
+  } else {
+    // A plain replay shows only its last pass.
+    if (stacking_ != Stacking::kReplay || pass == passes_ - 1) {
+      inner.upstream["y"] = {t.d_stream.data(), {t.batch, t.steps, units_}};
+    }
+    if (pass > 0 || dx != call.d_inputs.end()) {
+      inner.d_inputs["x"] = {t.d_input.data(), {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
+    }
+  }
+
+  const auto d_h = call.upstream.find("h_n"), d_queue = call.upstream.find("queue_n");
+  if (replays()) {
+    S* const sum_h = t.d_h[p].data();
+    S* const sum_queue = t.d_queue[p].data();
+    if (pass == passes_ - 1) {
+      std::fill_n(sum_h, state, S(0));
+      std::fill_n(sum_queue, window_ * state, S(0));
+    }
+    for (int64_t i = 0; d_h != call.upstream.end() && i < state; ++i) {
+      sum_h[i] += d_h->second.data[pass * state + i];
+    }
+    for (int64_t i = 0; d_queue != call.upstream.end() && i < window_ * state; ++i) {
+      sum_queue[i] += d_queue->second.data[pass * window_ * state + i];
+    }
+    inner.upstream["h_n"] = {sum_h, {t.batch, units_}};
+    inner.upstream["queue_n"] = {sum_queue, {window_, t.batch, units_}};
+    if (pass > 0) {
+      // The states this pass started from are the final ones of the pass before.
+      S* const before = t.d_queue[p - 1].data();
+      std::fill_n(before, window_ * state, S(0));
+      inner.d_inputs["h0"] = {t.d_h[p - 1].data(), {t.batch, units_}};
+      inner.d_inputs["queue0"] = {before + (window_ - t.given[p]) * state, {t.given[p], t.batch, units_}};
+    }
+  } else {
+    if (d_h != call.upstream.end()) {
+      inner.upstream["h_n"] = {d_h->second.data + pass * state, {t.batch, units_}};
+    }
+    if (d_queue != call.upstream.end()) {
+      inner.upstream["queue_n"] = {d_queue->second.data + pass * window_ * state,
+                                   {window_, t.batch, units_}};
+    }
+  }
+  if (!replays() || pass == 0) {
+    const auto h0 = call.d_inputs.find("h0"), queue0 = call.d_inputs.find("queue0");
+    if (h0 != call.d_inputs.end()) {
+      inner.d_inputs["h0"] = {h0->second.data + layer * state, {t.batch, units_}};
+    }
+    if (queue0 != call.d_inputs.end()) {
+      inner.d_inputs["queue0"] = {queue0->second.data + layer * t.given[p] * state,
+                                  {t.given[p], t.batch, units_}};
+    }
+  }
+  cell.backward(inner, *t.tapes[p]);
+
+  if (passes_ == 1 || inner.d_inputs.count("x") == 0) return;
+  const S* from = t.d_input.data();
+  if (replays()) {
+    for (int64_t i = 0; dx != call.d_inputs.end() && i < t.batch * t.steps * inputs_; ++i) {
+      dx->second.data[i] += from[i];
+    }
+    return;
+  }
+  S* stream = t.d_stream.data();
+  if (pass == 0) {
+    for (int64_t i = 0; i < t.batch * t.steps * inputs_; ++i) {
+      dx->second.data[i] = residual() ? stream[i] + from[i] : from[i];
+    }
+  } else {
+    for (int64_t i = 0; i < numbers; ++i) stream[i] = residual() ? stream[i] + from[i] : from[i];
+    for (size_t b = 0; b < t.lengths.size(); ++b) {
+      S* row = stream + static_cast<int64_t>(b) * t.steps * units_;
+      std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
+    }
+  }
+}
+
+template class LayerStack<float>;
+template class LayerStack<double>;
+
+}  // namespace lookback

@@ -1,0 +1,64 @@
+/// Several layers of one cell as a single recurrence: LARNN's `layers` and `stacking` (section 5 of its document).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cpu/cell_recurrence.h"
+
+namespace lookback {
+
+enum class Stacking {
+  kStack,           ///< layer j reads layer j-1's output
+  kResidual,        ///< s_j = s_{j-1} + layer_j(s_{j-1})
+  kReplay,          ///< one set of weights runs over the same input again and again, its state going on
+  kReplayResidual,  ///< the same, x + the sum of all passes
+};
+
+template <class S>
+class StackTape;
+
+/// Names of parameters, buffers and masks carry the layer: "l0.W_x", "buf.l1.bn_k.mean", "mask.l0.hidden" (for replays
+/// the number of the pass, on masks). States have one more leading dimension: h0 [weight sets, B, H], h_n [passes, B, H].
+template <class S>
+class LayerStack final : public Recurrence<S> {
+ public:
+  LayerStack(CpuRuntime& runtime, const CpuKernels<S>& kernels, const std::string& key, const Spec& spec);
+
+  const CellInfo& info() const override { return info_; }
+  std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
+  std::vector<std::string> differentiable_inputs() const override;
+  std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
+  void forward(const ForwardCall<S>& call, Tape& tape) override;
+  void backward(const BackwardCall<S>& call, Tape& tape) override;
+
+ private:
+  using Layers = std::vector<std::unique_ptr<CellRecurrence<S>>>;
+
+  bool replays() const { return stacking_ == Stacking::kReplay || stacking_ == Stacking::kReplayResidual; }
+  bool residual() const { return stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual; }
+  Layers make_layers(const Spec& spec);
+  void require_call(const ForwardCall<S>& call) const;
+  void build_tapes(StackTape<S>& t, bool masked);
+  void run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pass);
+  void bind_states(const ForwardCall<S>& call, StackTape<S>& t, int pass, ForwardCall<S>& inner);
+  void write_states(const ForwardCall<S>& call, const StackTape<S>& t);
+  void join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass);
+  void run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass);
+
+  CpuRuntime& runtime_;
+  const CpuKernels<S>& kernels_;
+  std::string key_;
+  Spec spec_;
+  int passes_ = 1;       ///< L
+  int weight_sets_ = 1;  ///< L, or 1 for replays
+  int units_ = 0, inputs_ = 0, window_ = 1;
+  Stacking stacking_ = Stacking::kStack;
+  Layers layers_;
+  Layers masked_layers_;  ///< for calls that give masks on the window's inputs; made when first needed
+  CellInfo info_;
+  size_t params_per_layer_ = 0;
+};
+
+}  // namespace lookback
