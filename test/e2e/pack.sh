@@ -47,7 +47,7 @@ tarball=$(echo "$work"/lookback-*.tgz)
 [ ! -e vendor ] || die "packing left vendor/ behind"
 tar -tzf "$tarball" | sed 's#^package/##' >"$work/files"
 for wanted in package.json README.md LICENSE NOTICE dist/index.js dist/index.mjs dist/index.d.ts dist/index.d.mts \
-  dist/cli/main.js native/sources.cmake CMakeLists.txt binding.gyp scripts/install.cjs vendor/eigen/Eigen/LU \
+  dist/cli/main.js native/sources.cmake CMakeLists.txt binding.gyp scripts/install.cjs vendor/eigen/Eigen/Core \
   vendor/eigen/COPYING.MPL2; do
   grep -qx "$wanted" "$work/files" || die "the tarball lacks $wanted"
 done
