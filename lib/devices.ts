@@ -12,8 +12,18 @@ export type Device = 'auto' | 'cpu' | 'cuda' | 'emulated';
 const names: readonly Device[] = ['auto', 'cpu', 'cuda', 'emulated'];
 const noCuda = 'this build has no CUDA part';
 
+let toldFallback = false;
+
+/** A fallback is told once in a process, as a warning with its reason. */
+function tellFallback(): void {
+  if (toldFallback) return;
+  toldFallback = true;
+  process.emitWarning(`device "auto" is the CPU: ${noCuda}`, { type: 'LookbackWarning' });
+}
+
 /** @throws {LookbackError} ERR_OPTION for an unknown name, ERR_DEVICE for a device that is not there */
 export function resolveDevice(device: unknown): 'cpu' | 'emulated' {
+  if (device === 'auto') tellFallback();
   if (device === undefined || device === 'auto' || device === 'cpu') return 'cpu';
   if (device === 'cuda') {
     const message = `device "cuda" is not available: ${noCuda}; use "cpu", or "auto" which falls back`;

@@ -26,7 +26,7 @@ import { parseOptions } from './options';
 import { writeModelFile } from './storage/model-file';
 import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
-import { asTensor, dtypeOf } from './tensor';
+import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, PreparedData } from './training/data';
 import { prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
@@ -497,10 +497,4 @@ export function sequential(options: SequentialOptions): Model {
 
 function named(tensors: readonly EngineTensor[]): NamedTensors {
   return Object.fromEntries(tensors.map(({ name, shape, data }) => [name, { shape, data }]));
-}
-
-/** Tells `fit(x, y, options)` from `fit(data, options)`. */
-function isTensorLike(value: unknown): boolean {
-  if (Array.isArray(value) || dtypeOf(value) !== null || ArrayBuffer.isView(value)) return true;
-  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
 }

@@ -49,6 +49,12 @@ export function dtypeOf(value: unknown): DType | 'int32' | null {
   return null;
 }
 
+/** Whether a value is meant as a tensor, sound or not. */
+export function isTensorLike(value: unknown): boolean {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return true;
+  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
+}
+
 /** The number of entries of a shape. Exact up to 2^53, beyond which no array can be anyway. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dim) => size * dim, 1);

@@ -240,7 +240,10 @@ describe('ERR_DEVICE', () => {
     ).toBe('ERR_DEVICE');
   });
 
-  it('auto says what it gives and why', async () => {
+  it('auto says once what it gives and why', async () => {
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    using second = tinyModel({ device: 'auto' });
+    expect(second.device).toBe('cpu');
     using model = tinyModel({ device: 'auto' });
     expect(model.device).toBe('cpu');
     expect(backendInfo()).toMatchObject({
