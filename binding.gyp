@@ -42,6 +42,7 @@
         "native/backend/cpu/elementwise.cc",
         "native/backend/cpu/isa.cc",
         "native/backend/cpu/kernels.cc",
+        "native/backend/cpu/layer_stack.cc",
         "native/backend/cpu/plan.cc",
         "native/backend/cpu/recurrence.cc",
         "native/backend/cpu/threads.cc",
