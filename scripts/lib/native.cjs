@@ -82,7 +82,7 @@ async function buildWithCMake(kind) {
       'CMake (configure)',
       process.execPath,
       [cmakeJs, 'configure', ...common, ...defines.map((define) => `--CD${define}`)],
-      { cwd: root },
+      { cwd: root, quiet: true },
     );
   try {
     await configure();

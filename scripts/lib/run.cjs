@@ -34,7 +34,7 @@ function isErrorLine(line) {
  * @param {string} step what to call it when it fails
  * @param {string} command
  * @param {string[]} args
- * @param {{ cwd: string, env?: Record<string, string>, quiet?: boolean }} options `quiet`: nothing is shown
+ * @param {{ cwd: string, env?: Record<string, string>, quiet?: boolean }} options `quiet`: shown only when it fails
  * @returns {Promise<string>} everything it printed
  * @throws {StepFailed}
  */
@@ -57,9 +57,11 @@ function run(step, command, args, options) {
     child.on('error', (cause) =>
       reject(new StepFailed(step, `error: ${cause.message}\n${output()}`)),
     );
-    child.on('close', (code) =>
-      code === 0 ? resolve(output()) : reject(new StepFailed(step, output())),
-    );
+    child.on('close', (code) => {
+      if (code === 0) return resolve(output());
+      if (options.quiet) process.stderr.write(output());
+      return reject(new StepFailed(step, output()));
+    });
   });
 }
 
