@@ -177,30 +177,29 @@ export function resolveStack(
   const taken = new Set<string>();
   let shape: RowShape = inputShape;
   const resolved = given.map((value, index) => {
-    const layer = resolveLayer(value, `${where}[${index}]`, shape[shape.length - 1] ?? undefined);
-    layer['name'] = uniqueName(layer, taken, `${where}[${index}]`);
-    shape = shapeAfter(layer, shape, `${where}[${index}]`);
+    const at = `${where}[${index}]`;
+    const {
+      kind,
+      name: typed,
+      ...options
+    } = resolveLayer(value, at, shape[shape.length - 1] ?? undefined);
+    // Always in this order, so that a model file does not tell who chose the name.
+    const layer = { kind, name: uniqueName(kind, typed, taken, at), ...options };
+    shape = shapeAfter(layer, shape, at);
     return layer;
   });
   return { layers: resolved, outputShape: shape };
 }
 
-function uniqueName(layer: LayerSpec, taken: Set<string>, where: string): string {
-  const typed = layer['name'];
-  if (typeof typed === 'string') {
-    if (taken.has(typed)) {
-      throw new LookbackError(
-        'ERR_OPTION',
-        `${where}.name is "${typed}", which an earlier layer has; names must differ`,
-      );
-    }
-    taken.add(typed);
-    return typed;
+function uniqueName(kind: string, typed: unknown, taken: Set<string>, where: string): string {
+  if (typeof typed === 'string' && taken.has(typed)) {
+    const message = `${where}.name is "${typed}", which an earlier layer has; names must differ`;
+    throw new LookbackError('ERR_OPTION', message);
   }
-  let candidate = layer.kind;
-  for (let number = 1; taken.has(candidate); number += 1) candidate = `${layer.kind}_${number}`;
-  taken.add(candidate);
-  return candidate;
+  let name = typeof typed === 'string' ? typed : kind;
+  for (let number = 1; taken.has(name); number += 1) name = `${kind}_${number}`;
+  taken.add(name);
+  return name;
 }
 
 function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape {
