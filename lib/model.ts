@@ -62,7 +62,7 @@ export class Model {
   #job: string | null = null;
   #disposed = false;
 
-  /** @internal Use {@link sequential}. */
+  /** As {@link sequential}. */
   constructor(options: SequentialOptions) {
     const { inputShape, layers, device, dtype, seed, threads } = parseOptions(
       sequentialSchema,
