@@ -75,7 +75,7 @@ export async function measure(bench: BenchCase, choices: Choices): Promise<Bench
     ];
     const samples = await takeTurns(turns, slow);
     const [mine = [], ...theirs] = samples;
-    const { forwardMs, stepMs, kept } = summarize(mine);
+    const { forwardMs, stepMs, kept } = summarizeAloud('ours', mine, choices.note);
     const peerResult = peer ? fastest(peer, variants, theirs, choices.note) : null;
     return {
       case: bench.name,
@@ -205,23 +205,30 @@ async function takeTurns(
   return samples;
 }
 
+/** The medians of one side; samples that cannot be true are left out, and that is said. */
+function summarizeAloud(
+  side: string,
+  samples: readonly Sample[],
+  note: (text: string) => void,
+): ReturnType<typeof summarize> {
+  const summary = summarize(samples);
+  const discarded = samples.length - summary.kept;
+  if (discarded > 0) {
+    note(`${side}: ${discarded} samples discarded, their forward took longer than their step`);
+  }
+  return summary;
+}
+
 function fastest(
   peer: TorchPeer,
   variants: readonly string[],
   samples: readonly Sample[][],
   note: (text: string) => void,
 ): PeerResult {
-  const measured = variants.map((variant, index) => {
-    const taken = samples[index] ?? [];
-    const summary = summarize(taken);
-    const discarded = taken.length - summary.kept;
-    if (discarded > 0) {
-      note(
-        `torch ${variant}: ${discarded} samples discarded, their forward took longer than their step`,
-      );
-    }
-    return { variant, ...summary };
-  });
+  const measured = variants.map((variant, index) => ({
+    variant,
+    ...summarizeAloud(`torch ${variant}`, samples[index] ?? [], note),
+  }));
   const [best, ...others] = measured.sort((a, b) => a.stepMs - b.stepMs);
   if (best === undefined) throw new Error('the peer has no variants');
   const slower = others.map(({ variant, stepMs }) => `; ${variant}: step ${stepMs.toFixed(1)} ms`);
