@@ -36,7 +36,8 @@ export interface How {
 export async function compute(vectors: VectorCase, how: How): Promise<Computed> {
   const { config } = vectors;
   if (config['model'] === 'classifier') return computeClassifier(vectors, how);
-  if (config['model'] !== undefined) throw new Error(`unknown model ${JSON.stringify(config['model'])}`);
+  if (config['model'] !== undefined)
+    throw new Error(`unknown model ${JSON.stringify(config['model'])}`);
   const cell = makeCell(vectors, how);
   const inputs = toLibrary(vectors.inputs, how.dtype);
   const weights = toLibrary(vectors.weights, how.dtype);

@@ -246,6 +246,10 @@ describe('ERR_DEVICE', () => {
     expect(second.device).toBe('cpu');
     using model = tinyModel({ device: 'auto' });
     expect(model.device).toBe('cpu');
+    expect(warn.mock.calls).toEqual([
+      [expect.stringMatching(/device "auto" is the CPU: /), { type: 'LookbackWarning' }],
+    ]);
+    warn.mockRestore();
     expect(backendInfo()).toMatchObject({
       device: 'cpu',
       deviceReason: expect.any(String) as string,
