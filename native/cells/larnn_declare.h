@@ -159,7 +159,7 @@ class LarnnBuilder {
     if (published()) start = {Start::kUniform, 1 / std::sqrt(double(H_))};
     return d_.param(name, {rows}, start);
   }
-  bool published() const { return spec_.choice("init", {"xavier", "published"}) == 1; }
+  bool published() const { return spec_.choice("init", {"default", "published"}) == 1; }
 
   void declare_weights() {
     W_x_ = weight("W_x", 4 * H_, I_);

@@ -210,7 +210,9 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
   for (const ParamInfo& param : info.params) {
     grads.push_back({NamedTensor::Role::kParam, param.name,
                      make_tensor<S>(param.shape, "the gradient of a weight")});
-    call.d_params.push_back(std::get<Buffer<S>>(grads.back().tensor.data).data());
+    auto& numbers = std::get<Buffer<S>>(grads.back().tensor.data);
+    std::fill_n(numbers.data(), numbers.size(), S(0));  // backward adds to it
+    call.d_params.push_back(numbers.data());
   }
   const CancelScope<S> scope(*backend_, cancel);
   recurrence_->backward(call, *tape_);

@@ -196,7 +196,6 @@ void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t
   a.output_size = info_.output_size;
   a.lengths = call.lengths;
   a.mask = find(call.inputs, "mask", {t.batch, t.steps});
-  a.cancel = runtime_.cancel;
 }
 
 template <class S>
@@ -316,6 +315,7 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
 template <class S>
 void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   Barrier barrier(t.args.workers);
+  t.args.cancel = runtime_.cancel;  // of this job: the forward pass may have belonged to another
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
   const auto loop = backward ? loops.backward : loops.forward;

@@ -144,7 +144,8 @@ class TileContext {
   TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
     int index = time_ + dt + p.history;
-    if (index >= p.depth) index %= p.depth;
+    // Rings run on into the steps before the first, where the index turns negative.
+    if (index >= p.depth || index < 0) index = ((index % p.depth) + p.depth) % p.depth;
     return {p.offset + int64_t{index} * p.size * kStride};
   }
   /// Marks the rows that take part in step t (all real rows without lengths).

@@ -286,7 +286,7 @@ void walk_backward(const SequenceArgs<ScalarOf<V>>& args, const Cell& cell, Tile
   x.set_active(-1);
   for (int t = -1; t >= -args.initial_entries; --t) {
     x.set_time(t);
-    if (t < -1) exchange.zero_oldest();
+    exchange.zero_oldest();
     exchange.inject_final_gradients();
     cell.finish(x);
     exchange.store_initial_gradients();
