@@ -6,7 +6,7 @@ set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
   native/base/memory.cc
   native/base/spec.cc
-  native/backend/cpu/barrier.cc
+  native/backend/barrier.cc
   native/backend/cpu/cell_recurrence.cc
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/elementwise.cc

@@ -79,7 +79,7 @@ size_t CellTape<S>::bytes() const {
 }
 
 template <class S>
-CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const CpuKernels<S>& kernels, const Spec& spec,
+CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec,
                                   CellInstance cell)
     : runtime_(runtime),
       kernels_(kernels),

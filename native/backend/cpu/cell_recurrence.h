@@ -20,7 +20,7 @@ struct CellInstance {
   std::string key;
   std::shared_ptr<const void> cell;
   bool layered = false;  ///< names and states are those of a stack of layers
-  int index = 0;  ///< in the registry, and so in CpuKernels::cells
+  int index = 0;  ///< in the registry, and so in DriverTable::cells
   Declaration declaration;
 };
 
@@ -50,7 +50,7 @@ class CellTape final : public Tape {
 template <class S>
 class CellRecurrence final : public Recurrence<S> {
  public:
-  CellRecurrence(CpuRuntime& runtime, const CpuKernels<S>& kernels, const Spec& spec, CellInstance cell);
+  CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec, CellInstance cell);
 
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
@@ -70,7 +70,7 @@ class CellRecurrence final : public Recurrence<S> {
   void sum_gradients(const BackwardCall<S>& call, CellTape<S>& t);
 
   CpuRuntime& runtime_;
-  const CpuKernels<S>& kernels_;
+  const DriverTable<S>& kernels_;
   CellInstance cell_;
   CellInfo info_;
   PackedWeights<S> weights_;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backend/cpu/gemm-inl.h"
-#include "backend/cpu/sequence.h"
+#include "backend/sequence.h"
 #include "cells/cell.h"
 #include "math/lanes.h"
 
@@ -26,6 +26,20 @@ class RowGroup {
  private:
   S* base_;
   const S* active_;
+};
+
+/// One real row of a tile, for moving numbers in and out.
+template <class V>
+class TileRow {
+ public:
+  using S = ScalarOf<V>;
+  HD TileRow(S* base, int64_t batch) : base_(base), batch_(batch) {}
+  HD S& at(TileColumn c, int j) const { return base_[c.offset + int64_t{j} * kTileRows<V>]; }
+  HD int64_t batch() const { return batch_; }
+
+ private:
+  S* base_;
+  int64_t batch_;
 };
 
 template <class V>
@@ -132,7 +146,23 @@ class TileContext {
   template <class F>
   const S* sums(int features, F f);
 
-  // What follows is for the driver.
+  // What follows is for the loop over time.
+  template <class F>
+  HD void each_row(F f) const {
+    for (int tile = begin_; tile < end_; ++tile) {
+      S* base = tile_base(tile);
+      const int count = rows_of(tile);
+      for (int i = 0; i < count; ++i) f(TileRow<V>(base + i, int64_t{tile} * kStride + i));
+    }
+  }
+  /// Asked once a step; a step of the largest tile takes well under the promised 10 ms.
+  bool stop() const {
+    if (args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed)) {
+      if (args_.barrier != nullptr) args_.barrier->abandon();
+      return true;
+    }
+    return args_.barrier != nullptr && args_.barrier->abandoned();
+  }
   S* tile_base(int tile) const { return args_.storage + tile * args_.tile_stride; }
   int rows_of(int tile) const {
     const int64_t left = args_.batch - int64_t{tile} * kStride;

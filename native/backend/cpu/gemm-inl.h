@@ -4,7 +4,7 @@
 #pragma once
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/sequence.h"
+#include "backend/sequence.h"
 #include "math/lanes.h"
 
 namespace lookback {

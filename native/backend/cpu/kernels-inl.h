@@ -17,20 +17,21 @@ struct LoopTable<V, CellList<Types...>> {
 };
 
 template <class T>
-constexpr CpuKernels<T> kKernelTable = {
+constexpr DriverTable<T> kKernelTable = {
     kTileRows<Lanes<T>>,
     kMaxBlock,
     {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
+    true,
     LoopTable<Lanes<T>, Cells>::kLoops,
     Cells::kSize,
     weight_gradient<Lanes<T>>,
-    gemm<Lanes<T>>,
     gradient_scratch<Lanes<T>>(),
+    gemm<Lanes<T>>,
     kTileRows<Lanes<T>>,
 };
 
-const CpuKernels<float>& float_kernels() { return kKernelTable<float>; }
-const CpuKernels<double>& double_kernels() { return kKernelTable<double>; }
+const DriverTable<float>& float_kernels() { return kKernelTable<float>; }
+const DriverTable<double>& double_kernels() { return kKernelTable<double>; }
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

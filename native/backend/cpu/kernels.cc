@@ -8,8 +8,8 @@ namespace lookback {
 
 #define LOOKBACK_DECLARE_KERNELS(isa)        \
   namespace isa {                            \
-  const CpuKernels<float>& float_kernels();  \
-  const CpuKernels<double>& double_kernels(); \
+  const DriverTable<float>& float_kernels();  \
+  const DriverTable<double>& double_kernels(); \
   }
 LOOKBACK_DECLARE_KERNELS(avx2)
 LOOKBACK_DECLARE_KERNELS(avx512)
@@ -17,7 +17,7 @@ inline LOOKBACK_DECLARE_KERNELS(generic)
 #undef LOOKBACK_DECLARE_KERNELS
 
 template <>
-const CpuKernels<float>& cpu_kernels<float>() {
+const DriverTable<float>& cpu_kernels<float>() {
 #if defined(__x86_64__)
   if (chosen_isa() == Isa::kAvx512) return avx512::float_kernels();
   if (chosen_isa() == Isa::kAvx2) return avx2::float_kernels();
@@ -26,7 +26,7 @@ const CpuKernels<float>& cpu_kernels<float>() {
 }
 
 template <>
-const CpuKernels<double>& cpu_kernels<double>() {
+const DriverTable<double>& cpu_kernels<double>() {
 #if defined(__x86_64__)
   if (chosen_isa() == Isa::kAvx512) return avx512::double_kernels();
   if (chosen_isa() == Isa::kAvx2) return avx2::double_kernels();
@@ -36,7 +36,7 @@ const CpuKernels<double>& cpu_kernels<double>() {
 
 template <class S>
 void cpu_gemm(const Gemm<S>& g, ThreadPool& pool) {
-  const CpuKernels<S>& kernels = cpu_kernels<S>();
+  const DriverTable<S>& kernels = cpu_kernels<S>();
   const int64_t panels = (g.n + kernels.gemm_panel - 1) / kernels.gemm_panel;
   // A product below some ten thousand multiply-adds is done before another thread has woken up.
   const int workers = g.m * g.n * g.k < 20000 ? 1 : pool.threads();

@@ -42,7 +42,7 @@ class StackTape final : public Tape {
 };
 
 template <class S>
-LayerStack<S>::LayerStack(CpuRuntime& runtime, const CpuKernels<S>& kernels, const std::string& key,
+LayerStack<S>::LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key,
                           const Spec& spec)
     : runtime_(runtime), kernels_(kernels), key_(key), spec_(spec) {
   passes_ = spec.integer("layers", 1, 1, 64);

@@ -24,7 +24,7 @@ class StackTape;
 template <class S>
 class LayerStack final : public Recurrence<S> {
  public:
-  LayerStack(CpuRuntime& runtime, const CpuKernels<S>& kernels, const std::string& key, const Spec& spec);
+  LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key, const Spec& spec);
 
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
@@ -48,7 +48,7 @@ class LayerStack final : public Recurrence<S> {
   void run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass);
 
   CpuRuntime& runtime_;
-  const CpuKernels<S>& kernels_;
+  const DriverTable<S>& kernels_;
   std::string key_;
   Spec spec_;
   int passes_ = 1;       ///< L

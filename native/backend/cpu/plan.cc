@@ -46,7 +46,7 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
 }
 
 template <class S>
-PackedWeights<S>::PackedWeights(const Declaration& d, const CpuKernels<S>& kernels)
+PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kernels)
     : d_(d), kernels_(kernels) {
   for (const LinearInfo& info : d.linears) {
     PackedLinear<S> p;

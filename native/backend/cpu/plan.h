@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/sequence.h"
+#include "backend/sequence.h"
 #include "cells/cell.h"
 
 namespace lookback {
@@ -42,7 +42,7 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
 template <class S>
 class PackedWeights {
  public:
-  PackedWeights(const Declaration& d, const CpuKernels<S>& kernels);
+  PackedWeights(const Declaration& d, const DriverTable<S>& kernels);
   void pack(const std::vector<const S*>& params);
   /// The transposed packings for backward; that of the input slot only `with_dx`.
   void pack_adjoints(const std::vector<const S*>& params, bool with_dx);
@@ -59,7 +59,7 @@ class PackedWeights {
   int columns_of(int param) const;
 
   const Declaration& d_;
-  const CpuKernels<S>& kernels_;
+  const DriverTable<S>& kernels_;
   std::vector<PackedLinear<S>> linears_;
   std::vector<int64_t> depth_;
   std::vector<AlignedArray<S>> forward_, bias_;

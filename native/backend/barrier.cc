@@ -1,4 +1,4 @@
-#include "backend/cpu/barrier.h"
+#include "backend/barrier.h"
 
 #include <sched.h>
 

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "backend/cpu/barrier.h"
+#include "backend/barrier.h"
 
 namespace lookback {
 

@@ -1,0 +1,264 @@
+/// The loop over time, forward and backward, for any cell on any device: what happens between the public arrays and a
+/// cell's programs. Written over the same execution context as the cells, plus what only a loop needs:
+///
+///   x.each_row(f)       f(row) for every real batch row; row.at(column, j) is its number j, row.batch() its index
+///   x.set_time(t)       x.set_active(t)      x.stop()  true once the caller has cancelled
+#pragma once
+
+#include "backend/sequence.h"
+#include "base/portable.h"
+
+namespace lookback {
+
+/// Moves numbers between the public arrays and the tiles of one context.
+template <class X>
+class Exchange {
+ public:
+  using S = typename X::S;
+  using V = typename X::Number;
+  HD Exchange(const SequenceArgs<S>& args, X& x) : args_(args), x_(x) {}
+
+  /// Public [B, steps, size] at this step into a slot; null data means `fallback`.
+  HD void load(const S* data, int size, int slot, S fallback) {
+    const auto to = x_.place(slot, 0);
+    if (data == nullptr) {
+      x_.each(size, [=](auto r, int j) { r(to, j) = V(fallback); });
+      return;
+    }
+    const int64_t steps = args_.steps, t = x_.time();
+    x_.each_row([=](auto row) {
+      const S* from = data + (row.batch() * steps + t) * size;
+      for (int j = 0; j < size; ++j) row.at(to, j) = from[j];
+    });
+  }
+
+  HD void load_sequences() {
+    for (int i = 0; i < args_.sequences; ++i) {
+      const SequencePlace<S>& s = args_.sequence[i];
+      if (s.data != nullptr) load(s.data, s.size, s.slot, S(1));
+    }
+  }
+
+  /// dy of this step; the output of rows that have ended is the constant 0.
+  HD void load_output_gradient() {
+    load(args_.dy, args_.output_size, args_.dy_slot, S(0));
+    if (args_.lengths == nullptr) return;
+    const auto dy = x_.place(args_.dy_slot, 0);
+    const int size = args_.output_size, t = x_.time();
+    const int32_t* lengths = args_.lengths;
+    x_.each_row([=](auto row) {
+      if (t < lengths[row.batch()]) return;
+      for (int j = 0; j < size; ++j) row.at(dy, j) = S(0);
+    });
+  }
+
+  /// A slot into the public array; rows that have ended get 0.
+  HD void store(int slot, int size, S* data) {
+    if (data == nullptr) return;
+    const auto from = x_.place(slot, 0);
+    const int64_t steps = args_.steps, t = x_.time();
+    const int32_t* lengths = args_.lengths;
+    x_.each_row([=](auto row) {
+      const int64_t b = row.batch();
+      S* to = data + (b * steps + t) * size;
+      const bool ended = lengths != nullptr && t >= lengths[b];
+      for (int j = 0; j < size; ++j) to[j] = ended ? S(0) : row.at(from, j);
+    });
+  }
+
+  /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask says.
+  HD void hold() {
+    if (!may_hold()) return;
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S>& state = args_.state[i];
+      const auto now = x_.place(state.slot, 0), before = x_.place(state.slot, -1);
+      const int size = state.size;
+      x_.each_row([=, this](auto row) {
+        const S m = weight(row.batch());
+        if (m == S(1)) return;
+        for (int j = 0; j < size; ++j) {
+          const S old = row.at(before, j);
+          row.at(now, j) = m == S(0) ? old : m * row.at(now, j) + (S(1) - m) * old;
+        }
+      });
+    }
+  }
+
+  /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The output's own
+  /// gradient takes the same way where the output is the state.
+  HD void hold_gradient() {
+    if (!may_hold()) return;
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S>& state = args_.state[i];
+      const auto now = x_.place(state.gradient, 0), before = x_.place(state.gradient, -1);
+      const auto dy = x_.place(args_.dy_slot, 0);
+      const bool is_output = state.slot == args_.y_slot;
+      const int size = state.size;
+      x_.each_row([=, this](auto row) {
+        const S m = weight(row.batch());
+        if (m == S(1)) return;
+        for (int j = 0; j < size; ++j) {
+          const S total = row.at(now, j) + (is_output ? row.at(dy, j) : S(0));
+          row.at(before, j) += (S(1) - m) * total;
+          row.at(now, j) *= m;
+          if (is_output) row.at(dy, j) *= m;
+        }
+      });
+    }
+  }
+
+  /// Entry e of the entries there are, oldest first, belongs to step e - entries; states with fewer start later.
+  HD void load_initial() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      for (int e = 0; e < args_.initial_entries; ++e) {
+        const int64_t from = e - (args_.initial_entries - state.given);
+        x_.set_time(e - args_.initial_entries);
+        if (-x_.time() > args_.slots[state.slot].history) continue;
+        const auto to = x_.place(state.slot, 0);
+        const int64_t batch = args_.batch;
+        x_.each_row([=](auto row) {
+          for (int j = 0; j < state.size; ++j) {
+            row.at(to, j) = state.initial != nullptr && from >= 0
+                                ? state.initial[(from * batch + row.batch()) * state.size + j]
+                                : S(0);
+          }
+        });
+      }
+    }
+  }
+
+  HD void store_final() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      if (state.final == nullptr) continue;
+      for (int age = 0; age < state.entries; ++age) {
+        S* const out = state.final + int64_t{state.entries - 1 - age} * args_.batch * state.size;
+        x_.each_row([=, this](auto row) {
+          // Rows that ended early still hold their newest entry at the last step.
+          const int t = age == 0 ? args_.steps - 1 : length(row.batch()) - 1 - age;
+          const bool exists = t >= -args_.initial_entries;
+          const auto from = x_.place(state.slot, exists ? t - x_.time() : 0);
+          for (int j = 0; j < state.size; ++j) {
+            out[row.batch() * state.size + j] = exists ? row.at(from, j) : S(0);
+          }
+        });
+      }
+    }
+  }
+
+  HD void zero_carries() {
+    for (int slot = 0; slot < args_.slot_count; ++slot) {
+      const SlotPlace& p = args_.slots[slot];
+      for (int dt = 0; p.carry && dt < p.depth; ++dt) zero(x_.place(slot, -dt), p.size);
+    }
+  }
+
+  /// The oldest column of every ring comes into reach at this step.
+  HD void zero_oldest() {
+    for (int slot = 0; slot < args_.slot_count; ++slot) {
+      const SlotPlace& p = args_.slots[slot];
+      if (p.carry) zero(x_.place(slot, -p.history), p.size);
+    }
+  }
+
+  /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows pass it on to the
+  /// step that made it), an older one at the step that made it.
+  HD void inject_final_gradients() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      if (state.d_final == nullptr) continue;
+      const auto to = x_.place(state.gradient, 0);
+      x_.each_row([=, this](auto row) {
+        const int64_t b = row.batch();
+        const bool last = x_.time() == args_.steps - 1;
+        const int age = last ? 0 : length(b) - 1 - x_.time();
+        if ((!last && age <= 0) || age >= state.entries) return;
+        const S* from = state.d_final + (int64_t{state.entries - 1 - age} * args_.batch + b) * state.size;
+        for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
+      });
+    }
+  }
+
+  HD void store_initial_gradients() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      const int64_t entry = state.given + x_.time();
+      if (state.d_initial == nullptr || entry < 0) continue;
+      const auto from = x_.place(state.gradient, 0);
+      const int64_t batch = args_.batch;
+      x_.each_row([=](auto row) {
+        for (int j = 0; j < state.size; ++j) {
+          state.d_initial[(entry * batch + row.batch()) * state.size + j] = row.at(from, j);
+        }
+      });
+    }
+  }
+
+ private:
+  HD bool may_hold() const { return args_.lengths != nullptr || args_.mask != nullptr; }
+  HD S weight(int64_t b) const {
+    if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);
+    return args_.mask != nullptr ? args_.mask[b * args_.steps + x_.time()] : S(1);
+  }
+  HD int length(int64_t b) const { return args_.lengths != nullptr ? args_.lengths[b] : args_.steps; }
+  template <class Column>
+  HD void zero(Column column, int size) {
+    x_.each(size, [=](auto r, int j) { r(column, j) = V(S(0)); });
+  }
+
+  const SequenceArgs<S>& args_;
+  X& x_;
+};
+
+template <class X, class Cell>
+HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
+  x.read_fresh_moments(args.training && args.sites != nullptr);
+  exchange.load_initial();
+  x.set_active(-1);
+  for (int t = -args.initial_entries; t < 0; ++t) {
+    x.set_time(t);
+    cell.begin(x);
+  }
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    x.set_time(t);
+    if (args.lengths != nullptr || t == 0) x.set_active(t);
+    exchange.load(args.x, args.input_size, args.x_slot, 0);
+    exchange.load_sequences();
+    cell.forward(x);
+    exchange.hold();
+    exchange.store(args.y_slot, args.output_size, args.y);
+  }
+  exchange.store_final();
+}
+
+template <class X, class Cell>
+HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
+  x.set_time(0);
+  exchange.zero_carries();
+  for (int t = args.steps - 1; t >= 0; --t) {
+    if (x.stop()) return;
+    x.set_time(t);
+    if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
+    exchange.zero_oldest();
+    exchange.load_output_gradient();
+    exchange.load_sequences();
+    exchange.inject_final_gradients();
+    exchange.hold_gradient();
+    cell.backward(x);
+    exchange.store(args.dx_slot, args.input_size, args.dx);
+  }
+  x.set_active(-1);
+  for (int t = -1; t >= -args.initial_entries; --t) {
+    x.set_time(t);
+    exchange.zero_oldest();
+    exchange.inject_final_gradients();
+    cell.finish(x);
+    exchange.store_initial_gradients();
+  }
+}
+
+}  // namespace lookback
