@@ -43,10 +43,13 @@ set(LOOKBACK_BRIDGE_SOURCES
 )
 
 # The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
-set(LOOKBACK_EMULATED_SOURCES)
+set(LOOKBACK_EMULATED_SOURCES
+  native/backend/cuda/emulated.cc
+)
 
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
 set(LOOKBACK_EMULATED_AWARE_SOURCES
   native/backend/cpu/cpu_backend.cc
+  native/backend/cpu/recurrence.cc
   native/bridge/addon.cc
 )

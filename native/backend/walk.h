@@ -18,7 +18,8 @@ class Exchange {
   using V = typename X::Number;
   HD Exchange(const SequenceArgs<S>& args, X& x) : args_(args), x_(x) {}
 
-  /// Public [B, steps, size] at this step into a slot; null data means `fallback`.
+  /// Public [B, steps, size] at this step into a slot; null data means `fallback`, and so do rows that have ended: what
+  /// stands in the padding is never read.
   HD void load(const S* data, int size, int slot, S fallback) {
     const auto to = x_.place(slot, 0);
     if (data == nullptr) {
@@ -26,9 +27,12 @@ class Exchange {
       return;
     }
     const int64_t steps = args_.steps, t = x_.time();
+    const int32_t* lengths = args_.lengths;
     x_.each_row([=](auto row) {
-      const S* from = data + (row.batch() * steps + t) * size;
-      for (int j = 0; j < size; ++j) row.at(to, j) = from[j];
+      const int64_t b = row.batch();
+      const S* from = data + (b * steps + t) * size;
+      const bool ended = lengths != nullptr && t >= lengths[b];
+      for (int j = 0; j < size; ++j) row.at(to, j) = ended ? fallback : from[j];
     });
   }
 
@@ -37,19 +41,6 @@ class Exchange {
       const SequencePlace<S>& s = args_.sequence[i];
       if (s.data != nullptr) load(s.data, s.size, s.slot, S(1));
     }
-  }
-
-  /// dy of this step; the output of rows that have ended is the constant 0.
-  HD void load_output_gradient() {
-    load(args_.dy, args_.output_size, args_.dy_slot, S(0));
-    if (args_.lengths == nullptr) return;
-    const auto dy = x_.place(args_.dy_slot, 0);
-    const int size = args_.output_size, t = x_.time();
-    const int32_t* lengths = args_.lengths;
-    x_.each_row([=](auto row) {
-      if (t < lengths[row.batch()]) return;
-      for (int j = 0; j < size; ++j) row.at(dy, j) = S(0);
-    });
   }
 
   /// A slot into the public array; rows that have ended get 0.
@@ -225,7 +216,7 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     if (x.stop()) return;
     x.set_time(t);
     if (args.lengths != nullptr || t == 0) x.set_active(t);
-    exchange.load(args.x, args.input_size, args.x_slot, 0);
+    exchange.load(args.x, args.input_size, args.x_slot, typename X::S(0));
     exchange.load_sequences();
     cell.forward(x);
     exchange.hold();
@@ -244,7 +235,7 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
     x.set_time(t);
     if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
     exchange.zero_oldest();
-    exchange.load_output_gradient();
+    exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
     exchange.load_sequences();
     exchange.inject_final_gradients();
     exchange.hold_gradient();

@@ -9,6 +9,14 @@
 #define HD inline __attribute__((always_inline))
 #endif
 
+/// Unrolls the loop that follows n times.
+#define LOOKBACK_PRAGMA(text) _Pragma(#text)
+#if defined(__CUDACC__)
+#define UNROLL(n) LOOKBACK_PRAGMA(unroll n)
+#else
+#define UNROLL(n) LOOKBACK_PRAGMA(GCC unroll n)
+#endif
+
 /// The inline namespace of everything that is compiled once per instruction set.
 #ifndef LOOKBACK_ISA
 #define LOOKBACK_ISA generic

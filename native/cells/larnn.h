@@ -284,7 +284,7 @@ struct Larnn {
     }
     if constexpr (kNorm == NormKind::kLayer) {
       const auto stats = w.stats;
-      const V epsilon(norm_key.eps);
+      const V epsilon = V(norm_key.eps);
       x.rows(2 * m, [=](auto r, int i) {
         const auto entry = w.entry(i / 2 + 1);
         const int begin = i % 2 * H;

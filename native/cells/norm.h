@@ -84,7 +84,7 @@ struct NormSite {
     } else if constexpr (kKind == NormKind::kLayer) {
       const auto stats = x.at(row_stats);
       const int F = features;
-      const V epsilon(eps);
+      const V epsilon = V(eps);
       x.rows(1, [=](auto r, int) {
         V sum(0), squares(0);
         for (int j = 0; j < F; ++j) sum += value(r, j);

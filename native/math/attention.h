@@ -26,7 +26,7 @@ struct AttentionHead {
 template <class V, class Row, class Column, class Window, class Mask>
 HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& window, Mask mask, Column scores,
                Column out, Column lse, int lse_index) {
-  V top(-1e30);
+  V top = V(-1e30);
   for (int a = 1; a <= head.m; ++a) {
     const auto entry = window.entry(a);
     V sum(0);
@@ -53,7 +53,7 @@ HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& wind
       const auto entry = window.entry(a);
       const V p = r(scores, head.score + a - 1);
       if (units == kAttentionBlock) {
-#pragma GCC unroll 8
+UNROLL(8)
         for (int u = 0; u < kAttentionBlock; ++u) {
           sum[u] = fma(p, window.value(r, entry, head.begin + block + u), sum[u]);
         }
@@ -110,7 +110,7 @@ HD void attend_backward(Row r, const AttentionHead<V>& head, Column q, const Win
     for (int a = 1; a <= head.m; ++a) {
       const auto entry = window.entry(a);
       const V ds = r(d_scores, head.score + a - 1), p = r(scores, head.score + a - 1);
-#pragma GCC unroll 8
+UNROLL(8)
       for (int u = 0; u < kAttentionBlock; ++u) {
         if (u >= units) break;
         const int j = head.begin + block + u;

@@ -174,7 +174,7 @@ HD void split_exp(Lanes<T> x, Lanes<T>& scale, Lanes<T>& m) {
   V r = fma(n, V(-C::kLn2High), x);
   r = fma(n, V(-C::kLn2Low), r);
   V q(kInverseFactorial<T>[C::kDegree]);
-#pragma GCC unroll 16
+UNROLL(16)
   for (int k = C::kDegree - 1; k >= 2; --k) q = fma(q, r, V(kInverseFactorial<T>[k]));
   m = fma(q * r, r, r);
   const Ints low = (Ints)shifted.v - (Ints)V(C::kMagic).v;
@@ -227,12 +227,5 @@ struct NumberTraits<Lanes<T>> {
   using Scalar = T;
   static constexpr int kLanes = Lanes<T>::kWidth;
 };
-
-HD float lane(float x, int) { return x; }
-HD double lane(double x, int) { return x; }
-
-/// Scalars have no fused form on every machine we run on, so the reference spells it out.
-HD float fma(float a, float b, float c) { return a * b + c; }
-HD double fma(double a, double b, double c) { return a * b + c; }
 
 }  // namespace lookback

@@ -39,6 +39,12 @@ HD double select(double mask, double a, double b) { return mask != 0 ? a : b; }
 HD float where_positive(float x, float a, float b) { return x > 0 ? a : b; }
 HD double where_positive(double x, double a, double b) { return x > 0 ? a : b; }
 
+/// a * b + c. Not every machine has a fused form for scalars, so the reference spells it out.
+HD float fma(float a, float b, float c) { return a * b + c; }
+HD double fma(double a, double b, double c) { return a * b + c; }
+HD float lane(float x, int) { return x; }
+HD double lane(double x, int) { return x; }
+
 /// 1 / (1 + e^-x). Saturates without overflow: e^-x is finite or infinite, never NaN.
 template <class V>
 HD V sigmoid(V x) {

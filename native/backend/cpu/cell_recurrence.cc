@@ -1,11 +1,11 @@
 #include "backend/cpu/cell_recurrence.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "math/scalar.h"
 
 namespace lookback {
 namespace {
@@ -174,10 +174,10 @@ void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t
   a.batch = t.batch;
   a.steps = static_cast<int>(t.steps);
   a.tiles = t.plan.tiles;
-  a.workers = std::min(runtime_.pool.threads(), t.plan.tiles);
   a.training = call.training;
   a.keep = t.keep;
   a.coupled = call.training && !d.sites.empty();
+  a.workers = a.coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), t.plan.tiles);
   a.storage = t.storage.data();
   a.tile_stride = t.plan.tile_stride;
   a.slots = t.plan.slots.data();
@@ -299,7 +299,7 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
       S* out = site.moments + s * 2 * site.features;
       for (int j = 0; j < site.features; ++j) {
         out[j] = mean[row + j];
-        out[site.features + j] = S(1) / std::sqrt(var[row + j] + a.batch_eps);
+        out[site.features + j] = S(1) / lookback::sqrt(var[row + j] + a.batch_eps);
       }
     }
     for (const char* part : {".mean", ".var"}) {

@@ -59,12 +59,12 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias, const Operand<S
     const int size = operands[i].size;
     for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
       V x[kUsed];
-#pragma GCC unroll 2
+UNROLL(2)
       for (int g = 0; g < kUsed; ++g) x[g] = at<V>(row + g * kWidth);
-#pragma GCC unroll 12
+UNROLL(12)
       for (int o = 0; o < kBlock; ++o) {
         const V weight(w[o]);
-#pragma GCC unroll 2
+UNROLL(2)
         for (int g = 0; g < kUsed; ++g) acc[o][g] = fma(weight, x[g], acc[o][g]);
       }
     }
@@ -136,7 +136,7 @@ HD T sum_lanes(Lanes<T> x) {
   constexpr int kWidth = Lanes<T>::kWidth;
 #if defined(__GNUC__) && !defined(__clang__)
   using Ints = typename VectorOf<T>::IntType;
-#pragma GCC unroll 4
+UNROLL(4)
   for (int step = 0; (kWidth >> step) > 1; ++step) {
     x.v += __builtin_shuffle(x.v, *reinterpret_cast<const Ints*>(kSwap<T>.lane[step]));
   }
@@ -225,12 +225,12 @@ void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, 
   }
   for (int64_t i = 0; i < int64_t{vectors} * kWidth; i += kWidth) {
     V left[kOut];
-#pragma GCC unroll 4
+UNROLL(4)
     for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + i);
-#pragma GCC unroll 6
+UNROLL(6)
     for (int k = 0; k < kIn; ++k) {
       const V right = at<V>(xp[k] + i);
-#pragma GCC unroll 4
+UNROLL(4)
       for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
     }
   }
@@ -261,12 +261,12 @@ void gemm_rows(const Gemm<ScalarOf<V>>& g, int64_t row, int64_t col, int columns
   const S* a = g.a + row * g.a_row;
   for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
     V b[kGroups];
-#pragma GCC unroll 2
+UNROLL(2)
     for (int v = 0; v < kGroups; ++v) b[v] = at<V>(panel + v * kWidth);
-#pragma GCC unroll 6
+UNROLL(6)
     for (int i = 0; i < kRows; ++i) {
       const V weight(a[i * g.a_row]);
-#pragma GCC unroll 2
+UNROLL(2)
       for (int v = 0; v < kGroups; ++v) acc[i][v] = fma(weight, b[v], acc[i][v]);
     }
   }

@@ -1,25 +1,32 @@
 #include "backend/cpu/plan.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 
 #include "base/error.h"
 
 namespace lookback {
+namespace {
+
+constexpr int kCacheLine = 64;
+
+}  // namespace
 
 template <class S>
 AlignedArray<S>::AlignedArray(int64_t count) : count_(count) {
-  const int64_t bytes = (checked_mul(count, sizeof(S), "memory") + 127) / 64 * 64;
-  data_.reset(static_cast<S*>(std::aligned_alloc(64, static_cast<size_t>(bytes))));
-  REQUIRE(data_ != nullptr, kMemory, "out of memory: ", bytes,
+  const int64_t bytes = checked_add(checked_mul(count, sizeof(S), "memory"), kCacheLine, "memory");
+  // Large blocks of calloc are pages that the system zeroes when they are first touched: no pass over gigabytes here,
+  // where nobody asks whether the job was cancelled.
+  block_.reset(std::calloc(static_cast<size_t>(bytes), 1));
+  REQUIRE(block_ != nullptr, kMemory, "out of memory: ", bytes,
           " bytes wanted; use a smaller batch, fewer steps or fewer units");
-  std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
+  const auto address = reinterpret_cast<uintptr_t>(block_.get());
+  data_ = reinterpret_cast<S*>((address + kCacheLine - 1) / kCacheLine * kCacheLine);
 }
 
 template <class S>
-void AlignedArray<S>::Free::operator()(S* p) const {
-  std::free(p);
+void AlignedArray<S>::Free::operator()(void* block) const {
+  std::free(block);
 }
 
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep, int tile_rows) {
@@ -197,6 +204,10 @@ VectorSet<S>::VectorSet(const Declaration& d)
   }
 }
 
+/// What tables are summed in: double, also for float.
+template <class S>
+using Wide = decltype(S() * 1.0);
+
 template <class S>
 void VectorSet<S>::prepare(const std::vector<const S*>& params) {
   for (size_t v = 0; v < d_.vectors.size(); ++v) {
@@ -211,9 +222,9 @@ void VectorSet<S>::prepare(const std::vector<const S*>& params) {
       for (int e = 0; e < table.entries; ++e) {
         const std::vector<double>& code = table.constants[static_cast<size_t>(e)];
         for (int o = 0; o < b.rows; ++o) {
-          double sum = static_cast<double>(params[static_cast<size_t>(b.bias)][o]);
+          auto sum = static_cast<Wide<S>>(params[static_cast<size_t>(b.bias)][o]);
           for (size_t i = 0; i < code.size(); ++i) {
-            sum += static_cast<double>(W[o * columns + b.param_col + static_cast<int>(i)]) * code[i];
+            sum += static_cast<Wide<S>>(W[o * columns + b.param_col + static_cast<int>(i)]) * code[i];
           }
           out[e * table.width + b.out_begin + o] = static_cast<S>(sum);
         }

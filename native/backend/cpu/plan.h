@@ -17,14 +17,15 @@ class AlignedArray {
  public:
   AlignedArray() = default;
   explicit AlignedArray(int64_t count);
-  S* data() const { return data_.get(); }
+  S* data() const { return data_; }
   int64_t size() const { return count_; }
 
  private:
   struct Free {
-    void operator()(S* p) const;
+    void operator()(void* block) const;
   };
-  std::unique_ptr<S, Free> data_;
+  std::unique_ptr<void, Free> block_;
+  S* data_ = nullptr;
   int64_t count_ = 0;
 };
 

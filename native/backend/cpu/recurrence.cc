@@ -24,6 +24,16 @@ bool try_cells(CellList<Types...>, const std::string& key, const Spec& spec, Cel
   return ((try_cell<Types>(key, spec, out) || (++out.index, false)) || ...);
 }
 
+template <class S>
+const DriverTable<S>& kernels_of(DeviceKind device) {
+  if (device == DeviceKind::kCpu) return cpu_kernels<S>();
+#if defined(LOOKBACK_EMULATED)
+  return emulated_kernels<S>();
+#else
+  fail(ErrorCode::kDevice, "device 'emulated' exists in the test build only; use 'cpu'");
+#endif
+}
+
 }  // namespace
 
 CellInstance instantiate_cell(const std::string& key, const Spec& spec) {
@@ -35,11 +45,10 @@ CellInstance instantiate_cell(const std::string& key, const Spec& spec) {
 template <class S>
 std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKind device,
                                                    const std::string& cell, const Spec& spec) {
-  REQUIRE(device == DeviceKind::kCpu, kDevice, "device 'emulated' is only in the test build; use 'cpu'");
-  if (instantiate_cell(cell, spec).layered) {
-    return std::make_unique<LayerStack<S>>(runtime, cpu_kernels<S>(), cell, spec);
-  }
-  return std::make_unique<CellRecurrence<S>>(runtime, cpu_kernels<S>(), spec, instantiate_cell(cell, spec));
+  const DriverTable<S>& kernels = kernels_of<S>(device);
+  CellInstance instance = instantiate_cell(cell, spec);
+  if (instance.layered) return std::make_unique<LayerStack<S>>(runtime, kernels, cell, spec);
+  return std::make_unique<CellRecurrence<S>>(runtime, kernels, spec, std::move(instance));
 }
 
 template std::unique_ptr<Recurrence<float>> make_cpu_recurrence(CpuRuntime&, DeviceKind, const std::string&,
