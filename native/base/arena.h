@@ -21,7 +21,7 @@ class Buffer {
 
  public:
   Buffer() = default;
-  /// Throws ERR_MEMORY that names `what`.
+  /// Zeros. Throws ERR_MEMORY that names `what`.
   Buffer(int64_t size, const char* what) { ensure(size, what); }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -32,17 +32,21 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { release(data_); }
 
+  /// A buffer whose contents are undefined: the caller writes every element.
+  static Buffer for_overwrite(int64_t size, const char* what) {
+    Buffer buffer;
+    buffer.grow(size, what);
+    return buffer;
+  }
+
   /// Makes room for `size` elements. Where that needs a new block, the contents become zeros;
   /// otherwise they stay. Throws ERR_MEMORY; the buffer is empty then.
   void ensure(int64_t size, const char* what) {
-    if (size <= capacity_) {
-      size_ = size;
-      return;
+    if (size > capacity_) {
+      grow(size, what);
+      zero();
     }
-    clear();
-    const int64_t bytes = checked_mul(size, static_cast<int64_t>(sizeof(T)), what);
-    data_ = static_cast<T*>(allocate_zeroed(bytes, what));
-    size_ = capacity_ = size;
+    size_ = size;
   }
 
   /// Gives the memory back.
@@ -62,6 +66,13 @@ class Buffer {
   const T& operator[](int64_t i) const { return data_[i]; }
 
  private:
+  void grow(int64_t size, const char* what) {
+    clear();
+    const int64_t bytes = checked_mul(size, static_cast<int64_t>(sizeof(T)), what);
+    data_ = static_cast<T*>(allocate(bytes, what));
+    size_ = capacity_ = size;
+  }
+
   void swap(Buffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

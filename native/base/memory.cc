@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <limits>
 #include <new>
@@ -68,13 +67,12 @@ void require_memory(int64_t bytes, const char* what) {
           " are available; use a smaller batch, fewer steps or fewer units");
 }
 
-void* allocate_zeroed(int64_t bytes, const char* what) {
+void* allocate(int64_t bytes, const char* what) {
   require_memory(bytes, what);
   void* memory = ::operator new (static_cast<size_t>(bytes),
                                  std::align_val_t{static_cast<size_t>(kAlignment)}, std::nothrow);
   REQUIRE(memory != nullptr, kMemory, what, ": ", bytes,
           " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");
-  std::memset(memory, 0, static_cast<size_t>(bytes));
   return memory;
 }
 

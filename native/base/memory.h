@@ -17,8 +17,9 @@ int64_t available_memory();
 /// through unasked.
 void require_memory(int64_t bytes, const char* what);
 
-/// Zeroed memory, aligned to `kAlignment`. Throws ERR_MEMORY that names `what` and the bytes.
-void* allocate_zeroed(int64_t bytes, const char* what);
+/// Memory aligned to `kAlignment`, its contents undefined. Throws ERR_MEMORY that names `what` and
+/// the bytes.
+void* allocate(int64_t bytes, const char* what);
 void release(void* memory) noexcept;
 
 }  // namespace lookback

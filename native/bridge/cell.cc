@@ -35,6 +35,16 @@ CellWrap::CellWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<CellWrap>(
   });
 }
 
+void CellWrap::Finalize(Napi::BasicEnv env) {
+  cell_.reset();
+  report_memory(env, 0);
+}
+
+void CellWrap::report_memory(Napi::BasicEnv env, int64_t bytes) {
+  Napi::MemoryManagement::AdjustExternalMemory(env, bytes - reported_);
+  reported_ = bytes;
+}
+
 Napi::Value CellWrap::params(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -61,11 +71,14 @@ Napi::Value CellWrap::forward(const Napi::CallbackInfo& info) {
         static_cast<int>(read_integer(options.Get("threads"), "option threads", 0, 1 << 20));
     const auto result = std::make_shared<CellForward>();
     JobPlan plan;
+    plan.owner = Napi::Persistent(Value());
     plan.work = [=, cell = cell_](Job& job) {
       *result = cell->forward(std::move(*inputs), std::move(*weights), training, threads,
                               job.cancel_flag());
     };
-    plan.result = [result](Napi::Env then) -> Napi::Value {
+    plan.result = [this, result](Napi::Env then) -> Napi::Value {
+      // The cell keeps the memory of its last pass for the next one.
+      report_memory(then, result->tape->bytes());
       const Napi::Object object = Napi::Object::New(then);
       object.Set("outputs", write_tensors(then, result->outputs));
       AddonData& data = addon_data(then);

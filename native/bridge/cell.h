@@ -17,12 +17,17 @@ class CellWrap : public Napi::ObjectWrap<CellWrap> {
 
   /// Wraps `AddonData::new_cell`; ERR_STATE where there is none.
   explicit CellWrap(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv env) override;
 
  private:
   Napi::Value params(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
 
+  /// Tells the garbage collector that `bytes` of native memory hang on this object.
+  void report_memory(Napi::BasicEnv env, int64_t bytes);
+
   std::shared_ptr<const CellRunner> cell_;  ///< shared with its running jobs
+  int64_t reported_ = 0;
 };
 
 class TapeWrap : public Napi::ObjectWrap<TapeWrap> {

@@ -60,7 +60,7 @@ Elements elements_of(const Napi::Value& value, const std::string& what) {
 
 template <class T>
 Buffer<T> copy_elements(const Elements& elements, const std::string& what) {
-  Buffer<T> copy(elements.count, what.c_str());
+  Buffer<T> copy = Buffer<T>::for_overwrite(elements.count, what.c_str());
   if (elements.count > 0) {
     std::memcpy(copy.data(), elements.data, static_cast<size_t>(elements.count) * sizeof(T));
   }

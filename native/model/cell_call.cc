@@ -1,7 +1,7 @@
 #include "model/cell_call.h"
 
 #include <algorithm>
-#include <set>
+#include <mutex>
 
 #include "base/error.h"
 #include "model/dataset.h"
@@ -58,19 +58,31 @@ class CancelScope {
   Backend<S>& backend_;
 };
 
-/// One call's threads, cell, tensors and tape; lives until its backward pass.
+/// Threads, cell, tensors and tape of one call at a time.
 template <class S>
-class CellPass final : public CallTape {
+class CellPass {
  public:
   CellPass(const std::string& kind, const Spec& spec, DeviceKind device, int threads)
-      : backend_(make_backend<S>(device, threads)), recurrence_(backend_->recurrence(kind, spec)) {}
+      : threads_(threads),
+        backend_(make_backend<S>(device, threads)),
+        recurrence_(backend_->recurrence(kind, spec)) {}
+
+  /// As asked for.
+  int threads() const { return threads_; }
 
   NamedTensors forward(NamedTensors inputs, NamedTensors weights, bool training,
                        const std::atomic<bool>* cancel);
-  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) override;
+  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel);
 
-  int64_t bytes() const override {
-    int64_t sum = static_cast<int64_t>(tape_->bytes());
+  /// Lets go of the call's tensors; threads and tape stay for the next call.
+  void forget() {
+    inputs_.clear();
+    weights_.clear();
+    lengths_.clear();
+  }
+
+  int64_t bytes() const {
+    int64_t sum = tape_ ? static_cast<int64_t>(tape_->bytes()) : 0;
     for (const auto& [name, tensor] : inputs_) sum += tensor.numbers.bytes();
     for (const auto& [name, tensor] : weights_) sum += tensor.numbers.bytes();
     return sum;
@@ -79,11 +91,14 @@ class CellPass final : public CallTape {
  private:
   void take_inputs(NamedTensors inputs);
   void take_weights(NamedTensors weights);
+  void prepare_tape();
   std::vector<const S*> weight_pointers() const;
 
+  int threads_;
   std::unique_ptr<Backend<S>> backend_;
   std::unique_ptr<Recurrence<S>> recurrence_;
   std::unique_ptr<Tape> tape_;
+  int64_t tape_batch_ = 0, tape_steps_ = 0;
   OwnedTensors<S> inputs_, weights_;
   std::vector<int32_t> lengths_;
   int64_t batch_ = 0, steps_ = 0;
@@ -145,11 +160,20 @@ std::vector<const S*> CellPass<S>::weight_pointers() const {
 }
 
 template <class S>
+void CellPass<S>::prepare_tape() {
+  if (tape_ && tape_batch_ == batch_ && tape_steps_ == steps_) return;
+  tape_.reset();
+  tape_ = recurrence_->make_tape(batch_, steps_, true);
+  tape_batch_ = batch_;
+  tape_steps_ = steps_;
+}
+
+template <class S>
 NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, bool training,
                                   const std::atomic<bool>* cancel) {
   take_inputs(std::move(inputs));
   take_weights(std::move(weights));
-  tape_ = recurrence_->make_tape(batch_, steps_, true);
+  prepare_tape();
   ForwardCall<S> call;
   call.batch = batch_;
   call.steps = steps_;
@@ -161,8 +185,10 @@ NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, boo
   }
   NamedTensors outputs;
   for (TensorInfo& info : recurrence_->outputs(batch_, steps_)) {
-    outputs.push_back(
-        {NamedTensor::Role::kParam, info.name, make_tensor<S>(info.shape, "an output of a cell")});
+    const int64_t size = element_count(info.shape, "an output of a cell");
+    outputs.push_back({NamedTensor::Role::kParam,
+                       info.name,
+                       {info.shape, Buffer<S>::for_overwrite(size, "an output of a cell")}});
   }
   for (NamedTensor& output : outputs) {
     S* numbers = std::get<Buffer<S>>(output.tensor.data).data();
@@ -219,31 +245,80 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
   return grads;
 }
 
+/// Makes passes and keeps the one used last: calls of equal shape, one after another, start no
+/// thread and touch no fresh memory.
 template <class S>
-class CellRunnerOf final : public CellRunner {
+class PassPool {
  public:
-  CellRunnerOf(std::string kind, const Spec& spec, DeviceKind device)
-      : kind_(std::move(kind)), spec_(spec), device_(device) {
-    const std::unique_ptr<Backend<S>> backend = make_backend<S>(device, 1);
-    params_ = backend->recurrence(kind_, spec_)->info().params;
+  PassPool(std::string kind, const Spec& spec, DeviceKind device)
+      : kind_(std::move(kind)), spec_(spec), device_(device) {}
+
+  std::unique_ptr<CellPass<S>> take(int threads) {
+    std::unique_ptr<CellPass<S>> pass;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      pass = std::move(idle_);
+    }
+    if (pass && pass->threads() == threads) return pass;
+    pass.reset();
+    return std::make_unique<CellPass<S>>(kind_, spec_, device_, threads);
   }
 
-  const std::vector<ParamInfo>& params() const override { return params_; }
-
-  CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
-                      const std::atomic<bool>* cancel) const override {
-    auto pass = std::make_unique<CellPass<S>>(kind_, spec_, device_, threads);
-    CellForward result;
-    result.outputs = pass->forward(std::move(inputs), std::move(weights), training, cancel);
-    result.tape = std::move(pass);
-    return result;
+  void give_back(std::unique_ptr<CellPass<S>> pass) {
+    pass->forget();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.swap(pass);
   }
 
  private:
   std::string kind_;
   Spec spec_;
   DeviceKind device_;
+  std::mutex mutex_;
+  std::unique_ptr<CellPass<S>> idle_;
+};
+
+/// A pass on loan from its pool.
+template <class S>
+class LoanedPass final : public CallTape {
+ public:
+  LoanedPass(std::shared_ptr<PassPool<S>> pool, int threads)
+      : pool_(std::move(pool)), pass_(pool_->take(threads)) {}
+  ~LoanedPass() override { pool_->give_back(std::move(pass_)); }
+
+  CellPass<S>& pass() { return *pass_; }
+  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) override {
+    return pass_->backward(std::move(upstream), cancel);
+  }
+  int64_t bytes() const override { return pass_->bytes(); }
+
+ private:
+  std::shared_ptr<PassPool<S>> pool_;
+  std::unique_ptr<CellPass<S>> pass_;
+};
+
+template <class S>
+class CellRunnerOf final : public CellRunner {
+ public:
+  CellRunnerOf(std::string kind, const Spec& spec, DeviceKind device) {
+    params_ = make_backend<S>(device, 1)->recurrence(kind, spec)->info().params;
+    pool_ = std::make_shared<PassPool<S>>(std::move(kind), spec, device);
+  }
+
+  const std::vector<ParamInfo>& params() const override { return params_; }
+
+  CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
+                      const std::atomic<bool>* cancel) const override {
+    auto loan = std::make_unique<LoanedPass<S>>(pool_, threads);
+    CellForward result;
+    result.outputs = loan->pass().forward(std::move(inputs), std::move(weights), training, cancel);
+    result.tape = std::move(loan);
+    return result;
+  }
+
+ private:
   std::vector<ParamInfo> params_;
+  std::shared_ptr<PassPool<S>> pool_;
 };
 
 }  // namespace

@@ -54,9 +54,10 @@ HostTensor make_tensor(std::vector<int64_t> shape, const char* what) {
 /// A copy of `size` numbers.
 template <class S>
 HostTensor copy_tensor(std::vector<int64_t> shape, const S* from, const char* what) {
-  HostTensor tensor = make_tensor<S>(std::move(shape), what);
-  std::copy_n(from, tensor.size(), std::get<Buffer<S>>(tensor.data).data());
-  return tensor;
+  const int64_t size = element_count(shape, what);
+  Buffer<S> numbers = Buffer<S>::for_overwrite(size, what);
+  std::copy_n(from, size, numbers.data());
+  return {std::move(shape), std::move(numbers)};
 }
 
 /// The numbers of a float tensor as type S: moved out where they are of that type, else converted.
@@ -66,7 +67,7 @@ Buffer<S> take_numbers(HostTensor tensor, const char* what) {
   if (auto* same = std::get_if<Buffer<S>>(&tensor.data)) return std::move(*same);
   REQUIRE(!tensor.is_integer(), kShape, what,
           " is an Int32Array; expected a Float32Array or Float64Array");
-  Buffer<S> numbers(tensor.size(), what);
+  Buffer<S> numbers = Buffer<S>::for_overwrite(tensor.size(), what);
   std::visit(
       [&numbers](const auto& from) {
         for (int64_t i = 0; i < from.size(); ++i) numbers[i] = static_cast<S>(from[i]);

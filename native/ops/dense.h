@@ -9,10 +9,11 @@
 
 namespace lookback {
 
+/// NaN stays NaN: a ReLU must not hide a model that has diverged.
 struct Relu {
   template <class S>
   HD static S value(S x) {
-    return where_positive(x, x, S(0));
+    return where_positive(-x, S(0), x);
   }
   template <class S>
   HD static S derivative(S y) {
