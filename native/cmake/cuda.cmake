@@ -15,7 +15,7 @@ if(NOT LOOKBACK_CUDA STREQUAL "off")
   endif()
 endif()
 
-if(LOOKBACK_NVCC AND EXISTS "${PROJECT_SOURCE_DIR}/test/native/cells_cuda.cu")
+if(LOOKBACK_NVCC)
   set(cuda_checks)
   foreach(arch IN LISTS LOOKBACK_CUDA_ARCHITECTURES)
     set(object "${CMAKE_CURRENT_BINARY_DIR}/cells_cuda.sm_${arch}.o")
