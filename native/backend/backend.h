@@ -1,6 +1,7 @@
-/// What a device provides to the model: recurrences, matrix products and the elementwise parts of a training step.
-/// `model/` includes this file and never a folder of one device. All arrays are in the public layout: row-major,
-/// batch-major [B, T, features]; how a driver tiles them is its own secret.
+/// What a device provides to the model: recurrences, matrix products and the elementwise parts of a
+/// training step. `model/` includes this file and never a folder of one device. All arrays are in
+/// the public layout: row-major, batch-major [B, T, features]; how a driver tiles them is its own
+/// secret.
 #pragma once
 
 #include <atomic>
@@ -49,7 +50,8 @@ struct ParamInfo {
   Initializer init;
 };
 
-/// State that training carries beside the parameters (running statistics); same names as inputs and outputs.
+/// State that training carries beside the parameters (running statistics); same names as inputs and
+/// outputs.
 struct BufferInfo {
   std::string name;  ///< "buf.l0.bn_k.mean"
   std::vector<int64_t> shape;
@@ -69,7 +71,8 @@ struct CellInfo {
   std::vector<BufferInfo> buffers;
 };
 
-/// Identifies one draw of dropout masks: the same key gives the same numbers on every device and thread count.
+/// Identifies one draw of dropout masks: the same key gives the same numbers on every device and
+/// thread count.
 struct DropoutKey {
   uint64_t seed = 0;
   uint64_t step = 0;   ///< training step
@@ -80,9 +83,12 @@ template <class S>
 struct ForwardCall {
   int64_t batch = 0;
   int64_t steps = 0;
-  bool training = false;          ///< batch statistics and their running update; dropout when `dropout` is set
-  const DropoutKey* dropout = nullptr;  ///< draws masks for the rates in the spec; null: only masks given as inputs
-  /// "x" [B,T,C]; optionally states, masks and buffers under their vector names, with [T,B,..] as [B,T,..].
+  bool training =
+      false;  ///< batch statistics and their running update; dropout when `dropout` is set
+  const DropoutKey* dropout =
+      nullptr;  ///< draws masks for the rates in the spec; null: only masks given as inputs
+  /// "x" [B,T,C]; optionally states, masks and buffers under their vector names, with [T,B,..] as
+  /// [B,T,..].
   Tensors<const S> inputs;
   const int32_t* lengths = nullptr;  ///< [B], each in 0..T, or null: all T
   std::vector<const S*> params;      ///< in the order of CellInfo::params
@@ -92,13 +98,14 @@ struct ForwardCall {
 
 template <class S>
 struct BackwardCall {
-  Tensors<const S> upstream;   ///< gradients of outputs ("y", "h_n", ...); absent ones are zero
+  Tensors<const S> upstream;  ///< gradients of outputs ("y", "h_n", ...); absent ones are zero
   std::vector<const S*> params;
-  std::vector<S*> d_params;    ///< accumulated into (+=); entries may be null to skip
-  Tensors<S> d_inputs;         ///< "x", "h0", ...; those present are assigned (=)
+  std::vector<S*> d_params;  ///< accumulated into (+=); entries may be null to skip
+  Tensors<S> d_inputs;       ///< "x", "h0", ...; those present are assigned (=)
 };
 
-/// Everything that one forward pass saves for its backward pass; made once per (batch, steps) and used again.
+/// Everything that one forward pass saves for its backward pass; made once per (batch, steps) and
+/// used again.
 class Tape {
  public:
   virtual ~Tape() = default;
@@ -122,8 +129,9 @@ class Recurrence {
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
 };
 
-/// C[m,n] = beta C[m,n] + sum_k A(m,k) B(k,n), every element summed over k in one fixed order that depends neither on
-/// m, n nor on the number of threads. A(i,j) is a[i * a_row + j * a_col], likewise B.
+/// C[m,n] = beta C[m,n] + sum_k A(m,k) B(k,n), every element summed over k in one fixed order that
+/// depends neither on m, n nor on the number of threads. A(i,j) is a[i * a_row + j * a_col],
+/// likewise B.
 template <class S>
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
@@ -182,33 +190,36 @@ class Backend {
   /// In place. `cols` matters for softmax only.
   virtual void activate(Activation kind, int64_t rows, int64_t cols, S* y) = 0;
   /// dy becomes the gradient before the activation, from the activation's output y.
-  virtual void activate_backward(Activation kind, int64_t rows, int64_t cols, const S* y, S* dy) = 0;
-  /// y = x * mask / (1 - rate); element i of row r of the batch draws from (key, r, i). Applying it to a gradient is
-  /// its own backward. x may be y.
-  virtual void dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols, const S* x, S* y) = 0;
-  /// Cross-entropy of softmax(logits) against integer labels; d_logits (may be null, may alias logits) gets
-  /// scale * gradient.
-  virtual LossSum softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits, const int32_t* labels,
-                                        double scale, S* d_logits) = 0;
+  virtual void activate_backward(Activation kind, int64_t rows, int64_t cols, const S* y,
+                                 S* dy) = 0;
+  /// y = x * mask / (1 - rate); element i of row r of the batch draws from (key, r, i). Applying it
+  /// to a gradient is its own backward. x may be y.
+  virtual void dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols, const S* x,
+                       S* y) = 0;
+  /// Cross-entropy of softmax(logits) against integer labels; d_logits (may be null, may alias
+  /// logits) gets scale * gradient.
+  virtual LossSum softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits,
+                                        const int32_t* labels, double scale, S* d_logits) = 0;
   /// Sum over rows of the mean over cols of (y - target)^2; dy likewise.
-  virtual LossSum mean_squared_error(int64_t rows, int64_t cols, const S* y, const S* target, double scale,
-                                     S* dy) = 0;
+  virtual LossSum mean_squared_error(int64_t rows, int64_t cols, const S* y, const S* target,
+                                     double scale, S* dy) = 0;
   /// In double, in a fixed order.
   virtual double sum_squares(int64_t n, const S* x) = 0;
   virtual void update(const OptimizerStep<S>& step) = 0;
 };
 
-/// `threads` 0: from the process' CPU affinity and the container's quota. ERR_DEVICE where the kind is not built in.
+/// `threads` 0: from the process' CPU affinity and the container's quota. ERR_DEVICE where the kind
+/// is not built in.
 template <class S>
 std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads);
 
 /// What was found, for `backendInfo()` and `doctor`.
 struct CpuReport {
-  std::string isa;                      ///< in use: "avx512", "avx2" or "generic"
-  std::string reason;                   ///< why this one
+  std::string isa;                     ///< in use: "avx512", "avx2" or "generic"
+  std::string reason;                  ///< why this one
   std::vector<std::string> available;  ///< compiled in
-  int threads = 1;                      ///< default thread count
-  std::string threads_reason;           ///< affinity or cgroup quota
+  int threads = 1;                     ///< default thread count
+  std::string threads_reason;          ///< affinity or cgroup quota
 };
 CpuReport cpu_report();
 

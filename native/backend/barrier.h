@@ -6,8 +6,8 @@
 
 namespace lookback {
 
-/// Waits by spinning, then by yielding: two spinning threads meet in well under a microsecond, but on a host with more
-/// runnable threads than processors only a yield lets the missing one run.
+/// Waits by spinning, then by yielding: two spinning threads meet in well under a microsecond, but
+/// on a host with more runnable threads than processors only a yield lets the missing one run.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}

@@ -1,5 +1,6 @@
-/// One device's kernels as a table of plain functions: what the host side of a recurrence calls. The CPU has one table
-/// per instruction set; the GPU's kernel bodies, run on host threads, are another.
+/// One device's kernels as a table of plain functions: what the host side of a recurrence calls.
+/// The CPU has one table per instruction set; the GPU's kernel bodies, run on host threads, are
+/// another.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ struct CellLoops {
   void (*backward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
 };
 
-/// The weight gradient of one Linear over all tiles and steps: rows [row_begin, row_end) of dW [rows][k] and of
-/// db [rows] are assigned.
+/// The weight gradient of one Linear over all tiles and steps: rows [row_begin, row_end) of dW
+/// [rows][k] and of db [rows] are assigned.
 template <class S>
 struct WeightGradient {
   int linear = 0;
@@ -34,18 +35,21 @@ struct DriverTable {
   int tile_rows = 0;  ///< batch rows that one tile holds
   int max_block = 0;  ///< outputs per register block; packings use any of `blocks`
   int blocks[5] = {};
-  bool couples_workers = false;  ///< rows that meet in batch statistics may belong to several workers
+  bool couples_workers =
+      false;  ///< rows that meet in batch statistics may belong to several workers
   const CellLoops<S>* cells = nullptr;
   int cell_count = 0;
   void (*weight_gradient)(const SequenceArgs<S>& args, const WeightGradient<S>& g) = nullptr;
   int64_t gradient_scratch = 0;
-  /// Columns [n_begin, n_end) of rows [m_begin, m_end); `panel` holds `gemm_panel * k` numbers, 64-byte aligned.
+  /// Columns [n_begin, n_end) of rows [m_begin, m_end); `panel` holds `gemm_panel * k` numbers,
+  /// 64-byte aligned.
   void (*gemm)(const Gemm<S>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
                S* panel) = nullptr;
   int gemm_panel = 0;  ///< columns of a packed panel; n ranges begin at multiples of it
 };
 
-/// The kernel bodies of the GPU on host threads, without gemm; only in the test build (backend/cuda/emulated.cc).
+/// The kernel bodies of the GPU on host threads, without gemm; only in the test build
+/// (backend/cuda/emulated.cc).
 template <class S>
 const DriverTable<S>& emulated_kernels();
 

@@ -1,5 +1,5 @@
-/// The data that the host side of the CPU driver hands to the time loop: plain structs, no containers, since the
-/// loop is compiled once per instruction set.
+/// The data that the host side of the CPU driver hands to the time loop: plain structs, no
+/// containers, since the loop is compiled once per instruction set.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,8 @@
 
 namespace lookback {
 
-/// Where a slot lives inside a tile: `offset` numbers from the tile's begin, then [depth][size][tile rows].
+/// Where a slot lives inside a tile: `offset` numbers from the tile's begin, then
+/// [depth][size][tile rows].
 struct SlotPlace {
   int64_t offset = 0;
   int32_t size = 0;
@@ -41,11 +42,12 @@ struct PackedLinear {
     int slot = 0, dt = 0, size = 0, gradient = -1;
     bool accumulate = false;
   } source[kMaxSources];
-  PackedMatrix<S> forward;                 ///< k runs through all sources in order
+  PackedMatrix<S> forward;               ///< k runs through all sources in order
   PackedMatrix<S> adjoint[kMaxSources];  ///< outputs: the source's units; k runs through the rows
 };
 
-/// Statistics of one batch site at every step: [steps][2][features] mean and 1 / sqrt(variance + eps).
+/// Statistics of one batch site at every step: [steps][2][features] mean and 1 / sqrt(variance +
+/// eps).
 template <class S>
 struct BatchSiteState {
   int features = 0;
@@ -58,10 +60,10 @@ struct BatchSiteState {
 template <class S>
 struct StatePlace {
   int slot = 0, gradient = 0, entries = 1, size = 0;
-  int given = 0;              ///< entries of the initial value; 0: zeros (one entry)
+  int given = 0;               ///< entries of the initial value; 0: zeros (one entry)
   const S* initial = nullptr;  ///< [given][B][size], oldest first
   S* d_initial = nullptr;
-  S* final = nullptr;          ///< [entries][B][size], newest last, front-padded with zeros
+  S* final = nullptr;  ///< [entries][B][size], newest last, front-padded with zeros
   const S* d_final = nullptr;
 };
 
@@ -105,11 +107,12 @@ struct SequenceArgs {
   BatchSiteState<S>* sites = nullptr;
   int stat_rows = 1;
   S batch_eps = S(1e-5), batch_momentum = S(0.1);
-  S* active = nullptr;  ///< [tiles][tile rows], written by the loop: 1 where a row takes part in the step
+  S* active =
+      nullptr;  ///< [tiles][tile rows], written by the loop: 1 where a row takes part in the step
   const int64_t* active_rows = nullptr;  ///< [T] rows that take part; null: all
-  S* partials = nullptr;                 ///< [2][tiles][partial_stride]: per-tile sums and their row count
+  S* partials = nullptr;  ///< [2][tiles][partial_stride]: per-tile sums and their row count
   int64_t partial_stride = 0;
-  S* totals = nullptr;                   ///< [workers][partial_stride]: of `sums`, then of each site
+  S* totals = nullptr;  ///< [workers][partial_stride]: of `sums`, then of each site
 
   const std::atomic<bool>* cancel = nullptr;
   Barrier* barrier = nullptr;

@@ -1,8 +1,10 @@
-/// The loop over time, forward and backward, for any cell on any device: what happens between the public arrays and a
-/// cell's programs. Written over the same execution context as the cells, plus what only a loop needs:
+/// The loop over time, forward and backward, for any cell on any device: what happens between the
+/// public arrays and a cell's programs. Written over the same execution context as the cells, plus
+/// what only a loop needs:
 ///
-///   x.each_row(f)       f(row) for every real batch row; row.at(column, j) is its number j, row.batch() its index
-///   x.set_time(t)       x.set_active(t)      x.stop()  true once the caller has cancelled
+///   x.each_row(f)       f(row) for every real batch row; row.at(column, j) is its number j,
+///   row.batch() its index x.set_time(t)       x.set_active(t)      x.stop()  true once the caller
+///   has cancelled
 #pragma once
 
 #include "backend/sequence.h"
@@ -18,8 +20,8 @@ class Exchange {
   using V = typename X::Number;
   HD Exchange(const SequenceArgs<S>& args, X& x) : args_(args), x_(x) {}
 
-  /// Public [B, steps, size] at this step into a slot; null data means `fallback`, and so do rows that have ended: what
-  /// stands in the padding is never read.
+  /// Public [B, steps, size] at this step into a slot; null data means `fallback`, and so do rows
+  /// that have ended: what stands in the padding is never read.
   HD void load(const S* data, int size, int slot, S fallback) {
     const auto to = x_.place(slot, 0);
     if (data == nullptr) {
@@ -57,7 +59,8 @@ class Exchange {
     });
   }
 
-  /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask says.
+  /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
+  /// says.
   HD void hold() {
     if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
@@ -75,8 +78,8 @@ class Exchange {
     }
   }
 
-  /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The output's own
-  /// gradient takes the same way where the output is the state.
+  /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The
+  /// output's own gradient takes the same way where the output is the state.
   HD void hold_gradient() {
     if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
@@ -98,7 +101,8 @@ class Exchange {
     }
   }
 
-  /// Entry e of the entries there are, oldest first, belongs to step e - entries; states with fewer start later.
+  /// Entry e of the entries there are, oldest first, belongs to step e - entries; states with fewer
+  /// start later.
   HD void load_initial() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
@@ -153,8 +157,8 @@ class Exchange {
     }
   }
 
-  /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows pass it on to the
-  /// step that made it), an older one at the step that made it.
+  /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows
+  /// pass it on to the step that made it), an older one at the step that made it.
   HD void inject_final_gradients() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
@@ -165,7 +169,8 @@ class Exchange {
         const bool last = x_.time() == args_.steps - 1;
         const int age = last ? 0 : length(b) - 1 - x_.time();
         if ((!last && age <= 0) || age >= state.entries) return;
-        const S* from = state.d_final + (int64_t{state.entries - 1 - age} * args_.batch + b) * state.size;
+        const S* from =
+            state.d_final + (int64_t{state.entries - 1 - age} * args_.batch + b) * state.size;
         for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
       });
     }
@@ -192,7 +197,9 @@ class Exchange {
     if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);
     return args_.mask != nullptr ? args_.mask[b * args_.steps + x_.time()] : S(1);
   }
-  HD int length(int64_t b) const { return args_.lengths != nullptr ? args_.lengths[b] : args_.steps; }
+  HD int length(int64_t b) const {
+    return args_.lengths != nullptr ? args_.lengths[b] : args_.steps;
+  }
   template <class Column>
   HD void zero(Column column, int size) {
     x_.each(size, [=](auto r, int j) { r(column, j) = V(S(0)); });

@@ -22,7 +22,7 @@ class Buffer {
  public:
   Buffer() = default;
   /// Zeros. Throws ERR_MEMORY that names `what`.
-  Buffer(int64_t size, const char* what) { ensure(size, what); }
+  Buffer(int64_t size, const char* what) { grow(size, true, what); }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
@@ -35,17 +35,14 @@ class Buffer {
   /// A buffer whose contents are undefined: the caller writes every element.
   static Buffer for_overwrite(int64_t size, const char* what) {
     Buffer buffer;
-    buffer.grow(size, what);
+    buffer.grow(size, false, what);
     return buffer;
   }
 
   /// Makes room for `size` elements. Where that needs a new block, the contents become zeros;
   /// otherwise they stay. Throws ERR_MEMORY; the buffer is empty then.
   void ensure(int64_t size, const char* what) {
-    if (size > capacity_) {
-      grow(size, what);
-      zero();
-    }
+    if (size > capacity_) grow(size, true, what);
     size_ = size;
   }
 
@@ -54,6 +51,7 @@ class Buffer {
     release(data_);
     data_ = nullptr;
     size_ = capacity_ = 0;
+    claim_ = MemoryClaim();
   }
 
   void zero() { std::fill_n(data_, size_, T(0)); }
@@ -66,10 +64,12 @@ class Buffer {
   const T& operator[](int64_t i) const { return data_[i]; }
 
  private:
-  void grow(int64_t size, const char* what) {
+  void grow(int64_t size, bool zeroed, const char* what) {
     clear();
     const int64_t bytes = checked_mul(size, static_cast<int64_t>(sizeof(T)), what);
-    data_ = static_cast<T*>(allocate(bytes, what));
+    MemoryClaim claim(bytes, what);
+    data_ = static_cast<T*>(allocate(bytes, zeroed, what));
+    claim_ = std::move(claim);
     size_ = capacity_ = size;
   }
 
@@ -77,11 +77,13 @@ class Buffer {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
+    std::swap(claim_, other.claim_);
   }
 
   T* data_ = nullptr;
   int64_t size_ = 0;
   int64_t capacity_ = 0;
+  MemoryClaim claim_;
 };
 
 /// Number of elements of a shape, checked (ERR_MEMORY).

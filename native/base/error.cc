@@ -6,17 +6,28 @@ namespace lookback {
 
 const char* error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kOption: return "ERR_OPTION";
-    case ErrorCode::kShape: return "ERR_SHAPE";
-    case ErrorCode::kState: return "ERR_STATE";
-    case ErrorCode::kDevice: return "ERR_DEVICE";
-    case ErrorCode::kMemory: return "ERR_MEMORY";
-    case ErrorCode::kNumeric: return "ERR_NUMERIC";
-    case ErrorCode::kFormat: return "ERR_FORMAT";
-    case ErrorCode::kInternal: return "ERR_INTERNAL";
-    case ErrorCode::kAborted: return "ERR_ABORTED";
-    case ErrorCode::kIo: return "ERR_IO";
-    case ErrorCode::kData: return "ERR_DATA";
+    case ErrorCode::kOption:
+      return "ERR_OPTION";
+    case ErrorCode::kShape:
+      return "ERR_SHAPE";
+    case ErrorCode::kState:
+      return "ERR_STATE";
+    case ErrorCode::kDevice:
+      return "ERR_DEVICE";
+    case ErrorCode::kMemory:
+      return "ERR_MEMORY";
+    case ErrorCode::kNumeric:
+      return "ERR_NUMERIC";
+    case ErrorCode::kFormat:
+      return "ERR_FORMAT";
+    case ErrorCode::kInternal:
+      return "ERR_INTERNAL";
+    case ErrorCode::kAborted:
+      return "ERR_ABORTED";
+    case ErrorCode::kIo:
+      return "ERR_IO";
+    case ErrorCode::kData:
+      return "ERR_DATA";
   }
   return "ERR_INTERNAL";
 }

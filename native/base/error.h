@@ -49,7 +49,8 @@ std::string text(const Parts&... parts) {
 
 [[noreturn]] void fail(ErrorCode code, std::string message);
 
-/// a * b in 64 bits; throws ERR_MEMORY that names `what` where it overflows or an operand is negative.
+/// a * b in 64 bits; throws ERR_MEMORY that names `what` where it overflows or an operand is
+/// negative.
 int64_t checked_mul(int64_t a, int64_t b, const char* what);
 /// a + b in 64 bits, likewise.
 int64_t checked_add(int64_t a, int64_t b, const char* what);
@@ -57,7 +58,7 @@ int64_t checked_add(int64_t a, int64_t b, const char* what);
 }  // namespace lookback
 
 /// Throws `Error(code, text(...))` unless `cond` holds.
-#define REQUIRE(cond, code, ...)                                                       \
-  do {                                                                                 \
+#define REQUIRE(cond, code, ...)                                                               \
+  do {                                                                                         \
     if (!(cond)) ::lookback::fail(::lookback::ErrorCode::code, ::lookback::text(__VA_ARGS__)); \
   } while (0)

@@ -1,11 +1,16 @@
 #include "base/memory.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
-#include <new>
 #include <string>
+
+#if defined(__linux__)
+#include <unistd.h>
+#endif
 
 #include "base/error.h"
 
@@ -15,6 +20,9 @@ namespace {
 constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
 /// Below this a check costs more than it saves.
 constexpr int64_t kChecked = int64_t{16} << 20;
+
+/// Bytes claimed by the whole process; all its environments share one memory.
+std::atomic<int64_t> claimed{0};
 
 /// The number after `key` in a file of "key value" lines; `kUnknown` where there is none.
 int64_t read_field(const char* path, const std::string& key) {
@@ -47,6 +55,19 @@ int64_t left_of(const char* limit_path, const char* used_path, const char* stat_
   return std::max<int64_t>(0, limit - used + (cache == kUnknown ? 0 : cache));
 }
 
+/// Claimed bytes that the system has not seen touched. The process' other memory counts as touched
+/// claims, which errs on the side of letting a request through.
+int64_t untouched() {
+#if defined(__linux__)
+  std::ifstream file("/proc/self/statm");
+  int64_t total = 0, resident = 0;
+  if (file >> total >> resident) {
+    return std::max<int64_t>(0, claimed.load() - resident * sysconf(_SC_PAGESIZE));
+  }
+#endif
+  return 0;
+}
+
 }  // namespace
 
 int64_t available_memory() {
@@ -57,7 +78,8 @@ int64_t available_memory() {
   const int64_t group1 = left_of("/sys/fs/cgroup/memory/memory.limit_in_bytes",
                                  "/sys/fs/cgroup/memory/memory.usage_in_bytes",
                                  "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file");
-  return std::min({machine, group2, group1});
+  const int64_t least = std::min({machine, group2, group1});
+  return least == kUnknown ? kUnknown : std::max<int64_t>(0, least - untouched());
 }
 
 void require_memory(int64_t bytes, const char* what) {
@@ -67,17 +89,30 @@ void require_memory(int64_t bytes, const char* what) {
           " are available; use a smaller batch, fewer steps or fewer units");
 }
 
-void* allocate(int64_t bytes, const char* what) {
+MemoryClaim::MemoryClaim(int64_t bytes, const char* what) : bytes_(bytes) {
   require_memory(bytes, what);
-  void* memory = ::operator new (static_cast<size_t>(bytes),
-                                 std::align_val_t{static_cast<size_t>(kAlignment)}, std::nothrow);
-  REQUIRE(memory != nullptr, kMemory, what, ": ", bytes,
+  claimed.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+MemoryClaim::~MemoryClaim() {
+  if (bytes_ != 0) claimed.fetch_sub(bytes_, std::memory_order_relaxed);
+}
+
+void* allocate(int64_t bytes, bool zeroed, const char* what) {
+  // Room for moving the start to a cache line and for the true start in front of it.
+  const auto padded = static_cast<size_t>(checked_add(bytes, kAlignment, what));
+  void* block = zeroed ? std::calloc(padded, 1) : std::malloc(padded);
+  REQUIRE(block != nullptr, kMemory, what, ": ", bytes,
           " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");
-  return memory;
+  const auto start = reinterpret_cast<uintptr_t>(block);
+  static_assert(alignof(std::max_align_t) >= sizeof(void*));
+  auto** aligned = reinterpret_cast<void**>((start / kAlignment + 1) * kAlignment);
+  aligned[-1] = block;
+  return aligned;
 }
 
 void release(void* memory) noexcept {
-  ::operator delete (memory, std::align_val_t{static_cast<size_t>(kAlignment)});
+  if (memory != nullptr) std::free(static_cast<void**>(memory)[-1]);
 }
 
 }  // namespace lookback

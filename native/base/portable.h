@@ -4,8 +4,8 @@
 #if defined(__CUDACC__)
 #define HD __host__ __device__ __forceinline__
 #else
-/// Forced inlining keeps code that was compiled for one instruction set out of the symbol table, where the
-/// linker could hand it to code that must run on an older CPU.
+/// Forced inlining keeps code that was compiled for one instruction set out of the symbol table,
+/// where the linker could hand it to code that must run on an older CPU.
 #define HD inline __attribute__((always_inline))
 #endif
 

@@ -1,4 +1,5 @@
-/// A plain typed description (options of a cell, a layer, an optimizer), as it arrives from TypeScript.
+/// A plain typed description (options of a cell, a layer, an optimizer), as it arrives from
+/// TypeScript.
 #pragma once
 
 #include <map>
@@ -8,8 +9,8 @@
 
 namespace lookback {
 
-/// An ordered-by-name set of scalar options. TypeScript has validated names, types and ranges with messages for
-/// people; the getters here guard the native code's own invariants (ERR_OPTION).
+/// An ordered-by-name set of scalar options. TypeScript has validated names, types and ranges with
+/// messages for people; the getters here guard the native code's own invariants (ERR_OPTION).
 class Spec {
  public:
   using Value = std::variant<bool, double, std::string>;
@@ -18,7 +19,8 @@ class Spec {
   bool has(const std::string& key) const { return values_.count(key) != 0; }
   const std::map<std::string, Value>& values() const { return values_; }
 
-  /// Each returns `fallback` where the key is absent, and throws ERR_OPTION where its type is another one.
+  /// Each returns `fallback` where the key is absent, and throws ERR_OPTION where its type is
+  /// another one.
   bool flag(const std::string& key, bool fallback) const;
   double number(const std::string& key, double fallback) const;
   std::string word(const std::string& key, const std::string& fallback) const;

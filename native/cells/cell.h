@@ -1,22 +1,25 @@
 /// The contract between a cell (its mathematics) and a driver (one device's loop over time).
 ///
-/// A cell is a small plain struct: sizes, options, and handles to the storage it declared. Its `forward` and
-/// `backward` are programs of one time step over an execution context X:
+/// A cell is a small plain struct: sizes, options, and handles to the storage it declared. Its
+/// `forward` and `backward` are programs of one time step over an execution context X:
 ///
-///   x.at(slot, dt)        the column of a slot at step t + dt (for states: the value made by that step)
-///   x.each(n, f)          f(r, j) for every batch row r and unit j < n, independent of each other
-///   x.rows(n, f)          the same for work that loops over units itself (attention: one row, one head)
-///   r(column, j)          the number of row r, unit j: a `float`, a `Lanes` of rows, a `Dual`
-///   x.linear(l)           out = sum of packed weights times sources + bias, for all rows
-///   x.adjoint(l)          gradients of its sources, from the gradient of its output
+///   x.at(slot, dt)        the column of a slot at step t + dt (for states: the value made by that
+///   step) x.each(n, f)          f(r, j) for every batch row r and unit j < n, independent of each
+///   other x.rows(n, f)          the same for work that loops over units itself (attention: one
+///   row, one head) r(column, j)          the number of row r, unit j: a `float`, a `Lanes` of
+///   rows, a `Dual` x.linear(l)           out = sum of packed weights times sources + bias, for all
+///   rows x.adjoint(l)          gradients of its sources, from the gradient of its output
 ///   x.vector(v)           a parameter read per unit
-///   x.active(r)           1 for rows that take part in this step, 0 for padding and ended sequences
-///   x.moments / x.sums    reductions over the batch (the only operations that couple rows)
+///   x.active(r)           1 for rows that take part in this step, 0 for padding and ended
+///   sequences x.moments / x.sums    reductions over the batch (the only operations that couple
+///   rows)
 ///
-/// Between two of these calls all rows and units are complete; a driver that spreads them over threads puts its
-/// barrier there. The same text runs as CPU lanes, as CUDA threads, and as those threads emulated on a host.
+/// Between two of these calls all rows and units are complete; a driver that spreads them over
+/// threads puts its barrier there. The same text runs as CPU lanes, as CUDA threads, and as those
+/// threads emulated on a host.
 ///
-/// Dimensions, everywhere: B batch, T steps, C input size, H hidden size, K window, A heads, D head size.
+/// Dimensions, everywhere: B batch, T steps, C input size, H hidden size, K window, A heads, D head
+/// size.
 #pragma once
 
 #include <string>
@@ -27,7 +30,8 @@
 
 namespace lookback {
 
-/// Keeps every product of two sizes of a cell well inside 32 bits; far above what fits any machine's cache or memory.
+/// Keeps every product of two sizes of a cell well inside 32 bits; far above what fits any
+/// machine's cache or memory.
 constexpr int kMaxUnits = 1 << 14;
 
 /// Storage for `size` numbers per batch row, at one or more steps.
@@ -52,9 +56,9 @@ struct BatchSite {
 
 /// How long a slot lives.
 enum class Life {
-  kTape,     ///< every step is kept for backward (inference keeps only `history` steps)
-  kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver zeroes the
-             ///< oldest one before each step of backward, so programs only ever add
+  kTape,   ///< every step is kept for backward (inference keeps only `history` steps)
+  kCarry,  ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
+           ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
   kSum,      ///< zero before the first step; summed over rows after the last
 };
@@ -69,7 +73,8 @@ struct SlotInfo {
 struct Start {
   enum Kind { kConstant, kUniform, kOrthogonal } kind = kConstant;
   double value = 0;
-  int constant_begin = 0, constant_end = 0;  ///< rows of the first dimension that get `constant` instead
+  int constant_begin = 0,
+      constant_end = 0;  ///< rows of the first dimension that get `constant` instead
   double constant = 0;
 };
 
@@ -107,13 +112,13 @@ struct LinearInfo {
   int out_begin = 0;  ///< first unit of `out` that is written
   int rows = 0;
   bool accumulate = false;  ///< add to `out` instead of assigning it
-  Slot d_out;               ///< gradient of the output: read by `adjoint` and by the weight gradient
+  Slot d_out;  ///< gradient of the output: read by `adjoint` and by the weight gradient
   int d_out_begin = 0;
   std::vector<LinearSource> sources;
   std::vector<LinearBlock> blocks;
   std::vector<BiasBlock> biases;
-  int repeat = 1;                ///< applied to this many consecutive groups of source and output units
-  bool from_initial = false;     ///< also applied to the initial states (steps before the first)
+  int repeat = 1;  ///< applied to this many consecutive groups of source and output units
+  bool from_initial = false;  ///< also applied to the initial states (steps before the first)
 };
 
 /// A state that is carried from step to step and may be given, read and differentiated.
@@ -132,8 +137,8 @@ struct SequenceInput {
 };
 
 struct BatchSiteInfo {
-  std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var. Two sites of one name
-                     ///< share them
+  std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var. Two
+                     ///< sites of one name share them
   int features = 0;
 };
 
@@ -149,14 +154,15 @@ struct VectorInfo {
   std::vector<double> constants = {};
 };
 
-/// A vector derived from parameters once per training step, for queue positions: with the constants p,
+/// A vector derived from parameters once per training step, for queue positions: with the constants
+/// p,
 ///   table[e][out_begin + o] = bias[o] + sum_i W[o][param_col + i] p[e][i]
 struct TableBlock {
   int param, param_col, rows, out_begin, bias;
 };
 struct TableInfo {
   Vector vector;
-  int entries = 0, width = 0;            ///< the table is [entries][width]
+  int entries = 0, width = 0;                  ///< the table is [entries][width]
   std::vector<std::vector<double>> constants;  ///< [entries][features]
   std::vector<TableBlock> blocks;
 };

@@ -1,28 +1,31 @@
-/// Linear attention recurrent neural network (G. Chevalier 2018, arXiv:1808.05578): an LSTM whose gates also see the
-/// result of a multi-head attention over the last k cell states of the same layer.
+/// Linear attention recurrent neural network (G. Chevalier 2018, arXiv:1808.05578): an LSTM whose
+/// gates also see the result of a multi-head attention over the last k cell states of the same
+/// layer.
 ///
-/// One step, one layer (all matrices [out, in]; n(.) is a normalisation site that may be off; D = H / A):
+/// One step, one layer (all matrices [out, in]; n(.) is a normalisation site that may be off; D = H
+/// / A):
 ///   q    = phi_q(W_q [x_t ; h_{t-1}] + b_q)
-///   K_a  = n_k(phi(W_k e_a + b_k))    V_a = n_v(phi(W_v e_a + b_v))       a = 1 (newest) .. m = min(n0 + t, k)
-///   e_a  = c_{t-a}, or [c_{t-a} ; pi_a], or c_{t-a} + pi_a                pi_a: position code of age a
-///   r    = concat over heads of sum_a softmax_a(q.K_a / sqrt(D)) V_a
-///   a_t  = n_att(phi_a(W_o r + b_o))
-///   pre  = n_pre(W_x x_t + W_h h_{t-1} + W_a a_t + b)                     blocks g, f, i, o
+///   K_a  = n_k(phi(W_k e_a + b_k))    V_a = n_v(phi(W_v e_a + b_v))       a = 1 (newest) .. m =
+///   min(n0 + t, k) e_a  = c_{t-a}, or [c_{t-a} ; pi_a], or c_{t-a} + pi_a                pi_a:
+///   position code of age a r    = concat over heads of sum_a softmax_a(q.K_a / sqrt(D)) V_a a_t  =
+///   n_att(phi_a(W_o r + b_o)) pre  = n_pre(W_x x_t + W_h h_{t-1} + W_a a_t + b) blocks g, f, i, o
 ///   g = tanh(pre_g)   f, i, o = sigma(pre_f, pre_i, pre_o)
 ///   c_t  = n_cell(f c_{t-1} + i g)                                        pushed into the window
 ///   h_t  = n_hid(o ELU(c_t)),   y_t = M h_t                               M: hidden dropout
 ///
-/// Each state is projected once, when it is made, not k times: W_k [c ; pi] + b = W_k^c c + (W_k^pi pi + b), the second
-/// part being a table [k, 2H] by age. Only dropout on the window's inputs forces the full product for every age.
+/// Each state is projected once, when it is made, not k times: W_k [c ; pi] + b = W_k^c c + (W_k^pi
+/// pi + b), the second part being a table [k, 2H] by age. Only dropout on the window's inputs
+/// forces the full product for every age.
 ///
-/// Saved per row and step: c, h, z (4H gates, H query), r, e, a, the projections (2H), log-sum-exp per head: 12 H + A.
-/// Scores, keys, values, normalised values and f c + i g are computed again.
+/// Saved per row and step: c, h, z (4H gates, H query), r, e, a, the projections (2H), log-sum-exp
+/// per head: 12 H + A. Scores, keys, values, normalised values and f c + i g are computed again.
 ///
-/// Deviations from the paper and its program, with options for theirs: gates `all` see the attention (paper:
-/// candidate only); the query and the attention's result pass an ELU; the cell is trained, layers have their own
-/// weights, the norm before the gates is used. The first-step rule: at the first step of a default start all rows see
-/// the same single zero entry, so with batch statistics the attention branch gets no gradient (in exact arithmetic
-/// it is zero; in float it would be rounding noise times 1e5).
+/// Deviations from the paper and its program, with options for theirs: gates `all` see the
+/// attention (paper: candidate only); the query and the attention's result pass an ELU; the cell is
+/// trained, layers have their own weights, the norm before the gates is used. The first-step rule:
+/// at the first step of a default start all rows see the same single zero entry, so with batch
+/// statistics the attention branch gets no gradient (in exact arithmetic it is zero; in float it
+/// would be rounding noise times 1e5).
 #pragma once
 
 #include "base/spec.h"
@@ -45,7 +48,8 @@ struct Larnn {
     kReprojected,  ///< phi(W (mask [c ; pi]) + b), a product for every age
   };
 
-  int input_size = 0, units = 0, heads = 0, window = 0, code = 0;  ///< code: position features appended, P
+  int input_size = 0, units = 0, heads = 0, window = 0,
+      code = 0;  ///< code: position features appended, P
   bool elu_query = true, elu_entries = true, elu_attention = true;
   bool linear_candidate = false;  ///< mode 'layer' with attentionTarget 'candidate': g = pre_g
   bool input_product = false, drop_state = true, add_code = false;
@@ -53,10 +57,10 @@ struct Larnn {
   Entries entries = Entries::kProjected;
 
   Slot input, d_input, dy, y, h, c, z, act, dh, dc, attended, e, a, du, lse, scores, d_scores;
-  Slot projected, d_projected;                   ///< kProjected, kTabled
-  Slot entry_values, d_entry_values;             ///< window made for one step: [k][2H]
-  Slot entry_inputs, d_entry_inputs;             ///< kReprojected: [k][H + P]
-  Slot entry_stats;                              ///< kLayer: [k][4] mean, rstd of key, of value
+  Slot projected, d_projected;        ///< kProjected, kTabled
+  Slot entry_values, d_entry_values;  ///< window made for one step: [k][2H]
+  Slot entry_inputs, d_entry_inputs;  ///< kReprojected: [k][H + P]
+  Slot entry_stats;                   ///< kLayer: [k][4] mean, rstd of key, of value
   Slot d_out, d_cell, d_attention, d_attended, d_query;
   Linear query_and_gates, attention_gates, attention_out, project, reproject;
   Vector table, codes;
@@ -103,14 +107,14 @@ struct Larnn {
     x.adjoint(query_and_gates);
   }
 
-  /// The gradient of an initial state: what came through the forget path is there, its projection's is added.
+  /// The gradient of an initial state: what came through the forget path is there, its projection's
+  /// is added.
   template <class X>
   HD void finish(X& x) const {
     if (entries != Entries::kReprojected) retire(x);
   }
 
  private:
-
   /// Entries in the queue at this step.
   template <class X>
   HD int seen(const X& x) const {
@@ -159,13 +163,15 @@ struct Larnn {
         const int s = 4 * (e.age - 1) + (is_key ? 0 : 2);
         return (raw(r, e, i) - r(stats, s)) * r(stats, s + 1);
       } else {
-        return is_key ? key_norm.hat(r, i, raw(r, e, i)) : value_norm.hat(r, i - units, raw(r, e, i));
+        return is_key ? key_norm.hat(r, i, raw(r, e, i))
+                      : value_norm.hat(r, i - units, raw(r, e, i));
       }
     }
     template <class R>
     HD V key(R r, const Entry& e, int j) const {
       if constexpr (kNorm == NormKind::kNone) return raw(r, e, j);
-      return normalised ? fma(V(key_norm.gamma[j]), hat(r, e, j), V(key_norm.beta[j])) : raw(r, e, j);
+      return normalised ? fma(V(key_norm.gamma[j]), hat(r, e, j), V(key_norm.beta[j]))
+                        : raw(r, e, j);
     }
     template <class R>
     HD V value(R r, const Entry& e, int j) const {
@@ -187,8 +193,18 @@ struct Larnn {
 
   template <class X>
   HD Window<X> window_of(X& x) const {
-    Window<X> w{&x, projected, {}, {}, {}, made_each_step(), norm_key.on, false, units, norm_key.reader(x),
-                norm_value.reader(x), d_projected};
+    Window<X> w{&x,
+                projected,
+                {},
+                {},
+                {},
+                made_each_step(),
+                norm_key.on,
+                false,
+                units,
+                norm_key.reader(x),
+                norm_value.reader(x),
+                d_projected};
     if (made_each_step()) w.made = x.at(entry_values);
     w.direct = !made_each_step() && !norm_key.on;
     if (!w.direct) w.made_gradient = x.at(d_entry_values);
@@ -204,8 +220,8 @@ struct Larnn {
     x.each(2 * units, [=](auto r, int i) { r(values, i) = elu(r(values, i)); });
   }
 
-  /// All steps that see this state are done: its projection's gradient is complete. It replaces the projection, for
-  /// the weight gradient, and goes into the state.
+  /// All steps that see this state are done: its projection's gradient is complete. It replaces the
+  /// projection, for the weight gradient, and goes into the state.
   template <class X>
   HD void retire(X& x) const {
     const auto values = x.at(projected), gradient = x.at(d_projected);
@@ -279,8 +295,10 @@ struct Larnn {
     const int H = units;
     if constexpr (kNorm == NormKind::kBatch) {
       if (!x.training()) return;
-      x.moments(norm_key.batch, H, m, [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), j); });
-      x.moments(norm_value.batch, H, m, [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), H + j); });
+      x.moments(norm_key.batch, H, m,
+                [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), j); });
+      x.moments(norm_value.batch, H, m,
+                [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), H + j); });
     }
     if constexpr (kNorm == NormKind::kLayer) {
       const auto stats = w.stats;
@@ -358,7 +376,8 @@ struct Larnn {
     using V = typename X::Number;
     const int H = units, at_z = gate_begin() + (linear_candidate ? units : 0), to = act_begin();
     const bool product = input_product;
-    const auto z_ = x.at(z), act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), h_ = x.at(h), y_ = x.at(y);
+    const auto z_ = x.at(z), act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), h_ = x.at(h),
+               y_ = x.at(y);
     const auto x_ = x.at(input);
     norm_gates.measure(x, [=](auto r, int j) { return r(z_, at_z + j); });
     activate_gates(x);
@@ -392,7 +411,8 @@ struct Larnn {
     using V = typename X::Number;
     const int H = units, to = act_begin();
     const bool product = input_product, linear = linear_candidate;
-    const auto act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), x_ = x.at(input), dx_ = x.at(d_input);
+    const auto act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), x_ = x.at(input),
+               dx_ = x.at(d_input);
     const auto dc_ = x.at(dc), dc_prev = x.at(dc, -1), d_out_ = x.at(d_out), d_cell_ = x.at(d_cell);
     if (norm_gates.on) activate_gates(x);
     output_gradient(x);
@@ -429,7 +449,8 @@ struct Larnn {
   HD void output_gradient(X& x) const {
     using V = typename X::Number;
     const bool masked = x.given(hidden_mask), drop = drop_state;
-    const auto mask = x.at(x.sequence_slot(hidden_mask)), dy_ = x.at(dy), dh_ = x.at(dh), d_out_ = x.at(d_out);
+    const auto mask = x.at(x.sequence_slot(hidden_mask)), dy_ = x.at(dy), dh_ = x.at(dh),
+               d_out_ = x.at(d_out);
     x.each(units, [=](auto r, int j) {
       const V kept = masked ? r(mask, j) : V(1);
       r(d_out_, j) = drop ? kept * (r(dy_, j) + r(dh_, j)) : fma(kept, r(dy_, j), r(dh_, j));
@@ -441,11 +462,13 @@ struct Larnn {
     const int from = gate_begin(), skip = linear_candidate ? units : 0;
     const auto z_ = x.at(z), act_ = x.at(act);
     const auto norm = norm_gates.reader(x);
-    norm_gates.adjoint(x, act_, skip, [=](auto r, int j) { return norm.hat(r, j, r(z_, from + skip + j)); });
+    norm_gates.adjoint(x, act_, skip,
+                       [=](auto r, int j) { return norm.hat(r, j, r(z_, from + skip + j)); });
     x.each(kGates * units, [=](auto r, int j) { r(z_, from + j) = r(act_, j); });
   }
 
-  /// From the gradient of a_t to that of W_o r + b_o. False where the first-step rule ends the branch.
+  /// From the gradient of a_t to that of W_o r + b_o. False where the first-step rule ends the
+  /// branch.
   template <class X>
   HD bool attention_backward(X& x) const {
     using V = typename X::Number;
@@ -503,7 +526,8 @@ struct Larnn {
     spread_entries(x, w, m);
   }
 
-  /// Key and value gradients in `d_entry_values` turn from those of the norm's result into those of its input.
+  /// Key and value gradients in `d_entry_values` turn from those of the norm's result into those of
+  /// its input.
   template <class X>
   HD void entry_norm_backward(X& x, const Window<X>& w, int m) const {
     using V = typename X::Number;
@@ -514,7 +538,8 @@ struct Larnn {
       const int begin = part * H;
       const auto gamma = x.vector(site.gamma);
       const auto sum_gamma = x.at(site.d_gamma), sum_beta = x.at(site.d_beta);
-      // A constant added to all keys shifts all scores alike: bn_k's beta has no gradient, only rounding noise.
+      // A constant added to all keys shifts all scores alike: bn_k's beta has no gradient, only
+      // rounding noise.
       const bool with_beta = part == 1 || shared_entry_norm || kNorm == NormKind::kLayer;
       x.each(H, [=](auto r, int j) {
         for (int i = 0; i < m; ++i) {

@@ -24,7 +24,8 @@ inline int code_bits(int window) {
 inline std::vector<double> concat_code(int bits, int position) {
   std::vector<double> code;
   for (int i = 1; i <= bits; ++i) code.push_back(std::cos(2 * kPi * position / std::pow(2.0, i)));
-  for (int i = 2; i <= bits + 1; ++i) code.push_back(std::sin(2 * kPi * position / std::pow(2.0, i)));
+  for (int i = 2; i <= bits + 1; ++i)
+    code.push_back(std::sin(2 * kPi * position / std::pow(2.0, i)));
   return code;
 }
 
@@ -42,8 +43,10 @@ inline std::vector<double> added_code(int units, int position) {
 
 template <NormKind kNorm>
 bool Larnn<kNorm>::accepts(const Spec& spec) {
-  return spec.choice("normalization", {"batch", "layer", "none"}) ==
-         (kNorm == NormKind::kBatch ? 0 : kNorm == NormKind::kLayer ? 1 : 2);
+  return spec.choice("normalization", {"batch", "layer", "none"}) == (kNorm == NormKind::kBatch ? 0
+                                                                      : kNorm == NormKind::kLayer
+                                                                          ? 1
+                                                                          : 2);
 }
 
 /// Builds one Larnn; the steps share the declaration and the sizes.
@@ -75,13 +78,14 @@ class LarnnBuilder {
     I_ = cell_.input_size = spec_.integer("inputSize", 0, 1, kMaxUnits);
     H_ = cell_.units = spec_.integer("units", 0, 1, kMaxUnits);
     cell_.heads = spec_.integer("heads", 1, 1, H_);
-    REQUIRE(H_ % cell_.heads == 0, kOption, "units ", H_, " is not divisible by heads ", cell_.heads);
+    REQUIRE(H_ % cell_.heads == 0, kOption, "units ", H_, " is not divisible by heads ",
+            cell_.heads);
     cell_.window = spec_.integer("window", 1, 1, kMaxUnits);
     candidate_ = spec_.choice("attentionTarget", {"all", "candidate"}) == 1;
     cell_.linear_candidate = candidate_ && spec_.choice("mode", {"residual", "layer"}) == 1;
     cell_.input_product = spec_.flag("inputProduct", false);
-    REQUIRE(!cell_.input_product || I_ == H_, kOption, "inputProduct needs as many inputs as units; got ",
-            I_, " and ", H_);
+    REQUIRE(!cell_.input_product || I_ == H_, kOption,
+            "inputProduct needs as many inputs as units; got ", I_, " and ", H_);
     cell_.elu_query = spec_.choice("queryActivation", {"elu", "none"}) == 0;
     cell_.elu_entries = spec_.flag("keyValueActivation", true);
     cell_.elu_attention = spec_.choice("attentionActivation", {"elu", "none"}) == 0;
@@ -96,9 +100,13 @@ class LarnnBuilder {
       codes_.push_back(positional_ == 1 ? larnn::concat_code(cell_.code / 2, offset + i)
                                         : larnn::added_code(H_, offset + i));
     }
-    // Dropout on the window's inputs is drawn anew at every step and age: nothing of a projection can be kept.
-    const bool masked = spec_.flag("positionalMask", false) || spec_.number("positionalDropout", 0) > 0;
-    cell_.entries = positional_ == 0 ? Entries::kProjected : masked ? Entries::kReprojected : Entries::kTabled;
+    // Dropout on the window's inputs is drawn anew at every step and age: nothing of a projection
+    // can be kept.
+    const bool masked =
+        spec_.flag("positionalMask", false) || spec_.number("positionalDropout", 0) > 0;
+    cell_.entries = positional_ == 0 ? Entries::kProjected
+                    : masked         ? Entries::kReprojected
+                                     : Entries::kTabled;
     d_.batch_eps = spec_.number("bnEps", 1e-5);
     d_.batch_momentum = spec_.number("bnMomentum", 0.1);
     if (spec_.choice("bnStats", {"shared", "perStep"}) == 1) {
@@ -106,7 +114,9 @@ class LarnnBuilder {
     }
   }
 
-  bool norm_on(const char* option) const { return kNorm != NormKind::kNone && spec_.flag(option, true); }
+  bool norm_on(const char* option) const {
+    return kNorm != NormKind::kNone && spec_.flag(option, true);
+  }
 
   void declare_storage() {
     const int k = cell_.window, A = cell_.heads;
@@ -122,7 +132,8 @@ class LarnnBuilder {
     cell_.dc = d_.carry(H_, reprojected ? k : 1);
     cell_.attended = d_.tape(H_);
     cell_.e = d_.tape(H_);
-    // With a norm behind it e is spent once its gradient is known, and a is the second array; without one a is e.
+    // With a norm behind it e is spent once its gradient is known, and a is the second array;
+    // without one a is e.
     cell_.a = norm_on("bnAttention") ? d_.tape(H_) : cell_.e;
     cell_.du = norm_on("bnAttention") ? cell_.e : d_.tape(H_);
     cell_.lse = d_.tape(A);
@@ -137,7 +148,8 @@ class LarnnBuilder {
       cell_.d_projected = d_.carry(2 * H_, k);
       if (cell_.entries == Entries::kTabled) cell_.entry_values = d_.scratch(k * 2 * H_);
     }
-    if (cell_.entries != Entries::kProjected || entry_norm) cell_.d_entry_values = d_.scratch(k * 2 * H_);
+    if (cell_.entries != Entries::kProjected || entry_norm)
+      cell_.d_entry_values = d_.scratch(k * 2 * H_);
     if (kNorm == NormKind::kLayer && entry_norm) cell_.entry_stats = d_.scratch(4 * k);
     cell_.d_out = d_.scratch(H_);
     cell_.d_cell = d_.scratch(H_);
@@ -149,9 +161,11 @@ class LarnnBuilder {
     d_.y = cell_.y;
   }
 
-  /// Xavier-uniform for every named matrix on its own, or the published code's uniform 1 / sqrt(H) for all.
+  /// Xavier-uniform for every named matrix on its own, or the published code's uniform 1 / sqrt(H)
+  /// for all.
   int weight(const char* name, int rows, int columns) {
-    const double limit = published() ? 1 / std::sqrt(double(H_)) : std::sqrt(6.0 / (rows + columns));
+    const double limit =
+        published() ? 1 / std::sqrt(double(H_)) : std::sqrt(6.0 / (rows + columns));
     return d_.param(name, {rows, columns}, {Start::kUniform, limit});
   }
   int bias(const char* name, int rows) {
@@ -180,7 +194,8 @@ class LarnnBuilder {
     LinearInfo first;
     first.out = first.d_out = cell_.z;
     first.rows = 5 * H_;
-    first.sources = {{cell_.input, 0, cell_.d_input, cell_.input_product}, {cell_.h, -1, cell_.dh, true}};
+    first.sources = {{cell_.input, 0, cell_.d_input, cell_.input_product},
+                     {cell_.h, -1, cell_.dh, true}};
     first.blocks = {{W_q_, 0, 0, H_, I_, 0, 0},
                     {W_q_, 0, I_, H_, H_, 0, 1},
                     {W_x_, 0, 0, 4 * H_, I_, H_, 0},
@@ -220,12 +235,16 @@ class LarnnBuilder {
     project.sources = {{cell_.c, 0, cell_.dc, true}};
     project.blocks = {{W_k_, 0, 0, H_, H_, 0, 0}, {W_v_, 0, 0, H_, H_, H_, 0}};
     project.from_initial = true;
-    if (cell_.entries == Entries::kProjected) project.biases = {{b_k_, 0, H_, 0}, {b_v_, 0, H_, H_}};
+    if (cell_.entries == Entries::kProjected)
+      project.biases = {{b_k_, 0, H_, 0}, {b_v_, 0, H_, H_}};
     cell_.project = d_.linear(project);
     if (cell_.entries != Entries::kTabled) return;
     cell_.table = d_.vector(-1, cell_.window * 2 * H_);
     const int column = cell_.add_code ? 0 : H_;
-    d_.tables.push_back({cell_.table, cell_.window, 2 * H_, codes_,
+    d_.tables.push_back({cell_.table,
+                         cell_.window,
+                         2 * H_,
+                         codes_,
                          {{W_k_, column, H_, 0, b_k_}, {W_v_, column, H_, H_, b_v_}}});
     cell_.d_table = d_.sum(cell_.table);
   }
@@ -236,7 +255,8 @@ class LarnnBuilder {
     reproject.rows = 2 * H_;
     reproject.repeat = cell_.window;
     reproject.sources = {{cell_.entry_inputs, 0, cell_.d_entry_inputs, false}};
-    reproject.blocks = {{W_k_, 0, 0, H_, entry_width_, 0, 0}, {W_v_, 0, 0, H_, entry_width_, H_, 0}};
+    reproject.blocks = {{W_k_, 0, 0, H_, entry_width_, 0, 0},
+                        {W_v_, 0, 0, H_, entry_width_, H_, 0}};
     reproject.biases = {{b_k_, 0, H_, 0}, {b_v_, 0, H_, H_}};
     cell_.reproject = d_.linear(reproject);
     std::vector<double> flat;
@@ -255,7 +275,8 @@ class LarnnBuilder {
       cell_.norm_value = norm("bn_v", H_, false);
     }
     if (norm_on("bnAttention")) cell_.norm_attention = norm("bn_att", H_, true);
-    if (norm_on("bnPre")) cell_.norm_gates = norm("bn_pre", cell_.linear_candidate ? 3 * H_ : 4 * H_, true);
+    if (norm_on("bnPre"))
+      cell_.norm_gates = norm("bn_pre", cell_.linear_candidate ? 3 * H_ : 4 * H_, true);
     if (norm_on("bnCell")) cell_.norm_cell = norm("bn_cell", H_, true);
     if (norm_on("bnHidden")) cell_.norm_hidden = norm("bn_hid", H_, true);
   }
@@ -284,8 +305,8 @@ class LarnnBuilder {
   int I_ = 0, H_ = 0, positional_ = 0, entry_width_ = 0;
   bool candidate_ = false;
   std::vector<std::vector<double>> codes_;
-  int W_x_ = 0, W_h_ = 0, W_a_ = 0, b_ = 0, W_q_ = 0, b_q_ = 0, W_k_ = 0, b_k_ = 0, W_v_ = 0, b_v_ = 0, W_o_ = 0,
-      b_o_ = 0;
+  int W_x_ = 0, W_h_ = 0, W_a_ = 0, b_ = 0, W_q_ = 0, b_q_ = 0, W_k_ = 0, b_k_ = 0, W_v_ = 0,
+      b_v_ = 0, W_o_ = 0, b_o_ = 0;
 };
 
 template <NormKind kNorm>

@@ -1,4 +1,5 @@
-/// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+/// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
+/// 2000).
 ///
 ///   z = W_x x_t + W_h h_{t-1} + b
 ///   i = s(z^i)    f = s(z^f + forgetBiasAdd)    o = s(z^o)    g = tanh(z^g)
@@ -10,10 +11,11 @@
 ///   dz^o = dh q s'(o)    dz^i = dc g s'(i)    dz^f = dc c_{t-1} s'(f)    dz^g = dc i (1 - g^2)
 ///   dc_{t-1} = dc f      dh_{t-1} = dz W_h    dx_t = dz W_x
 ///
-/// Saved per row and step: i, f, g, o (over z), c, h. tanh(c_t) is computed again, from f c_{t-1} + i g, so that a
-/// step held by a mask differentiates what it computed and not what it kept.
+/// Saved per row and step: i, f, g, o (over z), c, h. tanh(c_t) is computed again, from f c_{t-1} +
+/// i g, so that a step held by a mask differentiates what it computed and not what it kept.
 ///
-/// Deviations: none from the equations above. No peepholes. Two biases (b_x, b_h) get the same gradient each.
+/// Deviations: none from the equations above. No peepholes. Two biases (b_x, b_h) get the same
+/// gradient each.
 #pragma once
 
 #include <cmath>
@@ -121,7 +123,8 @@ struct Lstm {
 
 inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
   Lstm cell;
-  const int I = spec.integer("inputSize", 0, 1, kMaxUnits), H = spec.integer("units", 0, 1, kMaxUnits);
+  const int I = spec.integer("inputSize", 0, 1, kMaxUnits),
+            H = spec.integer("units", 0, 1, kMaxUnits);
   cell.units = H;
   cell.hard = spec.choice("recurrentActivation", {"sigmoid", "hardSigmoid"}) == 1;
   cell.forget_bias_add = spec.number("forgetBiasAdd", 0);
@@ -132,7 +135,8 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
   const int start = spec.choice("init", {"default", "pytorch", "keras"});
   const auto stored = [&](int gate) { return static_cast<int>(order.find("ifgo"[gate])) * H; };
 
-  // Starts: section 3 of the baselines' document. "default" is PyTorch's with a forget bias of 1 in total.
+  // Starts: section 3 of the baselines' document. "default" is PyTorch's with a forget bias of 1 in
+  // total.
   const double limit = 1.0 / std::sqrt(static_cast<double>(H));
   Start kernel{Start::kUniform, limit}, recurrent = kernel, bias_x = kernel, bias_h = kernel;
   if (start == 2) {

@@ -1,12 +1,13 @@
-/// Normalisation sites inside a recurrent step, written over an execution context (see cells/cell.h).
+/// Normalisation sites inside a recurrent step, written over an execution context (see
+/// cells/cell.h).
 ///
-///   kBatch  per unit over the rows of the batch (Ioffe and Szegedy 2015): biased variance, running statistics
-///   kLayer  per row over its features (Ba, Kiros, Hinton 2016): no running statistics, rows stay independent
-///   kNone   the identity
+///   kBatch  per unit over the rows of the batch (Ioffe and Szegedy 2015): biased variance, running
+///   statistics kLayer  per row over its features (Ba, Kiros, Hinton 2016): no running statistics,
+///   rows stay independent kNone   the identity
 ///
 ///   y = gamma u^ + beta,  u^ = (u - mean) / sqrt(var + eps)
-///   du = rstd (D - mean(D) - u^ mean(D u^)),  D = gamma dy;  evaluation with running statistics: du = rstd D
-///   dgamma += dy u^,  dbeta += dy
+///   du = rstd (D - mean(D) - u^ mean(D u^)),  D = gamma dy;  evaluation with running statistics:
+///   du = rstd D dgamma += dy u^,  dbeta += dy
 #pragma once
 
 #include "cells/cell.h"
@@ -80,7 +81,8 @@ struct NormSite {
     if constexpr (kKind == NormKind::kNone) return;
     if (!on) return;
     if constexpr (kKind == NormKind::kBatch) {
-      if (x.training()) x.moments(batch, features, 1, [=](auto r, int j, int) { return value(r, j); });
+      if (x.training())
+        x.moments(batch, features, 1, [=](auto r, int j, int) { return value(r, j); });
     } else if constexpr (kKind == NormKind::kLayer) {
       const auto stats = x.at(row_stats);
       const int F = features;
@@ -99,7 +101,8 @@ struct NormSite {
     }
   }
 
-  /// d (units [begin, begin + features) of column d) turns from the gradient of y into that of u; `hat(r, j)` is u^.
+  /// d (units [begin, begin + features) of column d) turns from the gradient of y into that of u;
+  /// `hat(r, j)` is u^.
   template <class X, class Column, class Hat>
   HD void adjoint(X& x, Column d, int begin, Hat hat) const {
     using V = typename X::Number;

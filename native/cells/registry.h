@@ -1,4 +1,5 @@
-/// The one list of cells. A key may stand for several types: the first whose `accepts` says yes is taken.
+/// The one list of cells. A key may stand for several types: the first whose `accepts` says yes is
+/// taken.
 #pragma once
 
 #include "cells/larnn.h"
@@ -11,6 +12,7 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>>;
+using Cells =
+    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>>;
 
 }  // namespace lookback

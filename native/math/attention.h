@@ -1,7 +1,9 @@
-/// One query of one batch row and one head against the entries of a window: softmax(q k_a / sqrt(D)) v_a.
+/// One query of one batch row and one head against the entries of a window: softmax(q k_a /
+/// sqrt(D)) v_a.
 ///
-/// `Window` gives the entries: `key(r, entry, j)` and `value(r, entry, j)` for unit j (of all heads), and `entry(a)`,
-/// the handle of age a = 1 (newest) .. m. Scores live in a scratch slot [heads][k], entry (head, a - 1).
+/// `Window` gives the entries: `key(r, entry, j)` and `value(r, entry, j)` for unit j (of all
+/// heads), and `entry(a)`, the handle of age a = 1 (newest) .. m. Scores live in a scratch slot
+/// [heads][k], entry (head, a - 1).
 #pragma once
 
 #include "math/scalar.h"
@@ -20,12 +22,12 @@ struct AttentionHead {
   V scale;    ///< 1 / sqrt(D)
 };
 
-/// p_a = softmax_a(scale q.k_a);  out = sum_a mask_a p_a v_a;  lse = log sum_a e^(scale q.k_a), from which backward
-/// finds p again. `mask(r, i)` is the factor on probability i (not renormalised); it is 1 without dropout.
-/// Work: 4 m D per head.
+/// p_a = softmax_a(scale q.k_a);  out = sum_a mask_a p_a v_a;  lse = log sum_a e^(scale q.k_a),
+/// from which backward finds p again. `mask(r, i)` is the factor on probability i (not
+/// renormalised); it is 1 without dropout. Work: 4 m D per head.
 template <class V, class Row, class Column, class Window, class Mask>
-HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& window, Mask mask, Column scores,
-               Column out, Column lse, int lse_index) {
+HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& window, Mask mask,
+               Column scores, Column out, Column lse, int lse_index) {
   V top = V(-1e30);
   for (int a = 1; a <= head.m; ++a) {
     const auto entry = window.entry(a);
@@ -53,7 +55,7 @@ HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& wind
       const auto entry = window.entry(a);
       const V p = r(scores, head.score + a - 1);
       if (units == kAttentionBlock) {
-UNROLL(8)
+        UNROLL(8)
         for (int u = 0; u < kAttentionBlock; ++u) {
           sum[u] = fma(p, window.value(r, entry, head.begin + block + u), sum[u]);
         }
@@ -68,14 +70,14 @@ UNROLL(8)
 }
 
 /// From d_out (the gradient of `out`):
-///   dv_a = mask_a p_a d_out      dp_a = mask_a (d_out . v_a)      ds_a = p_a (dp_a - sum_b p_b dp_b) scale
-///   dk_a = ds_a q                dq = sum_a ds_a k_a
-/// dk and dv go to `window.add(r, entry, j, dk, dv)`; dq is assigned. With a single entry the softmax is constant and
-/// ds is exactly 0. `d_scores` is a second scratch like `scores`.
+///   dv_a = mask_a p_a d_out      dp_a = mask_a (d_out . v_a)      ds_a = p_a (dp_a - sum_b p_b
+///   dp_b) scale dk_a = ds_a q                dq = sum_a ds_a k_a
+/// dk and dv go to `window.add(r, entry, j, dk, dv)`; dq is assigned. With a single entry the
+/// softmax is constant and ds is exactly 0. `d_scores` is a second scratch like `scores`.
 template <class V, class Row, class Column, class Window, class Mask>
-HD void attend_backward(Row r, const AttentionHead<V>& head, Column q, const Window& window, Mask mask,
-                        Column lse, int lse_index, Column d_out, Column scores, Column d_scores,
-                        Column dq) {
+HD void attend_backward(Row r, const AttentionHead<V>& head, Column q, const Window& window,
+                        Mask mask, Column lse, int lse_index, Column d_out, Column scores,
+                        Column d_scores, Column dq) {
   V dot(0);
   for (int a = 1; a <= head.m; ++a) {
     const auto entry = window.entry(a);
@@ -110,7 +112,7 @@ HD void attend_backward(Row r, const AttentionHead<V>& head, Column q, const Win
     for (int a = 1; a <= head.m; ++a) {
       const auto entry = window.entry(a);
       const V ds = r(d_scores, head.score + a - 1), p = r(scores, head.score + a - 1);
-UNROLL(8)
+      UNROLL(8)
       for (int u = 0; u < kAttentionBlock; ++u) {
         if (u >= units) break;
         const int j = head.begin + block + u;

@@ -1,8 +1,9 @@
-/// `Lanes<T, W>`: W numbers that are computed side by side, one batch row each, in the registers of the instruction
-/// set this file is compiled for. Host only; nvcc's device pass never sees it.
+/// `Lanes<T, W>`: W numbers that are computed side by side, one batch row each, in the registers of
+/// the instruction set this file is compiled for. Host only; nvcc's device pass never sees it.
 ///
-/// The widths follow the instruction set: 16 lanes compiled for AVX2 spill and run ten times slower than 8.
-/// Functions here are templates over Lanes types of this inline namespace, so every instruction set has its own.
+/// The widths follow the instruction set: 16 lanes compiled for AVX2 spill and run ten times slower
+/// than 8. Functions here are templates over Lanes types of this inline namespace, so every
+/// instruction set has its own.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-// g++ 12 mishandles vector_size on types that depend on a template parameter, hence one trait per scalar.
+// g++ 12 mishandles vector_size on types that depend on a template parameter, hence one trait per
+// scalar.
 template <class T>
 struct VectorOf;
 template <>
@@ -61,13 +63,23 @@ struct Lanes {
   HD friend Lanes operator*(Lanes a, Lanes b) { return Lanes(a.v * b.v); }
   HD friend Lanes operator/(Lanes a, Lanes b) { return Lanes(a.v / b.v); }
   HD friend Lanes operator-(Lanes a) { return Lanes(-a.v); }
-  HD Lanes& operator+=(Lanes b) { v += b.v; return *this; }
-  HD Lanes& operator-=(Lanes b) { v -= b.v; return *this; }
-  HD Lanes& operator*=(Lanes b) { v *= b.v; return *this; }
+  HD Lanes& operator+=(Lanes b) {
+    v += b.v;
+    return *this;
+  }
+  HD Lanes& operator-=(Lanes b) {
+    v -= b.v;
+    return *this;
+  }
+  HD Lanes& operator*=(Lanes b) {
+    v *= b.v;
+    return *this;
+  }
 };
 
-/// a * b + c, rounded once where the instruction set can. Contraction is off everywhere else (-ffp-contract=off),
-/// so a row's bits never depend on how the compiler happened to schedule one tile.
+/// a * b + c, rounded once where the instruction set can. Contraction is off everywhere else
+/// (-ffp-contract=off), so a row's bits never depend on how the compiler happened to schedule one
+/// tile.
 HD Lanes<float> fma(Lanes<float> a, Lanes<float> b, Lanes<float> c) {
 #if defined(__AVX512F__)
   return Lanes<float>(Lanes<float>::Vector(_mm512_fmadd_ps(a.v, b.v, c.v)));
@@ -121,16 +133,18 @@ HD Lanes<double> sqrt(Lanes<double> x) {
 #endif
 }
 
-/// Constants of the exponential. e^x = 2^n (1 + q(r)) with n = round(x / ln 2), r = x - n ln 2, |r| <= 0.3466, and q
-/// the Taylor polynomial of e^r - 1. Its remainder is below half a unit in the last place: 0.3466^8/8! = 5e-9 of
-/// float's 6e-8 at degree 7, 0.3466^14/14! = 4e-18 of double's 1.1e-16 at degree 13.
+/// Constants of the exponential. e^x = 2^n (1 + q(r)) with n = round(x / ln 2), r = x - n ln 2, |r|
+/// <= 0.3466, and q the Taylor polynomial of e^r - 1. Its remainder is below half a unit in the
+/// last place: 0.3466^8/8! = 5e-9 of float's 6e-8 at degree 7, 0.3466^14/14! = 4e-18 of
+/// double's 1.1e-16 at degree 13.
 template <class T>
 struct ExpConstants;
 template <>
 struct ExpConstants<float> {
   static constexpr int kDegree = 7;
   static constexpr int kMantissaBits = 23, kBias = 127;
-  static constexpr float kMagic = 12582912.0f;  ///< 1.5 * 2^23: adding it rounds to an integer in the low bits
+  static constexpr float kMagic =
+      12582912.0f;  ///< 1.5 * 2^23: adding it rounds to an integer in the low bits
   static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   static constexpr float kLowest = -87.0f, kHighest = 88.3f;
 };
@@ -139,7 +153,8 @@ struct ExpConstants<double> {
   static constexpr int kDegree = 13;
   static constexpr int kMantissaBits = 52, kBias = 1023;
   static constexpr double kMagic = 6755399441055744.0;  ///< 1.5 * 2^52
-  static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
+  static constexpr double kLn2High = 6.93147180369123816490e-01,
+                          kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kLowest = -708.0, kHighest = 709.4;
 };
 
@@ -160,8 +175,9 @@ constexpr T kInverseFactorial[14] = {T(1.0),
                                      T(1.0 / 479001600),
                                      T(1.0 / 6227020800.0)};
 
-/// Splits e^x = scale * (1 + m) with scale = 2^n and m = e^r - 1. x is clamped to where 2^n is a normal number:
-/// results below 1e-38 (float) or 1e-307 (double) become that instead of 0. NaN stays NaN.
+/// Splits e^x = scale * (1 + m) with scale = 2^n and m = e^r - 1. x is clamped to where 2^n is a
+/// normal number: results below 1e-38 (float) or 1e-307 (double) become that instead of 0. NaN
+/// stays NaN.
 template <class T>
 HD void split_exp(Lanes<T> x, Lanes<T>& scale, Lanes<T>& m) {
   using C = ExpConstants<T>;
@@ -174,7 +190,7 @@ HD void split_exp(Lanes<T> x, Lanes<T>& scale, Lanes<T>& m) {
   V r = fma(n, V(-C::kLn2High), x);
   r = fma(n, V(-C::kLn2Low), r);
   V q(kInverseFactorial<T>[C::kDegree]);
-UNROLL(16)
+  UNROLL(16)
   for (int k = C::kDegree - 1; k >= 2; --k) q = fma(q, r, V(kInverseFactorial<T>[k]));
   m = fma(q * r, r, r);
   const Ints low = (Ints)shifted.v - (Ints)V(C::kMagic).v;
@@ -197,7 +213,8 @@ HD Lanes<T> expm1(Lanes<T> x) {
   return fma(scale, m, scale - Lanes<T>(1));
 }
 
-/// (e^2x - 1) / (e^2x + 1) by expm1, relative accuracy also near 0. Beyond |x| = 20 it is 1 to the last bit.
+/// (e^2x - 1) / (e^2x + 1) by expm1, relative accuracy also near 0. Beyond |x| = 20 it is 1 to the
+/// last bit.
 template <class T>
 HD Lanes<T> tanh(Lanes<T> x) {
   using V = Lanes<T>;
@@ -209,7 +226,8 @@ HD Lanes<T> tanh(Lanes<T> x) {
 
 }  // namespace LOOKBACK_ISA
 
-/// Natural logarithm, lane by lane: only the attention's log-sum-exp needs it, once per row, head and step.
+/// Natural logarithm, lane by lane: only the attention's log-sum-exp needs it, once per row, head
+/// and step.
 template <class T>
 HD Lanes<T> log(Lanes<T> x) {
   for (int i = 0; i < Lanes<T>::kWidth; ++i) x.v[i] = log(x.v[i]);

@@ -1,5 +1,5 @@
-/// The scalar functions of all cells and their derivatives, for every number type V: `float` and `double` here (a
-/// CUDA thread, the reference), `Lanes` in lanes.h (CPU), `Dual` in the tests.
+/// The scalar functions of all cells and their derivatives, for every number type V: `float` and
+/// `double` here (a CUDA thread, the reference), `Lanes` in lanes.h (CPU), `Dual` in the tests.
 ///
 /// Derivatives take the function's *output*: what a backward pass has at hand.
 #pragma once

@@ -1,5 +1,6 @@
-// Compiles every registered cell, forward and backward, for the device: nvcc must accept the very headers that the CPU
-// runs. CI builds this for sm_80 and sm_90 where nvcc is found; nothing here is executed.
+// Compiles every registered cell, forward and backward, for the device: nvcc must accept the very
+// headers that the CPU runs. CI builds this for sm_80 and sm_90 where nvcc is found; nothing here
+// is executed.
 #include "backend/cuda/block_context.h"
 #include "backend/cuda/gpu.cuh"
 #include "backend/walk.h"
@@ -23,8 +24,8 @@ __global__ void persistent_backward(SequenceArgs<float> args, Cell cell) {
   walk_backward(args, cell, x);
 }
 
-__global__ void weight_gradient(SequenceArgs<float> args, int linear, int first_step, int rows, float* dW,
-                                float* db) {
+__global__ void weight_gradient(SequenceArgs<float> args, int linear, int first_step, int rows,
+                                float* dW, float* db) {
   block_weight_gradient<GpuThreads, float, kRows>({}, args, linear, first_step, 0, rows, dW, db);
 }
 

@@ -11,7 +11,8 @@ namespace lookback {
 namespace {
 
 template <class S>
-const S* find(const Tensors<const S>& tensors, const std::string& name, const std::vector<int64_t>& shape) {
+const S* find(const Tensors<const S>& tensors, const std::string& name,
+              const std::vector<int64_t>& shape) {
   const auto it = tensors.find(name);
   if (it == tensors.end()) return nullptr;
   const auto show = [](const std::vector<int64_t>& dims) {
@@ -46,16 +47,19 @@ Initializer initializer_of(const Start& start) {
   return init;
 }
 
-/// The inverted masks of one batch row: the same numbers whatever the batch, the tile and the thread.
+/// The inverted masks of one batch row: the same numbers whatever the batch, the tile and the
+/// thread.
 template <class S>
-void draw_dropout_row(const DropoutKey& key, uint32_t site, double rate, int64_t row, int64_t count, S* out) {
+void draw_dropout_row(const DropoutKey& key, uint32_t site, double rate, int64_t row, int64_t count,
+                      S* out) {
   const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
   const uint32_t threshold = dropout_threshold(rate);
   const S kept = static_cast<S>(1 / (1 - rate));
   for (int64_t i = 0; i < count; i += 4) {
     const PhiloxBlock bits =
         dropout_block(stream, site, static_cast<uint32_t>(row), static_cast<uint64_t>(i / 4));
-    for (int64_t j = i; j < std::min(i + 4, count); ++j) out[j] = dropout_factor(bits.word[j - i], threshold, kept);
+    for (int64_t j = i; j < std::min(i + 4, count); ++j)
+      out[j] = dropout_factor(bits.word[j - i], threshold, kept);
   }
 }
 
@@ -79,8 +83,8 @@ size_t CellTape<S>::bytes() const {
 }
 
 template <class S>
-CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec,
-                                  CellInstance cell)
+CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels,
+                                  const Spec& spec, CellInstance cell)
     : runtime_(runtime),
       kernels_(kernels),
       cell_(std::move(cell)),
@@ -129,7 +133,8 @@ std::vector<std::string> CellRecurrence<S>::differentiable_inputs() const {
 
 template <class S>
 std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
-  REQUIRE(batch > 0 && steps > 0, kShape, "batch ", batch, " and steps ", steps, " must be at least 1");
+  REQUIRE(batch > 0 && steps > 0, kShape, "batch ", batch, " and steps ", steps,
+          " must be at least 1");
   const Declaration& d = cell_.declaration;
   auto t = std::make_unique<CellTape<S>>();
   t->batch = batch;
@@ -139,7 +144,8 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   t->storage = AlignedArray<S>(checked_mul(t->plan.tile_stride, t->plan.tiles, "activations"));
   t->active = AlignedArray<S>(int64_t{t->plan.tiles} * kernels_.tile_rows);
   if (!d.sites.empty()) {
-    // Per-tile sums: two numbers per feature and the row count, each tile on cache lines of its own.
+    // Per-tile sums: two numbers per feature and the row count, each tile on cache lines of its
+    // own.
     int64_t offset = 2 * max_features(d) + 1;
     for (const BatchSiteInfo& site : d.sites) {
       BatchSiteState<S> state;
@@ -151,7 +157,8 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
       t->sites.push_back(state);
     }
     t->partial_stride = (offset + 15) / 16 * 16;
-    t->partials = AlignedArray<S>(checked_mul(2 * t->partial_stride, t->plan.tiles, "batch statistics"));
+    t->partials =
+        AlignedArray<S>(checked_mul(2 * t->partial_stride, t->plan.tiles, "batch statistics"));
     t->totals = AlignedArray<S>(t->partial_stride * runtime_.pool.threads());
   }
   if (keep) {
@@ -177,7 +184,8 @@ void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t
   a.training = call.training;
   a.keep = t.keep;
   a.coupled = call.training && !d.sites.empty();
-  a.workers = a.coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), t.plan.tiles);
+  a.workers =
+      a.coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), t.plan.tiles);
   a.storage = t.storage.data();
   a.tile_stride = t.plan.tile_stride;
   a.slots = t.plan.slots.data();
@@ -250,7 +258,8 @@ void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
     const int workers = runtime_.pool.threads();
     runtime_.pool.run([&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
-        draw_dropout_row(key, static_cast<uint32_t>(i + 1), s.rate, b, width, mask.data() + b * width);
+        draw_dropout_row(key, static_cast<uint32_t>(i + 1), s.rate, b, width,
+                         mask.data() + b * width);
       }
     });
     place.data = mask.data();
@@ -288,8 +297,10 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
       site.running_mean = find_out(call.outputs, name + ".mean");
       site.running_var = find_out(call.outputs, name + ".var");
       const size_t bytes = static_cast<size_t>(site.features * d.batch_rows) * sizeof(S);
-      if (mean && site.running_mean && mean != site.running_mean) std::memcpy(site.running_mean, mean, bytes);
-      if (var && site.running_var && var != site.running_var) std::memcpy(site.running_var, var, bytes);
+      if (mean && site.running_mean && mean != site.running_mean)
+        std::memcpy(site.running_mean, mean, bytes);
+      if (var && site.running_var && var != site.running_var)
+        std::memcpy(site.running_var, var, bytes);
       continue;
     }
     REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
@@ -323,13 +334,15 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
     if (worker < t.args.workers) loop(t.args, cell_.cell.get(), worker);
   });
   t.args.barrier = nullptr;
-  REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted, "the job was cancelled");
+  REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted,
+          "the job was cancelled");
 }
 
 template <class S>
 void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<CellTape<S>&>(tape);
-  REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal, "the tape was made for another shape");
+  REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal,
+          "the tape was made for another shape");
   for (int64_t b = 0; call.lengths != nullptr && b < t.batch; ++b) {
     REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= t.steps, kShape, "lengths[", b, "] is ",
             call.lengths[b], "; expected 0 to ", t.steps);
@@ -364,8 +377,8 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   for (const SumInfo& s : d.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
-      std::fill_n(a.storage + tile * a.tile_stride + place.offset, int64_t{place.size} * kernels_.tile_rows,
-                  S(0));
+      std::fill_n(a.storage + tile * a.tile_stride + place.offset,
+                  int64_t{place.size} * kernels_.tile_rows, S(0));
     }
   }
   run_loop(t, true);
@@ -407,7 +420,8 @@ void CellRecurrence<S>::sum_gradients(const BackwardCall<S>& call, CellTape<S>& 
       const S* from = t.args.storage + tile * t.args.tile_stride + place.offset;
       const int64_t real = std::min<int64_t>(rows, t.batch - int64_t{tile} * rows);
       for (int j = 0; j < place.size; ++j) {
-        for (int64_t row = 0; row < real; ++row) t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
+        for (int64_t row = 0; row < real; ++row)
+          t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
       }
     }
     vectors_.add_gradient(s.vector, t.sum.data(), call.d_params);

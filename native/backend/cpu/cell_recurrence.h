@@ -1,5 +1,5 @@
-/// One layer of one cell on the CPU: ties a cell's declaration, its storage and the time loop of the chosen
-/// instruction set together.
+/// One layer of one cell on the CPU: ties a cell's declaration, its storage and the time loop of
+/// the chosen instruction set together.
 #pragma once
 
 #include <cstring>
@@ -20,11 +20,12 @@ struct CellInstance {
   std::string key;
   std::shared_ptr<const void> cell;
   bool layered = false;  ///< names and states are those of a stack of layers
-  int index = 0;  ///< in the registry, and so in DriverTable::cells
+  int index = 0;         ///< in the registry, and so in DriverTable::cells
   Declaration declaration;
 };
 
-/// Finds the cell for a key and its options and lets it declare itself. ERR_OPTION for an unknown key.
+/// Finds the cell for a key and its options and lets it declare itself. ERR_OPTION for an unknown
+/// key.
 CellInstance instantiate_cell(const std::string& key, const Spec& spec);
 
 template <class S>
@@ -50,7 +51,8 @@ class CellTape final : public Tape {
 template <class S>
 class CellRecurrence final : public Recurrence<S> {
  public:
-  CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec, CellInstance cell);
+  CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec,
+                 CellInstance cell);
 
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;

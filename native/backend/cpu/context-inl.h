@@ -1,4 +1,5 @@
-/// The CPU's execution context: one worker walks its tiles of batch rows through a step, a lane to a row.
+/// The CPU's execution context: one worker walks its tiles of batch rows through a step, a lane to
+/// a row.
 #pragma once
 
 #include "backend/cpu/gemm-inl.h"
@@ -20,7 +21,9 @@ class RowGroup {
  public:
   using S = ScalarOf<V>;
   HD RowGroup(S* base, const S* active) : base_(base), active_(active) {}
-  HD V& operator()(TileColumn c, int j) const { return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>); }
+  HD V& operator()(TileColumn c, int j) const {
+    return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>);
+  }
   HD V active() const { return at<V>(active_); }
 
  private:
@@ -100,8 +103,9 @@ class TileContext {
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         for (int i = 0; i < p.sources; ++i) {
           const auto& source = p.source[i];
-          operands[i] = {base + place(source.slot, source.dt).offset + int64_t{repeat} * source.size * kStride,
-                         source.size};
+          operands[i] = {
+              base + place(source.slot, source.dt).offset + int64_t{repeat} * source.size * kStride,
+              source.size};
         }
         S* out = base + place(p.out, 0).offset + int64_t{p.out_begin + repeat * p.rows} * kStride;
         linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, groups_of(tile));
@@ -115,7 +119,8 @@ class TileContext {
       S* base = tile_base(tile);
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         const Operand<S> d_out = {
-            base + place(p.d_out, 0).offset + int64_t{p.d_out_begin + repeat * p.rows} * kStride, p.rows};
+            base + place(p.d_out, 0).offset + int64_t{p.d_out_begin + repeat * p.rows} * kStride,
+            p.rows};
         for (int i = 0; i < p.sources; ++i) {
           const auto& source = p.source[i];
           if (p.adjoint[i].data == nullptr) continue;
@@ -127,9 +132,10 @@ class TileContext {
     }
   }
 
-  /// Mean and 1 / sqrt(variance + eps) of `value(r, j, entry)` over all active rows of the batch and `entries` values
-  /// each; biased variance, in two passes around the first active row, so that equal rows give exactly their value as
-  /// the mean and exactly 0 as the variance. Training only; updates the running statistics.
+  /// Mean and 1 / sqrt(variance + eps) of `value(r, j, entry)` over all active rows of the batch
+  /// and `entries` values each; biased variance, in two passes around the first active row, so that
+  /// equal rows give exactly their value as the mean and exactly 0 as the variance. Training only;
+  /// updates the running statistics.
   template <class F>
   void moments(BatchSite site, int features, int entries, F value);
   HD const S* mean(BatchSite site) const { return site_moments(site); }
@@ -141,8 +147,8 @@ class TileContext {
     return static_cast<S>(args_.active_rows != nullptr ? args_.active_rows[time_] : args_.batch);
   }
 
-  /// Sums of two quantities over all active rows of the batch: `f(r, j, first, second)` adds to both. Returns
-  /// [2][features], valid until the next reduction.
+  /// Sums of two quantities over all active rows of the batch: `f(r, j, first, second)` adds to
+  /// both. Returns [2][features], valid until the next reduction.
   template <class F>
   const S* sums(int features, F f);
 

@@ -1,6 +1,7 @@
-/// Matrix kernels, compiled once per instruction set. In the time loop a lane is a batch row, so weights are broadcast
-/// and nothing is ever summed across lanes; every output is summed over k in order, with one accumulator, whatever
-/// the block sizes: a row's bits depend on nothing but the row.
+/// Matrix kernels, compiled once per instruction set. In the time loop a lane is a batch row, so
+/// weights are broadcast and nothing is ever summed across lanes; every output is summed over k in
+/// order, with one accumulator, whatever the block sizes: a row's bits depend on nothing but the
+/// row.
 #pragma once
 
 #include "backend/cpu/kernels.h"
@@ -10,8 +11,9 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-/// Lanes groups of a tile: two vectors of rows per broadcast weight. With kMaxBlock outputs that makes 24 accumulators
-/// of 32 registers (AVX-512), or 12 of 16, beside the two rows vectors and the broadcast.
+/// Lanes groups of a tile: two vectors of rows per broadcast weight. With kMaxBlock outputs that
+/// makes 24 accumulators of 32 registers (AVX-512), or 12 of 16, beside the two rows vectors and
+/// the broadcast.
 constexpr int kGroups = 2;
 #if defined(__AVX512F__)
 constexpr int kMaxBlock = 12;
@@ -22,7 +24,7 @@ constexpr int kBlockSizes[5] = {kMaxBlock / 3, kMaxBlock / 2, kMaxBlock * 2 / 3,
                                 kMaxBlock};
 
 template <class V>
-constexpr int kTileRows = kGroups * NumberTraits<V>::kLanes;
+constexpr int kTileRows = kGroups* NumberTraits<V>::kLanes;
 
 template <class S>
 struct Operand {
@@ -41,8 +43,9 @@ HD const V& at(const ScalarOf<V>* p) {
 
 /// kBlock outputs of `groups` vectors of rows; only the first `valid` are stored.
 template <class V, int kBlock, int kUsed>
-void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias, const Operand<ScalarOf<V>>* operands,
-                  int operand_count, ScalarOf<V>* out, int valid, bool accumulate) {
+void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
+                  const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
+                  int valid, bool accumulate) {
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
   V acc[kBlock][kUsed];
   for (int o = 0; o < kBlock; ++o) {
@@ -59,12 +62,12 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias, const Operand<S
     const int size = operands[i].size;
     for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
       V x[kUsed];
-UNROLL(2)
+      UNROLL(2)
       for (int g = 0; g < kUsed; ++g) x[g] = at<V>(row + g * kWidth);
-UNROLL(12)
+      UNROLL(12)
       for (int o = 0; o < kBlock; ++o) {
         const V weight(w[o]);
-UNROLL(2)
+        UNROLL(2)
         for (int g = 0; g < kUsed; ++g) acc[o][g] = fma(weight, x[g], acc[o][g]);
       }
     }
@@ -87,24 +90,30 @@ void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<Scalar
     const int valid = m.rows - o < m.block ? m.rows - o : m.block;
     switch (m.block) {
       case kBlockSizes[0]:
-        linear_block<V, kBlockSizes[0], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        linear_block<V, kBlockSizes[0], kUsed>(w, bias, operands, operand_count, to, valid,
+                                               accumulate);
         break;
       case kBlockSizes[1]:
-        linear_block<V, kBlockSizes[1], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        linear_block<V, kBlockSizes[1], kUsed>(w, bias, operands, operand_count, to, valid,
+                                               accumulate);
         break;
       case kBlockSizes[2]:
-        linear_block<V, kBlockSizes[2], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        linear_block<V, kBlockSizes[2], kUsed>(w, bias, operands, operand_count, to, valid,
+                                               accumulate);
         break;
       case kBlockSizes[3]:
-        linear_block<V, kBlockSizes[3], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        linear_block<V, kBlockSizes[3], kUsed>(w, bias, operands, operand_count, to, valid,
+                                               accumulate);
         break;
       default:
-        linear_block<V, kBlockSizes[4], kUsed>(w, bias, operands, operand_count, to, valid, accumulate);
+        linear_block<V, kBlockSizes[4], kUsed>(w, bias, operands, operand_count, to, valid,
+                                               accumulate);
     }
   }
 }
 
-/// out[rows][tile rows] = bias + packed weights times the operands, for the first `groups` vectors of rows.
+/// out[rows][tile rows] = bias + packed weights times the operands, for the first `groups` vectors
+/// of rows.
 template <class V>
 void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
                  int operand_count, ScalarOf<V>* out, bool accumulate, int groups) {
@@ -115,8 +124,8 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
   }
 }
 
-/// Lane i of the partner of step s: i xor half the width, a quarter, ... Constants, since g++ would build them anew
-/// for every sum.
+/// Lane i of the partner of step s: i xor half the width, a quarter, ... Constants, since g++ would
+/// build them anew for every sum.
 template <class T>
 struct SwapIndices {
   typename VectorOf<T>::Int lane[4][Lanes<T>::kWidth];
@@ -136,7 +145,7 @@ HD T sum_lanes(Lanes<T> x) {
   constexpr int kWidth = Lanes<T>::kWidth;
 #if defined(__GNUC__) && !defined(__clang__)
   using Ints = typename VectorOf<T>::IntType;
-UNROLL(4)
+  UNROLL(4)
   for (int step = 0; (kWidth >> step) > 1; ++step) {
     x.v += __builtin_shuffle(x.v, *reinterpret_cast<const Ints*>(kSwap<T>.lane[step]));
   }
@@ -162,20 +171,22 @@ constexpr int kOut = 4, kIn = 6;
 constexpr int kOut = 3, kIn = 4;
 #endif
 
-/// Units of one source that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run of
-/// steps may fill: most of a 512 KB second-level cache.
-constexpr int kGradientUnits = 120;
+/// Units that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run
+/// of steps may fill: most of a 512 KB second-level cache.
+constexpr int kGradientUnits = 180;
 constexpr int64_t kGradientBytes = 384 << 10;
 
 /// Steps that a chunk of `units` covers. At most 64: kOut rows of d_out for 64 steps fill the
 /// first-level cache.
 template <class V>
 constexpr int gradient_run(int units) {
-  const int64_t steps = kGradientBytes / (int64_t{units} * kTileRows<V> * int64_t{sizeof(ScalarOf<V>)});
+  const int64_t steps =
+      kGradientBytes / (int64_t{units} * kTileRows<V> * int64_t{sizeof(ScalarOf<V>)});
   return static_cast<int>(steps < 8 ? 8 : steps > 64 ? 64 : steps);
 }
 
-/// Numbers that hold one unit of up to `steps` steps of a tile, a cache line more than a power of two would ask for.
+/// Numbers that hold one unit of up to `steps` steps of a tile, a cache line more than a power of
+/// two would ask for.
 template <class V>
 constexpr int64_t packed_line(int steps) {
   return int64_t{steps} * kTileRows<V> + 16;
@@ -185,15 +196,16 @@ constexpr int64_t packed_line(int steps) {
 template <class V>
 constexpr int64_t gradient_scratch() {
   int64_t most = 0;
-  for (int units = 1; units <= kGradientUnits; ++units) {
+  for (int units = 1; units <= kGradientUnits + kIn; ++units) {
     const int64_t numbers = (units + kOut) * packed_line<V>(gradient_run<V>(units));
     if (numbers > most) most = numbers;
   }
   return most;
 }
 
-/// Copies `count` units of a run of steps into lines of their own: [unit][step][tile rows]. In a tape the steps of a
-/// unit lie a power of two apart, where they would evict each other from every cache.
+/// Copies `count` units of a run of steps into lines of their own: [unit][step][tile rows]. In a
+/// tape the steps of a unit lie a power of two apart, where they would evict each other from every
+/// cache.
 template <class V>
 void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int64_t line,
                 ScalarOf<V>* to) {
@@ -208,11 +220,11 @@ void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int
   }
 }
 
-/// dW[o][k] += sum over `vectors` vectors of d[o] x[k], for o < kOut, k < kIn; those beyond the valid ones repeat the
-/// last and are dropped.
+/// dW[o][k] += sum over `vectors` vectors of d[o] x[k], for o < kOut, k < kIn; those beyond the
+/// valid ones repeat the last and are dropped.
 template <class V>
-void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, int64_t line, int vectors,
-                 ScalarOf<V>* dW, int64_t stride) {
+void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, int64_t line,
+                 int vectors, ScalarOf<V>* dW, int64_t stride) {
   using S = ScalarOf<V>;
   constexpr int kWidth = NumberTraits<V>::kLanes;
   const S* dp[kOut];
@@ -225,12 +237,12 @@ void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, 
   }
   for (int64_t i = 0; i < int64_t{vectors} * kWidth; i += kWidth) {
     V left[kOut];
-UNROLL(4)
+    UNROLL(4)
     for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + i);
-UNROLL(6)
+    UNROLL(6)
     for (int k = 0; k < kIn; ++k) {
       const V right = at<V>(xp[k] + i);
-UNROLL(4)
+      UNROLL(4)
       for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
     }
   }
@@ -243,7 +255,8 @@ template <class V>
 void bias_block(const ScalarOf<V>* d, int outs, int64_t line, int vectors, ScalarOf<V>* db) {
   for (int o = 0; o < outs; ++o) {
     V acc(0);
-    for (int i = 0; i < vectors; ++i) acc += at<V>(d + o * line + int64_t{i} * NumberTraits<V>::kLanes);
+    for (int i = 0; i < vectors; ++i)
+      acc += at<V>(d + o * line + int64_t{i} * NumberTraits<V>::kLanes);
     db[o] += sum_lanes(acc);
   }
 }
@@ -261,12 +274,12 @@ void gemm_rows(const Gemm<ScalarOf<V>>& g, int64_t row, int64_t col, int columns
   const S* a = g.a + row * g.a_row;
   for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
     V b[kGroups];
-UNROLL(2)
+    UNROLL(2)
     for (int v = 0; v < kGroups; ++v) b[v] = at<V>(panel + v * kWidth);
-UNROLL(6)
+    UNROLL(6)
     for (int i = 0; i < kRows; ++i) {
       const V weight(a[i * g.a_row]);
-UNROLL(2)
+      UNROLL(2)
       for (int v = 0; v < kGroups; ++v) acc[i][v] = fma(weight, b[v], acc[i][v]);
     }
   }
@@ -279,8 +292,8 @@ UNROLL(2)
 }
 
 template <class V>
-void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
-          ScalarOf<V>* panel) {
+void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin,
+          int64_t n_end, ScalarOf<V>* panel) {
   constexpr int kPanel = kTileRows<V>;
   for (int64_t col = n_begin; col < n_end; col += kPanel) {
     const int columns = static_cast<int>(n_end - col < kPanel ? n_end - col : kPanel);

@@ -1,5 +1,5 @@
-/// Which instruction set the CPU kernels use. Chosen once per process; `LOOKBACK_ISA` in the environment
-/// (generic, avx2, avx512) overrides the choice where the processor supports it.
+/// Which instruction set the CPU kernels use. Chosen once per process; `LOOKBACK_ISA` in the
+/// environment (generic, avx2, avx512) overrides the choice where the processor supports it.
 #pragma once
 
 #include <string>

@@ -6,9 +6,9 @@
 
 namespace lookback {
 
-#define LOOKBACK_DECLARE_KERNELS(isa)        \
-  namespace isa {                            \
-  const DriverTable<float>& float_kernels();  \
+#define LOOKBACK_DECLARE_KERNELS(isa)          \
+  namespace isa {                              \
+  const DriverTable<float>& float_kernels();   \
   const DriverTable<double>& double_kernels(); \
   }
 LOOKBACK_DECLARE_KERNELS(avx2)
@@ -16,8 +16,8 @@ LOOKBACK_DECLARE_KERNELS(avx512)
 inline LOOKBACK_DECLARE_KERNELS(generic)
 #undef LOOKBACK_DECLARE_KERNELS
 
-template <>
-const DriverTable<float>& cpu_kernels<float>() {
+    template <>
+    const DriverTable<float>& cpu_kernels<float>() {
 #if defined(__x86_64__)
   if (chosen_isa() == Isa::kAvx512) return avx512::float_kernels();
   if (chosen_isa() == Isa::kAvx2) return avx2::float_kernels();

@@ -32,8 +32,8 @@ class StackTape final : public Tape {
   int64_t batch = 0, steps = 0;
   bool keep = false, masked = false, filled = false;
   std::vector<std::unique_ptr<Tape>> tapes;  ///< one a pass
-  AlignedArray<S> stream;    ///< [B,T,H]: what the next layer reads, or the sum so far
-  AlignedArray<S> output;    ///< [B,T,H] of one layer
+  AlignedArray<S> stream;  ///< [B,T,H]: what the next layer reads, or the sum so far
+  AlignedArray<S> output;  ///< [B,T,H] of one layer
   AlignedArray<S> d_stream, d_input;
   std::vector<AlignedArray<S>> h, queue;      ///< final states of each pass: [B,H], [k,B,H]
   std::vector<AlignedArray<S>> d_h, d_queue;  ///< gradients of a replay's handed-over states
@@ -42,8 +42,8 @@ class StackTape final : public Tape {
 };
 
 template <class S>
-LayerStack<S>::LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key,
-                          const Spec& spec)
+LayerStack<S>::LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels,
+                          const std::string& key, const Spec& spec)
     : runtime_(runtime), kernels_(kernels), key_(key), spec_(spec) {
   passes_ = spec.integer("layers", 1, 1, 64);
   stacking_ = static_cast<Stacking>(
@@ -52,9 +52,9 @@ LayerStack<S>::LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, co
   inputs_ = spec.integer("inputSize", 0, 1, kMaxUnits);
   units_ = spec.integer("units", 0, 1, kMaxUnits);
   window_ = spec.integer("window", 1, 1, kMaxUnits);
-  REQUIRE(!residual() || inputs_ == units_, kOption, "residual stacking adds input and output: inputs ",
-          inputs_, " must equal units ", units_, "; put a dense layer of ", units_,
-          " units before, or use stacking 'stack'");
+  REQUIRE(!residual() || inputs_ == units_, kOption,
+          "residual stacking adds input and output: inputs ", inputs_, " must equal units ", units_,
+          "; put a dense layer of ", units_, " units before, or use stacking 'stack'");
   layers_ = make_layers(spec);
   const CellInfo& first = layers_.front()->info();
   params_per_layer_ = first.params.size();
@@ -113,7 +113,8 @@ std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, boo
     t->output = AlignedArray<S>(rows);
     if (keep) {
       t->d_stream = AlignedArray<S>(rows);
-      t->d_input = AlignedArray<S>(std::max(rows, checked_mul(batch * steps, inputs_, "activations")));
+      t->d_input =
+          AlignedArray<S>(std::max(rows, checked_mul(batch * steps, inputs_, "activations")));
     }
   }
   for (int pass = 0; replays() && pass < passes_; ++pass) {
@@ -138,7 +139,8 @@ void LayerStack<S>::build_tapes(StackTape<S>& t, bool masked) {
   t.tapes.clear();
   for (int pass = 0; pass < passes_; ++pass) {
     const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
-    t.tapes.push_back((masked ? masked_layers_ : layers_)[layer]->make_tape(t.batch, t.steps, t.keep));
+    t.tapes.push_back(
+        (masked ? masked_layers_ : layers_)[layer]->make_tape(t.batch, t.steps, t.keep));
   }
 }
 
@@ -155,8 +157,8 @@ void LayerStack<S>::require_call(const ForwardCall<S>& call) const {
               " entries; expected 1 to ", window_);
       shape[1] = given;
     }
-    REQUIRE(it->second.shape == shape, kShape, "input ", name, " has another shape than [", weight_sets_,
-            shape.size() == 4 ? ",entries," : ",", call.batch, ",", units_, "]");
+    REQUIRE(it->second.shape == shape, kShape, "input ", name, " has another shape than [",
+            weight_sets_, shape.size() == 4 ? ",entries," : ",", call.batch, ",", units_, "]");
   };
   check("h0", {weight_sets_, call.batch, units_});
   check("queue0", {weight_sets_, window_, call.batch, units_});
@@ -243,7 +245,8 @@ void LayerStack<S>::bind_states(const ForwardCall<S>& call, StackTape<S>& t, int
   if (replays() && pass > 0) {
     const int count = static_cast<int>(std::min<int64_t>(t.given[p - 1] + t.steps, window_));
     inner.inputs["h0"] = {t.h[p - 1].data(), {t.batch, units_}};
-    inner.inputs["queue0"] = {t.queue[p - 1].data() + (window_ - count) * state, {count, t.batch, units_}};
+    inner.inputs["queue0"] = {t.queue[p - 1].data() + (window_ - count) * state,
+                              {count, t.batch, units_}};
     t.given[p] = count;
   } else {
     if (h0 != call.inputs.end()) {
@@ -276,9 +279,11 @@ void LayerStack<S>::write_states(const ForwardCall<S>& call, const StackTape<S>&
   const auto h_n = call.outputs.find("h_n"), queue_n = call.outputs.find("queue_n");
   for (int pass = 0; replays() && pass < passes_; ++pass) {
     const size_t p = static_cast<size_t>(pass);
-    if (h_n != call.outputs.end()) std::copy_n(t.h[p].data(), state, h_n->second.data + pass * state);
+    if (h_n != call.outputs.end())
+      std::copy_n(t.h[p].data(), state, h_n->second.data + pass * state);
     if (queue_n != call.outputs.end()) {
-      std::copy_n(t.queue[p].data(), window_ * state, queue_n->second.data + pass * window_ * state);
+      std::copy_n(t.queue[p].data(), window_ * state,
+                  queue_n->second.data + pass * window_ * state);
     }
   }
   const auto count = call.outputs.find("queue_count");
@@ -365,7 +370,8 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
       inner.upstream["y"] = {t.d_stream.data(), {t.batch, t.steps, units_}};
     }
     if (pass > 0 || dx != call.d_inputs.end()) {
-      inner.d_inputs["x"] = {t.d_input.data(), {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
+      inner.d_inputs["x"] = {t.d_input.data(),
+                             {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
     }
   }
 
@@ -390,7 +396,8 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
       S* const before = t.d_queue[p - 1].data();
       std::fill_n(before, window_ * state, S(0));
       inner.d_inputs["h0"] = {t.d_h[p - 1].data(), {t.batch, units_}};
-      inner.d_inputs["queue0"] = {before + (window_ - t.given[p]) * state, {t.given[p], t.batch, units_}};
+      inner.d_inputs["queue0"] = {before + (window_ - t.given[p]) * state,
+                                  {t.given[p], t.batch, units_}};
     }
   } else {
     if (d_h != call.upstream.end()) {

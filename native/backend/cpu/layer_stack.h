@@ -1,4 +1,5 @@
-/// Several layers of one cell as a single recurrence: LARNN's `layers` and `stacking` (section 5 of its document).
+/// Several layers of one cell as a single recurrence: LARNN's `layers` and `stacking` (section 5 of
+/// its document).
 #pragma once
 
 #include <memory>
@@ -10,21 +11,23 @@
 namespace lookback {
 
 enum class Stacking {
-  kStack,           ///< layer j reads layer j-1's output
-  kResidual,        ///< s_j = s_{j-1} + layer_j(s_{j-1})
-  kReplay,          ///< one set of weights runs over the same input again and again, its state going on
+  kStack,     ///< layer j reads layer j-1's output
+  kResidual,  ///< s_j = s_{j-1} + layer_j(s_{j-1})
+  kReplay,    ///< one set of weights runs over the same input again and again, its state going on
   kReplayResidual,  ///< the same, x + the sum of all passes
 };
 
 template <class S>
 class StackTape;
 
-/// Names of parameters, buffers and masks carry the layer: "l0.W_x", "buf.l1.bn_k.mean", "mask.l0.hidden" (for replays
-/// the number of the pass, on masks). States have one more leading dimension: h0 [weight sets, B, H], h_n [passes, B, H].
+/// Names of parameters, buffers and masks carry the layer: "l0.W_x", "buf.l1.bn_k.mean",
+/// "mask.l0.hidden" (for replays the number of the pass, on masks). States have one more leading
+/// dimension: h0 [weight sets, B, H], h_n [passes, B, H].
 template <class S>
 class LayerStack final : public Recurrence<S> {
  public:
-  LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key, const Spec& spec);
+  LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key,
+             const Spec& spec);
 
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
@@ -36,8 +39,12 @@ class LayerStack final : public Recurrence<S> {
  private:
   using Layers = std::vector<std::unique_ptr<CellRecurrence<S>>>;
 
-  bool replays() const { return stacking_ == Stacking::kReplay || stacking_ == Stacking::kReplayResidual; }
-  bool residual() const { return stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual; }
+  bool replays() const {
+    return stacking_ == Stacking::kReplay || stacking_ == Stacking::kReplayResidual;
+  }
+  bool residual() const {
+    return stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual;
+  }
   Layers make_layers(const Spec& spec);
   void require_call(const ForwardCall<S>& call) const;
   void build_tapes(StackTape<S>& t, bool masked);
@@ -56,7 +63,8 @@ class LayerStack final : public Recurrence<S> {
   int units_ = 0, inputs_ = 0, window_ = 1;
   Stacking stacking_ = Stacking::kStack;
   Layers layers_;
-  Layers masked_layers_;  ///< for calls that give masks on the window's inputs; made when first needed
+  Layers
+      masked_layers_;  ///< for calls that give masks on the window's inputs; made when first needed
   CellInfo info_;
   size_t params_per_layer_ = 0;
 };

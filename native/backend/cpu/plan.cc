@@ -15,8 +15,8 @@ constexpr int kCacheLine = 64;
 template <class S>
 AlignedArray<S>::AlignedArray(int64_t count) : count_(count) {
   const int64_t bytes = checked_add(checked_mul(count, sizeof(S), "memory"), kCacheLine, "memory");
-  // Large blocks of calloc are pages that the system zeroes when they are first touched: no pass over gigabytes here,
-  // where nobody asks whether the job was cancelled.
+  // Large blocks of calloc are pages that the system zeroes when they are first touched: no pass
+  // over gigabytes here, where nobody asks whether the job was cancelled.
   block_.reset(std::calloc(static_cast<size_t>(bytes), 1));
   REQUIRE(block_ != nullptr, kMemory, "out of memory: ", bytes,
           " bytes wanted; use a smaller batch, fewer steps or fewer units");
@@ -29,10 +29,11 @@ void AlignedArray<S>::Free::operator()(void* block) const {
   std::free(block);
 }
 
-StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep, int tile_rows) {
+StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
+                         int tile_rows) {
   StoragePlan plan;
-  REQUIRE(batch <= std::numeric_limits<int>::max() && steps < std::numeric_limits<int>::max() / 2, kShape,
-          "batch ", batch, " or steps ", steps, " is too large; at most 2^30");
+  REQUIRE(batch <= std::numeric_limits<int>::max() && steps < std::numeric_limits<int>::max() / 2,
+          kShape, "batch ", batch, " or steps ", steps, " is too large; at most 2^30");
   int64_t offset = 0;
   for (const SlotInfo& slot : d.slots) {
     SlotPlace place;
@@ -40,7 +41,8 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     place.size = slot.size;
     place.history = slot.history;
     place.carry = slot.life == Life::kCarry;
-    const int64_t depth = slot.life == Life::kTape && keep ? steps + slot.history : slot.history + 1;
+    const int64_t depth =
+        slot.life == Life::kTape && keep ? steps + slot.history : slot.history + 1;
     place.depth = static_cast<int32_t>(depth);
     const int64_t numbers =
         checked_mul(checked_mul(depth, slot.size, "activations"), tile_rows, "activations");
@@ -81,23 +83,24 @@ PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kern
     const int block = best_block(info.rows);
     forward_.emplace_back((info.rows + block - 1) / block * block * depth);
     bias_.emplace_back(info.rows);
-    p.forward = {forward_.back().data(), info.biases.empty() ? nullptr : bias_.back().data(), info.rows,
-                 block};
+    p.forward = {forward_.back().data(), info.biases.empty() ? nullptr : bias_.back().data(),
+                 info.rows, block};
     adjoint_.push_back(std::move(adjoints));
     depth_.push_back(depth);
     linears_.push_back(p);
   }
 }
 
-/// Padding a block wastes its share of the work; a smaller block wastes loads: some 4 % for each sixth less, by
-/// the ratio of broadcasts and row loads to products.
+/// Padding a block wastes its share of the work; a smaller block wastes loads: some 4 % for each
+/// sixth less, by the ratio of broadcasts and row loads to products.
 template <class S>
 int PackedWeights<S>::best_block(int rows) const {
   int best = kernels_.max_block;
   double best_cost = 1e300;
   for (const int block : kernels_.blocks) {
     const double padded = (rows + block - 1) / block * block;
-    const double cost = padded * (1.0 + 0.04 * 6 * (kernels_.max_block - block) / kernels_.max_block);
+    const double cost =
+        padded * (1.0 + 0.04 * 6 * (kernels_.max_block - block) / kernels_.max_block);
     if (cost < best_cost) {
       best_cost = cost;
       best = block;
@@ -140,7 +143,8 @@ void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& param
     const int64_t columns = columns_of(b.param);
     for (int row = 0; row < b.rows; ++row) {
       const int o = b.out_row + row;
-      const S* from = params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
+      const S* from =
+          params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
       S* to = packed + (o / block) * depth * block + k0 * block + o % block;
       for (int k = 0; k < b.cols; ++k) to[int64_t{k} * block] = from[k];
     }
@@ -162,7 +166,8 @@ void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<c
     if (b.source != static_cast<int>(source)) continue;
     const int64_t columns = columns_of(b.param);
     for (int row = 0; row < b.rows; ++row) {
-      const S* from = params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
+      const S* from =
+          params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
       for (int k = 0; k < b.cols; ++k) {
         packed[(int64_t{k / block} * info.rows + b.out_row + row) * block + k % block] = from[k];
       }
@@ -171,7 +176,8 @@ void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<c
 }
 
 template <class S>
-void PackedWeights<S>::scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_params) const {
+void PackedWeights<S>::scatter(int i, const S* dW, const S* db,
+                               const std::vector<S*>& d_params) const {
   const LinearInfo& info = d_.linears[static_cast<size_t>(i)];
   const int64_t depth = depth_[static_cast<size_t>(i)];
   for (const LinearBlock& b : info.blocks) {
@@ -200,7 +206,8 @@ VectorSet<S>::VectorSet(const Declaration& d)
     for (const double value : d.vectors[v].constants) tables_[v].push_back(static_cast<S>(value));
   }
   for (const TableInfo& table : d.tables) {
-    tables_[static_cast<size_t>(table.vector.id)].resize(static_cast<size_t>(table.entries * table.width));
+    tables_[static_cast<size_t>(table.vector.id)].resize(
+        static_cast<size_t>(table.entries * table.width));
   }
 }
 
@@ -224,7 +231,8 @@ void VectorSet<S>::prepare(const std::vector<const S*>& params) {
         for (int o = 0; o < b.rows; ++o) {
           auto sum = static_cast<Wide<S>>(params[static_cast<size_t>(b.bias)][o]);
           for (size_t i = 0; i < code.size(); ++i) {
-            sum += static_cast<Wide<S>>(W[o * columns + b.param_col + static_cast<int>(i)]) * code[i];
+            sum +=
+                static_cast<Wide<S>>(W[o * columns + b.param_col + static_cast<int>(i)]) * code[i];
           }
           out[e * table.width + b.out_begin + o] = static_cast<S>(sum);
         }
@@ -253,7 +261,8 @@ void VectorSet<S>::add_gradient(int v, const S* gradient, const std::vector<S*>&
         for (int o = 0; o < b.rows; ++o) {
           if (db != nullptr) db[o] += from[o];
           for (size_t i = 0; dW != nullptr && i < code.size(); ++i) {
-            dW[o * columns + b.param_col + static_cast<int>(i)] += from[o] * static_cast<S>(code[i]);
+            dW[o * columns + b.param_col + static_cast<int>(i)] +=
+                from[o] * static_cast<S>(code[i]);
           }
         }
       }

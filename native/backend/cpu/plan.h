@@ -1,4 +1,5 @@
-/// The host side of the CPU driver: where a cell's slots lie, and its weights in the order the kernels read them.
+/// The host side of the CPU driver: where a cell's slots lie, and its weights in the order the
+/// kernels read them.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ struct StoragePlan {
 };
 
 /// `keep`: tapes hold every step. ERR_MEMORY where sizes overflow.
-StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep, int tile_rows);
+StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
+                         int tile_rows);
 
 /// All Linears of a cell, packed from parameters before every pass.
 template <class S>
@@ -50,7 +52,8 @@ class PackedWeights {
   const PackedLinear<S>* linears() const { return linears_.data(); }
   /// Numbers of dW and db of Linear i.
   int64_t depth(int i) const { return depth_[static_cast<size_t>(i)]; }
-  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the parameters' gradients.
+  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the parameters'
+  /// gradients.
   void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_params) const;
 
  private:

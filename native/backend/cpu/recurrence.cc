@@ -51,9 +51,9 @@ std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKi
   return std::make_unique<CellRecurrence<S>>(runtime, kernels, spec, std::move(instance));
 }
 
-template std::unique_ptr<Recurrence<float>> make_cpu_recurrence(CpuRuntime&, DeviceKind, const std::string&,
-                                                                const Spec&);
-template std::unique_ptr<Recurrence<double>> make_cpu_recurrence(CpuRuntime&, DeviceKind, const std::string&,
-                                                                 const Spec&);
+template std::unique_ptr<Recurrence<float>> make_cpu_recurrence(CpuRuntime&, DeviceKind,
+                                                                const std::string&, const Spec&);
+template std::unique_ptr<Recurrence<double>> make_cpu_recurrence(CpuRuntime&, DeviceKind,
+                                                                 const std::string&, const Spec&);
 
 }  // namespace lookback

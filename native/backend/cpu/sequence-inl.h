@@ -1,5 +1,6 @@
-/// The CPU's driver: a worker owns whole tiles of batch rows for the whole sequence, one after the other, so there is no
-/// barrier in the loop; only cells whose rows meet in batch statistics (`coupled`) walk all tiles through time together.
+/// The CPU's driver: a worker owns whole tiles of batch rows for the whole sequence, one after the
+/// other, so there is no barrier in the loop; only cells whose rows meet in batch statistics
+/// (`coupled`) walk all tiles through time together.
 #pragma once
 
 #include "backend/cpu/context-inl.h"
@@ -12,7 +13,8 @@ template <class V, class Cell, class Walk>
 void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker, Walk walk) {
   const Cell& typed = *static_cast<const Cell*>(cell);
   if (args.coupled) {
-    const int begin = args.tiles * worker / args.workers, end = args.tiles * (worker + 1) / args.workers;
+    const int begin = args.tiles * worker / args.workers,
+              end = args.tiles * (worker + 1) / args.workers;
     TileContext<V> x(args, args.active, begin, end, worker);
     walk(args, typed, x);
     return;
@@ -33,75 +35,93 @@ void run_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int w
   run_tiles<V, Cell>(args, cell, worker, walk_backward<TileContext<V>, Cell>);
 }
 
-/// The part of a weight gradient that stays in the second-level cache: units of one source over a run of steps.
+/// The part of a weight gradient that stays in the second-level cache: some units of all sources,
+/// counted through, over a run of steps of one tile.
 struct GradientChunk {
-  int source, unit_begin, units;
-  int64_t k_offset;
+  int unit_begin, units;
+  int tile, repeat, time, steps;
 };
 
-/// Adds one tile's run of steps [t, t + steps) of one chunk to dW: the source's units are packed once, a few rows of
-/// d_out at a time beside them in the first-level cache.
+/// Packs the chunk's units; they may lie in several sources.
 template <class V>
-void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g,
-               const GradientChunk& chunk, int tile, int repeat, int t, int steps, int64_t k_total) {
+void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
+                  const PackedLinear<ScalarOf<V>>& p, const GradientChunk& chunk, int64_t line,
+                  ScalarOf<V>* to) {
+  int begin = 0;
+  for (int i = 0; i < p.sources; ++i) {
+    const auto& source = p.source[i];
+    const int first = chunk.unit_begin > begin ? chunk.unit_begin - begin : 0;
+    const int end = chunk.unit_begin + chunk.units - begin;
+    const int last = end < source.size ? end : source.size;
+    if (first < last) {
+      const auto* from = x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
+                         (int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
+      pack_lines<V>(from, int64_t{args.slots[source.slot].size} * kTileRows<V>, last - first,
+                    chunk.steps, line, to + (begin + first - chunk.unit_begin) * line);
+    }
+    begin += source.size;
+  }
+}
+
+/// Adds one chunk to dW: its units are packed once, a few rows of d_out at a time beside them in
+/// the first-level cache.
+template <class V>
+void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
+               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk, int64_t depth) {
   using S = ScalarOf<V>;
   constexpr int kStride = kTileRows<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
-  const auto& source = p.source[chunk.source];
-  const int64_t line = packed_line<V>(steps);
-  const S* base = x.tile_base(tile);
+  const int64_t line = packed_line<V>(chunk.steps);
   // A tile of one vector leaves the second one of each step at zero, which adds nothing.
-  const int vectors = steps * kGroups;
-  x.set_time(t);
+  const int vectors = chunk.steps * kGroups;
+  x.set_time(chunk.time);
   S* units = g.scratch;
   S* rows = units + chunk.units * line;
-  pack_lines<V>(base + x.place(source.slot, source.dt).offset +
-                    (int64_t{repeat} * source.size + chunk.unit_begin) * kStride,
-                int64_t{args.slots[source.slot].size} * kStride, chunk.units, steps, line, units);
-  const S* d_out = base + x.place(p.d_out, 0).offset + int64_t{p.d_out_begin + repeat * p.rows} * kStride;
+  pack_sources<V>(x, args, p, chunk, line, units);
+  const S* d_out = x.tile_base(chunk.tile) + x.place(p.d_out, 0).offset +
+                   int64_t{p.d_out_begin + chunk.repeat * p.rows} * kStride;
   const int64_t d_step = int64_t{args.slots[p.d_out].size} * kStride;
-  const bool with_bias = g.db != nullptr && chunk.k_offset == 0;
+  const bool with_bias = g.db != nullptr && chunk.unit_begin == 0;
   for (int o = g.row_begin; o < g.row_end; o += kOut) {
     const int outs = g.row_end - o < kOut ? g.row_end - o : kOut;
-    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, steps, line, rows);
+    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, chunk.steps, line, rows);
     for (int k = 0; k < chunk.units; k += kIn) {
       const int ins = chunk.units - k < kIn ? chunk.units - k : kIn;
       outer_block<V>(rows, outs, units + k * line, ins, line, vectors,
-                     g.dW + o * k_total + chunk.k_offset + k, k_total);
+                     g.dW + o * depth + chunk.unit_begin + k, depth);
     }
     if (with_bias) bias_block<V>(rows, outs, line, vectors, g.db + o);
   }
 }
 
-/// Rows [row_begin, row_end) of dW = sum over tiles, steps and batch rows of d_out source^T, in that fixed order.
+/// Rows [row_begin, row_end) of dW = sum over tiles, steps and batch rows of d_out source^T, in
+/// that fixed order.
 template <class V>
 void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
   using S = ScalarOf<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
-  int64_t k_total = 0;
-  for (int i = 0; i < p.sources; ++i) k_total += p.source[i].size;
+  int depth = 0;
+  for (int i = 0; i < p.sources; ++i) depth += p.source[i].size;
   for (int o = g.row_begin; o < g.row_end; ++o) {
-    for (int64_t k = 0; k < k_total; ++k) g.dW[o * k_total + k] = S(0);
+    for (int k = 0; k < depth; ++k) g.dW[int64_t{o} * depth + k] = S(0);
     if (g.db != nullptr) g.db[o] = S(0);
   }
   TileContext<V> x(args, args.active, 0, args.tiles, 0);
-  int64_t k_offset = 0;
-  for (int i = 0; i < p.sources; ++i) {
-    const int size = p.source[i].size;
-    for (int begin = 0; begin < size; begin += kGradientUnits) {
-      const int units = size - begin < kGradientUnits ? size - begin : kGradientUnits;
-      const GradientChunk chunk{i, begin, units, k_offset + begin};
-      const int run = gradient_run<V>(units);
-      for (int tile = 0; tile < args.tiles; ++tile) {
-        for (int repeat = 0; repeat < p.repeat; ++repeat) {
-          for (int t = g.first_step; t < args.steps; t += run) {
-            const int steps = args.steps - t < run ? args.steps - t : run;
-            add_chunk<V>(x, args, g, chunk, tile, repeat, t, steps, k_total);
-          }
+  // Chunks of equal size, each a whole number of register blocks.
+  const int chunks = (depth + kGradientUnits - 1) / kGradientUnits;
+  const int units = ((depth + chunks - 1) / chunks + kIn - 1) / kIn * kIn;
+  const int run = gradient_run<V>(units);
+  for (int begin = 0; begin < depth; begin += units) {
+    for (int tile = 0; tile < args.tiles; ++tile) {
+      for (int repeat = 0; repeat < p.repeat; ++repeat) {
+        for (int t = g.first_step; t < args.steps; t += run) {
+          const GradientChunk chunk{begin, depth - begin < units ? depth - begin : units,
+                                    tile,  repeat,
+                                    t,     args.steps - t < run ? args.steps - t : run};
+          add_chunk<V>(x, args, g, chunk, depth);
         }
       }
     }
-    k_offset += size;
   }
 }
 

@@ -16,7 +16,8 @@
 namespace lookback {
 namespace {
 
-/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control register).
+/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control
+/// register).
 class FlushDenormals {
  public:
 #if defined(__SSE2__)
@@ -37,8 +38,9 @@ class FlushDenormals {
 #endif
 };
 
-/// A training step has about ten parallel regions a few microseconds apart; waking a sleeping thread costs 10 to
-/// 50 microseconds. So workers look for new work this many times (some 30 microseconds) before they sleep.
+/// A training step has about ten parallel regions a few microseconds apart; waking a sleeping
+/// thread costs 10 to 50 microseconds. So workers look for new work this many times (some 30
+/// microseconds) before they sleep.
 constexpr int kSpins = 4000;
 
 void pause_cpu() {
@@ -105,7 +107,8 @@ void ThreadPool::serve(int worker) {
     }
     if (generation_.load(std::memory_order_acquire) == seen) {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || generation_.load(std::memory_order_acquire) != seen; });
+      wake_.wait(lock,
+                 [&] { return stop_ || generation_.load(std::memory_order_acquire) != seen; });
     }
     if (stop_) return;
     seen = generation_.load(std::memory_order_acquire);
@@ -128,7 +131,8 @@ double cgroup_quota() {
   std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
   std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   double granted = 0;
-  if (v1_quota >> granted && v1_period >> period && granted > 0 && period > 0) return granted / period;
+  if (v1_quota >> granted && v1_period >> period && granted > 0 && period > 0)
+    return granted / period;
   return 0;
 }
 

@@ -11,9 +11,9 @@
 
 namespace lookback {
 
-/// A fixed team of threads. The caller of `run` is worker 0, so a pool of one makes no thread at all.
-/// Denormals are flushed to zero on every worker for the length of `run`: one stated policy, and no hundredfold
-/// slowdown when a forget gate has closed.
+/// A fixed team of threads. The caller of `run` is worker 0, so a pool of one makes no thread at
+/// all. Denormals are flushed to zero on every worker for the length of `run`: one stated policy,
+/// and no hundredfold slowdown when a forget gate has closed.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -22,7 +22,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  /// Calls f(worker) once on each worker and returns when all are done. The first exception is rethrown here.
+  /// Calls f(worker) once on each worker and returns when all are done. The first exception is
+  /// rethrown here.
   void run(const std::function<void(int worker)>& f);
 
  private:
@@ -46,7 +47,8 @@ struct CpuRuntime {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-/// The default number of threads: CPU affinity, cut down to the container's quota (cgroup v1 and v2).
+/// The default number of threads: CPU affinity, cut down to the container's quota (cgroup v1 and
+/// v2).
 int default_threads(const char** reason);
 
 }  // namespace lookback

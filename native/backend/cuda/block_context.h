@@ -1,6 +1,7 @@
-/// The GPU's execution context: the threads of one block share a tile of batch rows for the whole sequence and meet
-/// in a barrier after every operation of a program. The same text runs as CUDA threads and, for tests without a GPU, as
-/// host threads (emulated.h): `Threads` gives thread(), threads() and sync().
+/// The GPU's execution context: the threads of one block share a tile of batch rows for the whole
+/// sequence and meet in a barrier after every operation of a program. The same text runs as CUDA
+/// threads and, for tests without a GPU, as host threads (emulated.h): `Threads` gives thread(),
+/// threads() and sync().
 #pragma once
 
 #include "backend/sequence.h"
@@ -18,7 +19,8 @@ struct BlockColumn {
 template <class S, int kRows>
 class BlockRow {
  public:
-  HD BlockRow(S* base, const S* active, int64_t batch) : base_(base), active_(active), batch_(batch) {}
+  HD BlockRow(S* base, const S* active, int64_t batch)
+      : base_(base), active_(active), batch_(batch) {}
   HD S& operator()(BlockColumn c, int j) const { return base_[c.offset + int64_t{j} * kRows]; }
   HD S& at(BlockColumn c, int j) const { return (*this)(c, j); }
   HD S active() const { return *active_; }
@@ -30,7 +32,8 @@ class BlockRow {
   int64_t batch_;
 };
 
-/// Tiles [begin, end) belong to this block: one, or the whole batch where rows meet in batch statistics.
+/// Tiles [begin, end) belong to this block: one, or the whole batch where rows meet in batch
+/// statistics.
 template <class Threads, class Scalar, int kRows>
 class BlockContext {
  public:
@@ -98,7 +101,8 @@ class BlockContext {
         const int k = index % source.size, repeat = index / source.size;
         S sum = source.accumulate ? r(to, index) : S(0);
         const S* w = p.adjoint[i].data + int64_t{k} * p.rows;
-        for (int o = 0; o < p.rows; ++o) sum = fma(w[o], r(d_out, p.d_out_begin + repeat * p.rows + o), sum);
+        for (int o = 0; o < p.rows; ++o)
+          sum = fma(w[o], r(d_out, p.d_out_begin + repeat * p.rows + o), sum);
         r(to, index) = sum;
       });
     }
@@ -206,7 +210,8 @@ class BlockContext {
     S& running_mean = site.running_mean[int64_t{stat_row} * site.features + j];
     S& running_var = site.running_var[int64_t{stat_row} * site.features + j];
     running_mean = (S(1) - rho) * running_mean + rho * mean;
-    if (count > S(1)) running_var = (S(1) - rho) * running_var + rho * variance * count / (count - S(1));
+    if (count > S(1))
+      running_var = (S(1) - rho) * running_var + rho * variance * count / (count - S(1));
   }
 
   Threads threads_;
@@ -215,10 +220,11 @@ class BlockContext {
   int time_ = 0;
 };
 
-/// Rows of dW and db: a thread takes whole elements and sums them over tiles, steps and rows in order.
+/// Rows of dW and db: a thread takes whole elements and sums them over tiles, steps and rows in
+/// order.
 template <class Threads, class S, int kRows>
-HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int linear, int first_step,
-                              int row_begin, int row_end, S* dW, S* db) {
+HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int linear,
+                              int first_step, int row_begin, int row_end, S* dW, S* db) {
   const PackedLinear<S>& p = args.linears[linear];
   int64_t depth = 0;
   for (int i = 0; i < p.sources; ++i) depth += p.source[i].size;
@@ -241,7 +247,9 @@ HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int 
         for (int64_t b = 0; b < args.batch; ++b) {
           const S* base = args.storage + b / kRows * args.tile_stride + b % kRows;
           const S left = base[d.offset + int64_t{p.d_out_begin + repeat * p.rows + o} * kRows];
-          sum += k < depth ? left * base[from.offset + (repeat * p.source[source].size + unit) * kRows] : left;
+          sum += k < depth
+                     ? left * base[from.offset + (repeat * p.source[source].size + unit) * kRows]
+                     : left;
         }
       }
     }

@@ -29,19 +29,21 @@ void run_blocks(const SequenceArgs<S>& args, int worker, Walk walk) {
 
 template <class S, class Cell>
 void forward(const SequenceArgs<S>& args, const void* cell, int worker) {
-  run_blocks(args, worker, [&](auto& x) { walk_forward(args, *static_cast<const Cell*>(cell), x); });
+  run_blocks(args, worker,
+             [&](auto& x) { walk_forward(args, *static_cast<const Cell*>(cell), x); });
 }
 
 template <class S, class Cell>
 void backward(const SequenceArgs<S>& args, const void* cell, int worker) {
-  run_blocks(args, worker, [&](auto& x) { walk_backward(args, *static_cast<const Cell*>(cell), x); });
+  run_blocks(args, worker,
+             [&](auto& x) { walk_backward(args, *static_cast<const Cell*>(cell), x); });
 }
 
 template <class S>
 void weight_gradient(const SequenceArgs<S>& args, const WeightGradient<S>& g) {
   launch_emulated(kThreads, [&](EmulatedThreads threads) {
-    block_weight_gradient<EmulatedThreads, S, kRows>(threads, args, g.linear, g.first_step, g.row_begin,
-                                                     g.row_end, g.dW, g.db);
+    block_weight_gradient<EmulatedThreads, S, kRows>(threads, args, g.linear, g.first_step,
+                                                     g.row_begin, g.row_end, g.dW, g.db);
   });
 }
 
@@ -49,13 +51,23 @@ template <class S, class List>
 struct Loops;
 template <class S, class... Types>
 struct Loops<S, CellList<Types...>> {
-  static constexpr CellLoops<S> kLoops[] = {{Types::kKey, forward<S, Types>, backward<S, Types>}...};
+  static constexpr CellLoops<S> kLoops[] = {
+      {Types::kKey, forward<S, Types>, backward<S, Types>}...};
 };
 
 /// Packings without blocks: weights in the order [output][k].
 template <class S>
 constexpr DriverTable<S> kTable = {
-    kRows, 1, {1, 1, 1, 1, 1}, false, Loops<S, Cells>::kLoops, Cells::kSize, weight_gradient<S>, 1, nullptr, 0,
+    kRows,
+    1,
+    {1, 1, 1, 1, 1},
+    false,
+    Loops<S, Cells>::kLoops,
+    Cells::kSize,
+    weight_gradient<S>,
+    1,
+    nullptr,
+    0,
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-/// The threads of a block on a host: for tests without a GPU. A forgotten barrier is a data race that ThreadSanitizer
-/// reports.
+/// The threads of a block on a host: for tests without a GPU. A forgotten barrier is a data race
+/// that ThreadSanitizer reports.
 #pragma once
 
 #include <atomic>
