@@ -8,7 +8,10 @@ import { numberOf } from './definition';
 /** Which norm stands at the enabled sites of a LARNN. */
 export type Normalization = 'none' | 'layer' | 'batch';
 
-/** What `normalization` is where neither it nor a preset nor one of the switches below it is given. */
+/**
+ * What `normalization` is where neither it nor a preset nor one of the switches below it is given: the one that trained
+ * best on held-out HAR subjects at equal budget (docs/adr/0004-larnn-default-normalization.md).
+ */
 export const DEFAULT_NORMALIZATION: Normalization = 'none';
 
 /** Options of the LARNN cell and layer. Only `units` is needed. */
