@@ -1,0 +1,79 @@
+#include "base/memory.h"
+
+#include <limits>
+#include <vector>
+
+#include "base/arena.h"
+#include "native/check.h"
+
+namespace lookback {
+namespace {
+
+TEST(buffers_are_aligned_and_zero) {
+  for (const int64_t size : {int64_t{0}, int64_t{1}, int64_t{17}, int64_t{100000}}) {
+    Buffer<double> buffer(size, "test");
+    CHECK_EQUAL(reinterpret_cast<uintptr_t>(buffer.data()) % kAlignment, uintptr_t{0});
+    for (int64_t i = 0; i < size; ++i) CHECK_EQUAL(buffer[i], 0.0);
+  }
+}
+
+TEST(ensure_keeps_what_fits_and_zeroes_what_does_not) {
+  Buffer<float> buffer(8, "test");
+  buffer[3] = 5;
+  buffer.ensure(4, "test");
+  CHECK_EQUAL(buffer.size(), int64_t{4});
+  CHECK_EQUAL(buffer[3], 5.0f);
+  buffer.ensure(8, "test");
+  CHECK_EQUAL(buffer[3], 5.0f);
+  buffer.ensure(9, "test");
+  CHECK_EQUAL(buffer[3], 0.0f);
+}
+
+TEST(moving_a_buffer_leaves_no_second_owner) {
+  Buffer<int32_t> first(4, "test");
+  first[0] = 7;
+  Buffer<int32_t> second = std::move(first);
+  CHECK_EQUAL(second[0], 7);
+  CHECK_EQUAL(first.size(), int64_t{0});
+  first = Buffer<int32_t>(2, "test");
+  CHECK_EQUAL(second[0], 7);
+}
+
+TEST(impossible_sizes_are_refused) {
+  CHECK_THROWS(kMemory, "does not fit", Buffer<double>(int64_t{1} << 61, "test"));
+  CHECK_THROWS(kMemory, "things: ", Buffer<double>(int64_t{1} << 50, "things"));
+  CHECK_THROWS(kMemory, "does not fit", Buffer<double>(-1, "test"));
+  Buffer<float> buffer(4, "test");
+  CHECK_THROWS(kMemory, "things", buffer.ensure(int64_t{1} << 50, "things"));
+  CHECK_EQUAL(buffer.size(), int64_t{0});
+}
+
+/// Two blocks that each fit in what is free now, but not together: the first is not touched, so the
+/// system still counts its pages as free.
+TEST(untouched_memory_counts) {
+  const int64_t available = available_memory();
+  if (available == std::numeric_limits<int64_t>::max()) return;
+  const int64_t most = available / 4 * 3;
+  {
+    const MemoryClaim first(most, "first");
+    CHECK_THROWS(kMemory, "second", MemoryClaim(most, "second"));
+  }
+  const MemoryClaim again(most, "again");
+}
+
+TEST(segments_start_on_cache_lines) {
+  ArenaLayout layout;
+  layout.add("a", {3});
+  layout.add("b", {2, 5}, false);
+  layout.add("empty", {0, 7});
+  layout.add("c", {17});
+  CHECK_EQUAL(layout.used(), int64_t{3 + 10 + 17});
+  ParamArena<float> arena(layout, "test");
+  for (const Segment& segment : layout.segments()) {
+    CHECK_EQUAL(reinterpret_cast<uintptr_t>(arena.at(segment)) % kAlignment, uintptr_t{0});
+    CHECK(segment.offset + segment.size <= layout.total());
+  }
+}
+
+}  // namespace
+}  // namespace lookback
