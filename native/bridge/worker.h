@@ -32,14 +32,16 @@ class JobList {
 
 /// What a job does. All but `work` run on the JavaScript thread.
 struct JobPlan {
-  Napi::ObjectReference owner;         ///< kept alive until the promise settles
-  std::function<void(Job& job)> work;  ///< on the job's thread; no JavaScript
-  std::function<Napi::Value(Napi::Env)>
-      result;  ///< what the promise resolves with, if `work` did not throw
-  std::function<void(Napi::Env)>
-      settled;  ///< just before the promise settles, always; may be empty
-  Napi::FunctionReference
-      on_progress;  ///< may be empty; if it throws, the promise rejects with that
+  /// Kept alive until the promise settles.
+  Napi::ObjectReference owner;
+  /// On the job's thread; no JavaScript.
+  std::function<void(Job& job)> work;
+  /// What the promise resolves with, if `work` did not throw.
+  std::function<Napi::Value(Napi::Env)> result;
+  /// Just before the promise settles, always; may be empty.
+  std::function<void(Napi::Env)> settled;
+  /// May be empty; if it throws, the job is cancelled and the promise rejects with that.
+  Napi::FunctionReference on_progress;
 };
 
 /// Never libuv's pool: a training job would starve the file and DNS work of the whole process for

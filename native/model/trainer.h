@@ -37,8 +37,9 @@ struct TrainCall {
   double learning_rate = 0;
 };
 
-/// Trains one model. Every failure leaves parameters, running statistics, slots and counters as
-/// they were after the last completed update.
+/// Trains one model. Every failure leaves parameters, running statistics and counters as they were
+/// after the last completed update; so it does the optimizer's slots, unless it was the update
+/// itself that made a parameter infinite.
 template <class S>
 class Trainer {
  public:
