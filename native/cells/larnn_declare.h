@@ -62,51 +62,52 @@ class LarnnBuilder {
     declare_linears();
     declare_norms();
     d_.states = {{"h0", "h_n", cell_.h, cell_.dh, 1},
-                 {"queue0", "queue_n", cell_.c, cell_.dc, cell_.window, true}};
+                 {"queue0", "queue_n", cell_.c, cell_.dc, cell_.window.length, true}};
     cell_.hidden_mask = d_.sequence("mask.hidden", H_, spec_.number("hiddenDropout", 0));
-    cell_.attention_mask =
-        d_.sequence("mask.attn", cell_.heads * cell_.window, spec_.number("attentionDropout", 0));
-    cell_.entry_mask = d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window * entry_width_,
-                                   positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
+    cell_.attention_mask = d_.sequence("mask.attn", cell_.heads * cell_.window.length,
+                                       spec_.number("attentionDropout", 0));
+    cell_.window.entry_mask =
+        d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window.length * entry_width_,
+                    positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
     return cell_;
   }
 
  private:
-  using Entries = typename Larnn<kNorm>::Entries;
+  using Entries = typename LarnnWindow<kNorm>::Entries;
 
   void read_options() {
-    I_ = cell_.input_size = spec_.integer("inputSize", 0, 1, kMaxUnits);
-    H_ = cell_.units = spec_.integer("units", 0, 1, kMaxUnits);
+    I_ = spec_.integer("inputSize", 0, 1, kMaxUnits);
+    H_ = cell_.units = cell_.window.units = spec_.integer("units", 0, 1, kMaxUnits);
     cell_.heads = spec_.integer("heads", 1, 1, H_);
     REQUIRE(H_ % cell_.heads == 0, kOption, "units ", H_, " is not divisible by heads ",
             cell_.heads);
-    cell_.window = spec_.integer("window", 1, 1, kMaxUnits);
+    cell_.window.length = spec_.integer("window", 1, 1, kMaxUnits);
     candidate_ = spec_.choice("attentionTarget", {"all", "candidate"}) == 1;
     cell_.linear_candidate = candidate_ && spec_.choice("mode", {"residual", "layer"}) == 1;
     cell_.input_product = spec_.flag("inputProduct", false);
     REQUIRE(!cell_.input_product || I_ == H_, kOption,
             "inputProduct needs as many inputs as units; got ", I_, " and ", H_);
     cell_.elu_query = spec_.choice("queryActivation", {"elu", "none"}) == 0;
-    cell_.elu_entries = spec_.flag("keyValueActivation", true);
+    cell_.window.bent = spec_.flag("keyValueActivation", true);
     cell_.elu_attention = spec_.choice("attentionActivation", {"elu", "none"}) == 0;
     cell_.drop_state = spec_.choice("hiddenDropoutScope", {"state", "output"}) == 0;
-    cell_.shared_entry_norm = spec_.choice("keyValueNorm", {"separate", "shared"}) == 1;
+    cell_.window.shared_norm = spec_.choice("keyValueNorm", {"separate", "shared"}) == 1;
     positional_ = spec_.choice("positional", {"none", "concat", "add"});
-    cell_.add_code = positional_ == 2;
-    cell_.code = positional_ == 1 ? 2 * larnn::code_bits(cell_.window) : 0;
-    entry_width_ = H_ + cell_.code;
+    cell_.window.add_code = positional_ == 2;
+    cell_.window.code = positional_ == 1 ? 2 * larnn::code_bits(cell_.window.length) : 0;
+    entry_width_ = H_ + cell_.window.code;
     const int offset = spec_.integer("positionalOffset", 1, 0, 1);
-    for (int i = 0; i < cell_.window && positional_ != 0; ++i) {
-      codes_.push_back(positional_ == 1 ? larnn::concat_code(cell_.code / 2, offset + i)
+    for (int i = 0; i < cell_.window.length && positional_ != 0; ++i) {
+      codes_.push_back(positional_ == 1 ? larnn::concat_code(cell_.window.code / 2, offset + i)
                                         : larnn::added_code(H_, offset + i));
     }
     // Dropout on the window's inputs is drawn anew at every step and age: nothing of a projection
     // can be kept.
     const bool masked =
         spec_.flag("positionalMask", false) || spec_.number("positionalDropout", 0) > 0;
-    cell_.entries = positional_ == 0 ? Entries::kProjected
-                    : masked         ? Entries::kReprojected
-                                     : Entries::kTabled;
+    cell_.window.entries = positional_ == 0 ? Entries::kProjected
+                           : masked         ? Entries::kReprojected
+                                            : Entries::kTabled;
     d_.batch_eps = spec_.number("bnEps", 1e-5);
     d_.batch_momentum = spec_.number("bnMomentum", 0.1);
     if (spec_.choice("bnStats", {"shared", "perStep"}) == 1) {
@@ -119,9 +120,9 @@ class LarnnBuilder {
   }
 
   void declare_storage() {
-    const int k = cell_.window, A = cell_.heads;
-    const bool reprojected = cell_.entries == Entries::kReprojected;
-    const bool entry_norm = kNorm != NormKind::kNone && cell_.elu_entries;
+    const int k = cell_.window.length, A = cell_.heads;
+    const bool reprojected = cell_.window.entries == Entries::kReprojected;
+    const bool entry_norm = kNorm != NormKind::kNone && cell_.window.bent;
     d_.x = cell_.input = d_.tape(I_);
     d_.dx = cell_.d_input = d_.scratch(I_);
     cell_.z = d_.tape(5 * H_);
@@ -130,6 +131,8 @@ class LarnnBuilder {
     cell_.c = d_.tape(H_, k);
     cell_.dh = d_.carry(H_);
     cell_.dc = d_.carry(H_, reprojected ? k : 1);
+    cell_.window.state = cell_.c;
+    cell_.window.d_state = cell_.dc;
     cell_.attended = d_.tape(H_);
     cell_.e = d_.tape(H_);
     // With a norm behind it e is spent once its gradient is known, and a is the second array;
@@ -140,17 +143,18 @@ class LarnnBuilder {
     cell_.scores = d_.scratch(A * k);
     cell_.d_scores = d_.scratch(A * k);
     if (reprojected) {
-      cell_.entry_values = d_.tape(k * 2 * H_);
-      cell_.entry_inputs = d_.tape(k * entry_width_);
-      cell_.d_entry_inputs = d_.scratch(k * entry_width_);
+      cell_.window.entry_values = d_.tape(k * 2 * H_);
+      cell_.window.entry_inputs = d_.tape(k * entry_width_);
+      cell_.window.d_entry_inputs = d_.scratch(k * entry_width_);
     } else {
-      cell_.projected = d_.tape(2 * H_, k);
-      cell_.d_projected = d_.carry(2 * H_, k);
-      if (cell_.entries == Entries::kTabled) cell_.entry_values = d_.scratch(k * 2 * H_);
+      cell_.window.projected = d_.tape(2 * H_, k);
+      cell_.window.d_projected = d_.carry(2 * H_, k);
+      if (cell_.window.entries == Entries::kTabled)
+        cell_.window.entry_values = d_.scratch(k * 2 * H_);
     }
-    if (cell_.entries != Entries::kProjected || entry_norm)
-      cell_.d_entry_values = d_.scratch(k * 2 * H_);
-    if (kNorm == NormKind::kLayer && entry_norm) cell_.entry_stats = d_.scratch(4 * k);
+    if (cell_.window.entries != Entries::kProjected || entry_norm)
+      cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
+    if (kNorm == NormKind::kLayer && entry_norm) cell_.window.entry_stats = d_.scratch(4 * k);
     cell_.d_out = d_.scratch(H_);
     cell_.d_cell = d_.scratch(H_);
     cell_.d_attention = d_.scratch(H_);
@@ -221,7 +225,7 @@ class LarnnBuilder {
     out.biases = {{b_o_, 0, H_, 0}};
     cell_.attention_out = d_.linear(out);
 
-    if (cell_.entries == Entries::kReprojected) {
+    if (cell_.window.entries == Entries::kReprojected) {
       declare_reprojection();
     } else {
       declare_projection();
@@ -230,49 +234,49 @@ class LarnnBuilder {
 
   void declare_projection() {
     LinearInfo project;
-    project.out = project.d_out = cell_.projected;
+    project.out = project.d_out = cell_.window.projected;
     project.rows = 2 * H_;
     project.sources = {{cell_.c, 0, cell_.dc, true}};
     project.blocks = {{W_k_, 0, 0, H_, H_, 0, 0}, {W_v_, 0, 0, H_, H_, H_, 0}};
     project.from_initial = true;
-    if (cell_.entries == Entries::kProjected)
+    if (cell_.window.entries == Entries::kProjected)
       project.biases = {{b_k_, 0, H_, 0}, {b_v_, 0, H_, H_}};
-    cell_.project = d_.linear(project);
-    if (cell_.entries != Entries::kTabled) return;
-    cell_.table = d_.vector(-1, cell_.window * 2 * H_);
-    const int column = cell_.add_code ? 0 : H_;
-    d_.tables.push_back({cell_.table,
-                         cell_.window,
+    cell_.window.project = d_.linear(project);
+    if (cell_.window.entries != Entries::kTabled) return;
+    cell_.window.table = d_.vector(-1, cell_.window.length * 2 * H_);
+    const int column = cell_.window.add_code ? 0 : H_;
+    d_.tables.push_back({cell_.window.table,
+                         cell_.window.length,
                          2 * H_,
                          codes_,
                          {{W_k_, column, H_, 0, b_k_}, {W_v_, column, H_, H_, b_v_}}});
-    cell_.d_table = d_.sum(cell_.table);
+    cell_.window.d_table = d_.sum(cell_.window.table);
   }
 
   void declare_reprojection() {
     LinearInfo reproject;
-    reproject.out = reproject.d_out = cell_.entry_values;
+    reproject.out = reproject.d_out = cell_.window.entry_values;
     reproject.rows = 2 * H_;
-    reproject.repeat = cell_.window;
-    reproject.sources = {{cell_.entry_inputs, 0, cell_.d_entry_inputs, false}};
+    reproject.repeat = cell_.window.length;
+    reproject.sources = {{cell_.window.entry_inputs, 0, cell_.window.d_entry_inputs, false}};
     reproject.blocks = {{W_k_, 0, 0, H_, entry_width_, 0, 0},
                         {W_v_, 0, 0, H_, entry_width_, H_, 0}};
     reproject.biases = {{b_k_, 0, H_, 0}, {b_v_, 0, H_, H_}};
-    cell_.reproject = d_.linear(reproject);
+    cell_.window.reproject = d_.linear(reproject);
     std::vector<double> flat;
     for (const auto& code : codes_) flat.insert(flat.end(), code.begin(), code.end());
-    cell_.codes = d_.constants(flat);
+    cell_.window.codes = d_.constants(flat);
   }
 
   void declare_norms() {
     if (kNorm == NormKind::kNone) return;
-    if (cell_.elu_entries && cell_.shared_entry_norm) {
-      cell_.norm_key = norm("bn_kv", H_, false);
-      cell_.norm_value = cell_.norm_key;
-      if (kNorm == NormKind::kBatch) cell_.norm_value.batch = d_.batch_site("bn_kv", H_);
-    } else if (cell_.elu_entries) {
-      cell_.norm_key = norm("bn_k", H_, false);
-      cell_.norm_value = norm("bn_v", H_, false);
+    if (cell_.window.bent && cell_.window.shared_norm) {
+      cell_.window.norm_key = norm("bn_kv", H_, false);
+      cell_.window.norm_value = cell_.window.norm_key;
+      if (kNorm == NormKind::kBatch) cell_.window.norm_value.batch = d_.batch_site("bn_kv", H_);
+    } else if (cell_.window.bent) {
+      cell_.window.norm_key = norm("bn_k", H_, false);
+      cell_.window.norm_value = norm("bn_v", H_, false);
     }
     if (norm_on("bnAttention")) cell_.norm_attention = norm("bn_att", H_, true);
     if (norm_on("bnPre"))

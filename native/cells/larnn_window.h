@@ -1,0 +1,380 @@
+/// LARNN's window: the last k cell states of a row as keys and values (sections 4.2, 6.8 and 7 of
+/// its document).
+///
+///   K_a = n_k(phi(W_k e_a + b_k))    V_a = n_v(phi(W_v e_a + b_v))    e_a = c_{t-a}, [c_{t-a} ;
+///   pi_a], c_{t-a} + pi_a
+///
+/// Each state is projected once, when it is made, not k times: W_k [c ; pi] + b = W_k^c c + (W_k^pi
+/// pi + b), the second part being a table [k, 2H] by age. Only dropout on the window's inputs
+/// forces the full product for every age.
+#pragma once
+
+#include "cells/cell.h"
+#include "cells/norm.h"
+#include "math/scalar.h"
+
+namespace lookback {
+
+template <NormKind kNorm>
+struct LarnnWindow {
+  /// Where the entries come from at a step.
+  enum class Entries {
+    kProjected,    ///< phi(W c + b), final since the state was made
+    kTabled,       ///< phi(W c + table[age])
+    kReprojected,  ///< phi(W (mask [c ; pi]) + b), a product for every age
+  };
+
+  Entries entries = Entries::kProjected;
+  int units = 0, length = 0;  ///< H, k
+  int code = 0;               ///< position features appended, P
+  bool bent = true;           ///< phi is ELU, not the identity
+  bool add_code = false, shared_norm = false;
+  Slot state, d_state;                ///< the cell states
+  Slot projected, d_projected;        ///< kProjected, kTabled: [2H] of each state
+  Slot entry_values, d_entry_values;  ///< made for one step: [k][2H]
+  Slot entry_inputs, d_entry_inputs;  ///< kReprojected: [k][H + P]
+  Slot entry_stats;                   ///< kLayer: [k][4] mean, rstd of key, of value
+  Linear project, reproject;
+  Vector table, codes;
+  Slot d_table;
+  NormSite<kNorm> norm_key, norm_value;
+  int entry_mask = 0;
+
+  /// Entries in the queue at this step.
+  template <class X>
+  HD int seen(const X& x) const {
+    const int pushed = x.initial_entries() + x.time();
+    return pushed < length ? pushed : length;
+  }
+
+  /// The entries of one step as attention reads them.
+  template <class X>
+  struct View {
+    using V = typename X::Number;
+    const X* x;
+    Slot projected;
+    typename X::Column made, made_gradient, stats;
+    bool made_each_step, normalised, direct;
+    int units;
+    typename NormSite<kNorm>::template Reader<X> key_norm, value_norm;
+    Slot d_projected;
+
+    struct Entry {
+      typename X::Column values, gradient;
+      int begin, gradient_begin, age;
+    };
+    HD Entry entry(int age) const {
+      Entry e;
+      e.age = age;
+      e.begin = made_each_step ? (age - 1) * 2 * units : 0;
+      e.values = made_each_step ? made : x->at(projected, -age);
+      e.gradient_begin = direct ? 0 : (age - 1) * 2 * units;
+      e.gradient = direct ? x->at(d_projected, -age) : made_gradient;
+      return e;
+    }
+    /// phi(projection): units 0..H-1 of the key, H..2H-1 of the value.
+    template <class R>
+    HD V raw(R r, const Entry& e, int i) const {
+      return r(e.values, e.begin + i);
+    }
+    /// u^ of the norm, i as above.
+    template <class R>
+    HD V hat(R r, const Entry& e, int i) const {
+      const bool is_key = i < units;
+      if constexpr (kNorm == NormKind::kLayer) {
+        const int s = 4 * (e.age - 1) + (is_key ? 0 : 2);
+        return (raw(r, e, i) - r(stats, s)) * r(stats, s + 1);
+      } else {
+        return is_key ? key_norm.hat(r, i, raw(r, e, i))
+                      : value_norm.hat(r, i - units, raw(r, e, i));
+      }
+    }
+    template <class R>
+    HD V key(R r, const Entry& e, int j) const {
+      if constexpr (kNorm == NormKind::kNone) return raw(r, e, j);
+      return normalised ? fma(V(key_norm.gamma[j]), hat(r, e, j), V(key_norm.beta[j]))
+                        : raw(r, e, j);
+    }
+    template <class R>
+    HD V value(R r, const Entry& e, int j) const {
+      if constexpr (kNorm == NormKind::kNone) return raw(r, e, units + j);
+      return normalised ? fma(V(value_norm.gamma[j]), hat(r, e, units + j), V(value_norm.beta[j]))
+                        : raw(r, e, units + j);
+    }
+    template <class R>
+    HD void add(R r, const Entry& e, int j, V dk, V dv) const {
+      if (direct) {
+        r(e.gradient, j) += dk;
+        r(e.gradient, units + j) += dv;
+      } else {
+        r(e.gradient, e.gradient_begin + j) = dk;
+        r(e.gradient, e.gradient_begin + units + j) = dv;
+      }
+    }
+  };
+
+  template <class X>
+  HD View<X> view(X& x) const {
+    View<X> w{&x,
+              projected,
+              {},
+              {},
+              {},
+              made_each_step(),
+              norm_key.on,
+              false,
+              units,
+              norm_key.reader(x),
+              norm_value.reader(x),
+              d_projected};
+    if (made_each_step()) w.made = x.at(entry_values);
+    w.direct = !made_each_step() && !norm_key.on;
+    if (!w.direct) w.made_gradient = x.at(d_entry_values);
+    if (kNorm == NormKind::kLayer && norm_key.on) w.stats = x.at(entry_stats);
+    return w;
+  }
+
+  /// Projects the state that this step has made.
+  template <class X>
+  HD void push(X& x) const {
+    if (entries == Entries::kReprojected) return;
+    x.linear(project);
+    if (entries == Entries::kTabled || !bent) return;
+    const auto values = x.at(projected);
+    x.each(2 * units, [=](auto r, int i) { r(values, i) = elu(r(values, i)); });
+  }
+
+  /// All steps that see this state are done: its projection's gradient is complete. It replaces the
+  /// projection, for the weight gradient, and goes into the state.
+  template <class X>
+  HD void retire(X& x) const {
+    if (entries == Entries::kReprojected) return;
+    const auto values = x.at(projected), gradient = x.at(d_projected);
+    const bool through_elu = entries == Entries::kProjected && bent;
+    x.each(2 * units, [=](auto r, int i) {
+      const auto d = r(gradient, i);
+      r(values, i) = through_elu ? d * d_elu(r(values, i)) : d;
+    });
+    x.adjoint(project);
+  }
+
+  /// Writes out the entries of this step, where they are not those of the step before.
+  template <class X>
+  HD void make(X& x, int m) const {
+    if (!made_each_step()) return;
+    using V = typename X::Number;
+    const auto made = x.at(entry_values);
+    const bool through_elu = bent;
+    const int H = units, width = 2 * units;
+    if (entries == Entries::kTabled) {
+      const auto of_age = x.vector(table);
+      const X* from = &x;
+      const Slot slot = projected;
+      x.rows(m, [=](auto r, int i) {
+        const auto projection = from->at(slot, -(i + 1));
+        for (int j = 0; j < width; ++j) {
+          const V u = r(projection, j) + V(of_age[i * width + j]);
+          r(made, i * width + j) = through_elu ? elu(u) : u;
+        }
+      });
+      return;
+    }
+    make_inputs(x, m, H);
+    x.linear(reproject);
+    x.each(m * width, [=](auto r, int i) {
+      if (through_elu) r(made, i) = elu(r(made, i));
+    });
+  }
+
+  /// Takes the norms' statistics over the entries of this step.
+  template <class X>
+  HD void measure(X& x, int m) const {
+    using V = typename X::Number;
+    if (kNorm == NormKind::kNone || !norm_key.on) return;
+    const View<X> w = view(x);
+    const int H = units;
+    if constexpr (kNorm == NormKind::kBatch) {
+      if (!x.training()) return;
+      x.moments(norm_key.batch, H, m,
+                [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), j); });
+      x.moments(norm_value.batch, H, m,
+                [=](auto r, int j, int i) { return w.raw(r, w.entry(i + 1), H + j); });
+    }
+    if constexpr (kNorm == NormKind::kLayer) {
+      const auto stats = w.stats;
+      const V epsilon = V(norm_key.eps);
+      x.rows(2 * m, [=](auto r, int i) {
+        const auto entry = w.entry(i / 2 + 1);
+        const int begin = i % 2 * H;
+        V sum(0), squares(0);
+        for (int j = begin; j < begin + H; ++j) sum += w.raw(r, entry, j);
+        const V mean = sum / V(H);
+        for (int j = begin; j < begin + H; ++j) {
+          const V apart = w.raw(r, entry, j) - mean;
+          squares = fma(apart, apart, squares);
+        }
+        r(stats, 2 * i) = mean;
+        r(stats, 2 * i + 1) = V(1) / sqrt(squares / V(H) + epsilon);
+      });
+    }
+  }
+
+  /// What is saved on the tape is not enough for the backward pass of this step: tabled entries,
+  /// and statistics per row and age.
+  template <class X>
+  HD void restore(X& x, int m) const {
+    if (entries == Entries::kTabled) make(x, m);
+    if (kNorm == NormKind::kLayer) measure(x, m);
+  }
+
+  /// Hands the gradients that attention left in `w` on to the states the entries come from.
+  template <class X>
+  HD void backward(X& x, const View<X>& w, int m) const {
+    if (w.direct) return;
+    if (norm_key.on) norm_backward(x, w, m);
+    if (entries == Entries::kReprojected) {
+      spread_reprojected(x, m);
+    } else {
+      spread(x, w, m);
+    }
+  }
+
+ private:
+  /// Whether entries differ from step to step, so that they are written out for the step.
+  HD bool made_each_step() const { return entries != Entries::kProjected; }
+
+  /// mask [c ; pi] or mask (c + pi) for every age; ages that do not exist yet are zero.
+  template <class X>
+  HD void make_inputs(X& x, int m, int H) const {
+    using V = typename X::Number;
+    const auto inputs = x.at(entry_inputs), mask = x.at(x.sequence_slot(entry_mask));
+    const auto code_of = x.vector(codes);
+    const bool masked = x.given(entry_mask), add = add_code;
+    const int width = H + code, P = add_code ? H : code;
+    const X* from = &x;
+    const Slot cells = state;
+    x.rows(length, [=](auto r, int i) {
+      const auto cell = from->at(cells, -(i < m ? i + 1 : 1));
+      for (int j = 0; j < width; ++j) {
+        V value = j < H ? r(cell, j) : V(code_of[i * P + j - H]);
+        if (add) value += V(code_of[i * P + j]);
+        if (masked) value *= r(mask, i * width + j);
+        r(inputs, i * width + j) = i < m ? value : V(0);
+      }
+    });
+  }
+
+  /// Key and value gradients in `d_entry_values` turn from those of the norm's result into those of
+  /// its input.
+  template <class X>
+  HD void norm_backward(X& x, const View<X>& w, int m) const {
+    using V = typename X::Number;
+    const int H = units, width = 2 * units;
+    const auto d = x.at(d_entry_values);
+    for (int part = 0; part < 2; ++part) {
+      const NormSite<kNorm>& site = part == 0 ? norm_key : norm_value;
+      const int begin = part * H;
+      const auto gamma = x.vector(site.gamma);
+      const auto sum_gamma = x.at(site.d_gamma), sum_beta = x.at(site.d_beta);
+      // A constant added to all keys shifts all scores alike: bn_k's beta has no gradient, only
+      // rounding noise.
+      const bool with_beta = part == 1 || shared_norm || kNorm == NormKind::kLayer;
+      x.each(H, [=](auto r, int j) {
+        for (int i = 0; i < m; ++i) {
+          const V d_y = r(d, i * width + begin + j);
+          r(sum_gamma, j) += d_y * w.hat(r, w.entry(i + 1), begin + j);
+          if (with_beta) r(sum_beta, j) += d_y;
+        }
+      });
+      if constexpr (kNorm == NormKind::kBatch) {
+        const auto rstd = x.rstd(site.batch);
+        const bool training = x.training();
+        const typename X::S* totals = nullptr;
+        if (training) {
+          totals = x.sums(H, [=](auto r, int j, V& first, V& second) {
+            for (int i = 0; i < m; ++i) {
+              const V D = V(gamma[j]) * r(d, i * width + begin + j);
+              first += D;
+              second = fma(D, w.hat(r, w.entry(i + 1), begin + j), second);
+            }
+          });
+        }
+        const V inverse = V(1) / (V(x.batch_rows()) * V(m));
+        x.each(H, [=](auto r, int j) {
+          for (int i = 0; i < m; ++i) {
+            V d_u = V(gamma[j]) * r(d, i * width + begin + j);
+            if (training) {
+              const V u = w.hat(r, w.entry(i + 1), begin + j);
+              d_u = d_u - V(totals[j]) * inverse - u * (V(totals[H + j]) * inverse);
+            }
+            r(d, i * width + begin + j) = select(r.active(), V(rstd[j]) * d_u, V(0));
+          }
+        });
+      }
+      if constexpr (kNorm == NormKind::kLayer) {
+        const auto stats = w.stats;
+        x.rows(m, [=](auto r, int i) {
+          const auto entry = w.entry(i + 1);
+          V first(0), second(0);
+          for (int j = 0; j < H; ++j) {
+            const V D = V(gamma[j]) * r(d, i * width + begin + j);
+            first += D;
+            second = fma(D, w.hat(r, entry, begin + j), second);
+          }
+          for (int j = 0; j < H; ++j) {
+            const V D = V(gamma[j]) * r(d, i * width + begin + j);
+            const V rest = D - first / V(H) - w.hat(r, entry, begin + j) * (second / V(H));
+            r(d, i * width + begin + j) = r(stats, 4 * i + 2 * part + 1) * rest;
+          }
+        });
+      }
+    }
+  }
+
+  template <class X>
+  HD void spread(X& x, const View<X>& w, int m) const {
+    using V = typename X::Number;
+    const int width = 2 * units;
+    const auto d = x.at(d_entry_values);
+    const bool through_elu = made_each_step() && bent;
+    const X* from = &x;
+    const Slot to = d_projected;
+    const bool tabled = entries == Entries::kTabled;
+    const auto d_table_ = tabled ? x.at(d_table) : d;
+    x.rows(m, [=](auto r, int i) {
+      const auto entry = w.entry(i + 1);
+      const auto ring = from->at(to, -(i + 1));
+      for (int j = 0; j < width; ++j) {
+        V d_u = r(d, i * width + j);
+        if (through_elu) d_u = d_u * d_elu(w.raw(r, entry, j));
+        r(ring, j) += d_u;
+        if (tabled) r(d_table_, i * width + j) += d_u;
+      }
+    });
+  }
+
+  template <class X>
+  HD void spread_reprojected(X& x, int m) const {
+    using V = typename X::Number;
+    const int H = units, width = 2 * units, input_width = units + code;
+    const auto d = x.at(d_entry_values), made = x.at(entry_values);
+    const bool through_elu = bent, masked = x.given(entry_mask);
+    // The weight gradient reads where the entries were, so their gradients take that place.
+    x.each(length * width, [=](auto r, int i) {
+      const V d_u = i < m * width ? r(d, i) : V(0);
+      r(made, i) = through_elu ? d_u * d_elu(r(made, i)) : d_u;
+    });
+    x.adjoint(reproject);
+    const auto d_inputs = x.at(d_entry_inputs), mask = x.at(x.sequence_slot(entry_mask));
+    const X* from = &x;
+    const Slot to = d_state;
+    x.each(H, [=](auto r, int j) {
+      for (int i = 0; i < m; ++i) {
+        const V de = r(d_inputs, i * input_width + j);
+        r(from->at(to, -(i + 1)), j) += masked ? de * r(mask, i * input_width + j) : de;
+      }
+    });
+  }
+};
+
+}  // namespace lookback
