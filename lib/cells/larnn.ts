@@ -16,15 +16,15 @@ export const DEFAULT_NORMALIZATION: Normalization = 'none';
 
 /** Options of the LARNN cell and layer. Only `units` is needed. */
 export interface LarnnOptions {
-  /** Size H of the hidden state and of the output, a multiple of `heads`. 1 to 65536. */
+  /** Size H of the hidden state and of the output, a multiple of `heads`. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.larnn`; a layer takes it from what comes before it. */
   inputSize?: number;
   /** Attention heads. Default 4. */
   heads?: number;
-  /** How many past cell states the attention sees. 1 to 65536. Default 16. */
+  /** How many past cell states the attention sees. 1 to 16384. Default 16. */
   window?: number;
-  /** Recurrent layers (or passes, in the replay kinds of `stacking`). 1 to 1024. Default 1. */
+  /** Recurrent layers (or passes, in the replay kinds of `stacking`). 1 to 64. Default 1. */
   layers?: number;
   /**
    * How layers are stacked: each reads the one before; the same with outputs added to the stream (needs
@@ -88,9 +88,11 @@ export interface LarnnOptions {
   positionalDropout?: number;
   /** How the weights start: Xavier-uniform with zero biases, or all uniform in ±1/sqrt(H) as the published program. Default `'default'`. */
   init?: 'default' | 'published';
+  /** The forget gate's bias starts at 1 instead of at 0, so that a new cell remembers. Default false. */
+  unitForgetBias?: boolean;
 }
 
-const largest = 65536;
+const largest = 16384;
 const size = z.int().min(1).max(largest);
 const rate = z.number().min(0).lt(1);
 const site = z.boolean().optional();
@@ -100,7 +102,7 @@ const schema = z.strictObject({
   inputSize: size.optional(),
   heads: size.default(4),
   window: size.default(16),
-  layers: z.int().min(1).max(1024).default(1),
+  layers: z.int().min(1).max(64).default(1),
   stacking: z.enum(['stack', 'residual', 'replay', 'replayResidual']).default('stack'),
   preset: z.enum(['plain', 'paper', 'published']).optional(),
   normalization: z.enum(['none', 'layer', 'batch']).optional(),
@@ -126,6 +128,7 @@ const schema = z.strictObject({
   attentionDropout: rate.default(0),
   positionalDropout: rate.default(0),
   init: z.enum(['default', 'published']).default('default'),
+  unitForgetBias: z.boolean().default(false),
 });
 
 type Parsed = z.output<typeof schema>;

@@ -5,7 +5,7 @@ import { numberOf } from './definition';
 
 /** Options of the LSTM cell and layer. */
 export interface LstmOptions {
-  /** Size H of the hidden state and of the output. 1 to 65536. */
+  /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.lstm`; a layer takes it from what comes before it. */
   inputSize?: number;
@@ -27,7 +27,7 @@ export interface LstmOptions {
   init?: 'default' | 'pytorch' | 'keras';
 }
 
-const largest = 65536;
+const largest = 16384;
 
 const schema = z.strictObject({
   units: z.int().min(1).max(largest),

@@ -92,13 +92,16 @@ struct ForwardCall {
   Tensors<const S> inputs;
   const int32_t* lengths = nullptr;  ///< [B], each in 0..T, or null: all T
   std::vector<const S*> params;      ///< in the order of CellInfo::params
-  /// Destinations; those present are written. A buffer may be its own destination.
+  /// Beside the names of `Recurrence::outputs`: "y_last" [B,H], y at each row's last step. A model
+  /// that keeps only that needs no room for "y". Destinations; those present are written. A buffer
+  /// may be its own destination.
   Tensors<S> outputs;
 };
 
 template <class S>
 struct BackwardCall {
-  Tensors<const S> upstream;  ///< gradients of outputs ("y", "h_n", ...); absent ones are zero
+  Tensors<const S>
+      upstream;  ///< gradients of outputs ("y", "y_last", "h_n", ...); absent ones are zero
   std::vector<const S*> params;
   std::vector<S*> d_params;  ///< accumulated into (+=); entries may be null to skip
   Tensors<S> d_inputs;       ///< "x", "h0", ...; those present are assigned (=)

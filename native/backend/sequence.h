@@ -93,6 +93,8 @@ struct SequenceArgs {
   const S* x = nullptr;  ///< [B,T,I]
   S* y = nullptr;        ///< [B,T,H] or null
   const S* dy = nullptr;
+  S* y_last = nullptr;  ///< [B,H]: y of each row's last step, 0 for rows without any
+  const S* dy_last = nullptr;
   S* dx = nullptr;
   int x_slot = 0, dx_slot = 0, y_slot = 0, dy_slot = 0, input_size = 0, output_size = 0;
   const int32_t* lengths = nullptr;  ///< [B] or null

@@ -59,6 +59,20 @@ class Exchange {
     });
   }
 
+  /// y of the rows whose last step this is.
+  HD void store_last() {
+    S* const data = args_.y_last;
+    if (data == nullptr || !may_end()) return;
+    const auto from = x_.place(args_.y_slot, 0);
+    const int size = args_.output_size, t = x_.time();
+    x_.each_row([=, this](auto row) {
+      const int64_t b = row.batch();
+      const bool ends = t == length(b) - 1, never_begins = t == 0 && length(b) == 0;
+      if (!ends && !never_begins) return;
+      for (int j = 0; j < size; ++j) data[b * size + j] = ends ? row.at(from, j) : S(0);
+    });
+  }
+
   /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
   /// says.
   HD void hold() {
@@ -192,6 +206,8 @@ class Exchange {
   }
 
  private:
+  /// Whether this may be the last step of a row.
+  HD bool may_end() const { return args_.lengths != nullptr || x_.time() == args_.steps - 1; }
   HD bool may_hold() const { return args_.lengths != nullptr || args_.mask != nullptr; }
   HD S weight(int64_t b) const {
     if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);
@@ -228,6 +244,7 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     cell.forward(x);
     exchange.hold();
     exchange.store(args.y_slot, args.output_size, args.y);
+    exchange.store_last();
   }
   exchange.store_final();
 }

@@ -56,9 +56,9 @@ struct BatchSite {
 
 /// How long a slot lives.
 enum class Life {
-  kTape,   ///< every step is kept for backward (inference keeps only `history` steps)
-  kCarry,  ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
-           ///< zeroes the oldest one before each step of backward, so programs only ever add
+  kTape,     ///< every step is kept for backward (inference keeps only `history` steps)
+  kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
+             ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
   kSum,      ///< zero before the first step; summed over rows after the last
 };

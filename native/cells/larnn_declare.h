@@ -172,9 +172,14 @@ class LarnnBuilder {
         published() ? 1 / std::sqrt(double(H_)) : std::sqrt(6.0 / (rows + columns));
     return d_.param(name, {rows, columns}, {Start::kUniform, limit});
   }
-  int bias(const char* name, int rows) {
+  int bias(const char* name, int rows, bool unit_forget = false) {
     Start start;
     if (published()) start = {Start::kUniform, 1 / std::sqrt(double(H_))};
+    if (unit_forget) {
+      start.constant_begin = Larnn<kNorm>::kF * H_;
+      start.constant_end = start.constant_begin + H_;
+      start.constant = 1;
+    }
     return d_.param(name, {rows}, start);
   }
   bool published() const { return spec_.choice("init", {"default", "published"}) == 1; }
@@ -183,7 +188,7 @@ class LarnnBuilder {
     W_x_ = weight("W_x", 4 * H_, I_);
     W_h_ = weight("W_h", 4 * H_, H_);
     W_a_ = weight("W_a", candidate_ ? H_ : 4 * H_, H_);
-    b_ = bias("b", 4 * H_);
+    b_ = bias("b", 4 * H_, spec_.flag("unitForgetBias", false));
     W_q_ = weight("W_q", H_, I_ + H_);
     b_q_ = bias("b_q", H_);
     W_k_ = weight("W_k", H_, entry_width_);

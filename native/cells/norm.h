@@ -48,7 +48,10 @@ struct NormSite {
     }
     template <class Row>
     HD V hat(Row r, int j, V u) const {
-      return (u - mean(r, j)) * rstd(r, j);
+      const V hat = (u - mean(r, j)) * rstd(r, j);
+      // Statistics of other rows would let padding grow from step to step until it is not finite.
+      if constexpr (kKind == NormKind::kBatch) return select(r.active(), hat, V(0));
+      return hat;
     }
     template <class Row>
     HD V operator()(Row r, int j, V u) const {

@@ -16,7 +16,9 @@ endif()
 
 set(LOOKBACK_SANITIZE_FLAGS)
 if(LOOKBACK_SANITIZE)
-  set(LOOKBACK_SANITIZE_FLAGS -fsanitize=${LOOKBACK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  # -O1 comes after -O3 and wins: instrumented kernels take minutes to optimise, and nobody waits for their speed.
+  set(LOOKBACK_SANITIZE_FLAGS
+    -O1 -g1 -fsanitize=${LOOKBACK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
 endif()
 
 function(lookback_options target)

@@ -196,6 +196,7 @@ void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t
   a.x = find(call.inputs, "x", {t.batch, t.steps, info_.input_size});
   REQUIRE(a.x != nullptr, kShape, "input x is missing");
   a.y = find_out(call.outputs, "y");
+  a.y_last = find_out(call.outputs, "y_last");
   a.x_slot = d.x.id;
   a.dx_slot = d.dx.id;
   a.y_slot = d.y.id;
@@ -366,6 +367,7 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   SequenceArgs<S>& a = t.args;
   const Declaration& d = cell_.declaration;
   a.dy = find(call.upstream, "y", {t.batch, t.steps, info_.output_size});
+  a.dy_last = find(call.upstream, "y_last", {t.batch, info_.output_size});
   a.dx = find_out(call.d_inputs, "x");
   for (size_t i = 0; i < d.states.size(); ++i) {
     std::vector<int64_t> shape{t.batch, d.states[i].value.size};

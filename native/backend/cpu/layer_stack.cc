@@ -29,6 +29,12 @@ class StackTape final : public Tape {
     return total;
   }
 
+  /// Where the last step of row b begins in [B,T,units]; -1 for a row without steps.
+  int64_t last_step(int64_t b, int64_t units) const {
+    const int64_t length = lengths.empty() ? steps : lengths[static_cast<size_t>(b)];
+    return length == 0 ? -1 : (b * steps + length - 1) * units;
+  }
+
   int64_t batch = 0, steps = 0;
   bool keep = false, masked = false, filled = false;
   std::vector<std::unique_ptr<Tape>> tapes;  ///< one a pass
@@ -108,7 +114,7 @@ std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, boo
   t->keep = keep;
   const int64_t rows = checked_mul(checked_mul(batch, steps, "activations"), units_, "activations");
   const int64_t state = checked_mul(batch, units_, "states");
-  if (passes_ > 1) {
+  if (has_stream()) {
     t->stream = AlignedArray<S>(rows);
     t->output = AlignedArray<S>(rows);
     if (keep) {
@@ -205,8 +211,10 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
                                   : call.inputs.at("x");
   const auto y = call.outputs.find("y");
   S* const y_data = y == call.outputs.end() ? nullptr : y->second.data;
-  inner.outputs["y"] = {passes_ > 1 ? t.output.data() : y_data, {t.batch, t.steps, units_}};
+  inner.outputs["y"] = {has_stream() ? t.output.data() : y_data, {t.batch, t.steps, units_}};
   if (inner.outputs["y"].data == nullptr) inner.outputs.erase("y");
+  const auto y_last = call.outputs.find("y_last");
+  if (!has_stream() && y_last != call.outputs.end()) inner.outputs["y_last"] = y_last->second;
   for (const char* name : {"hidden", "attn", "pos"}) {
     const auto it = call.inputs.find(text("mask.", layer_name(pass), name));
     if (it == call.inputs.end()) continue;
@@ -232,7 +240,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   }
   bind_states(call, t, pass, inner);
   cell.forward(inner, *t.tapes[static_cast<size_t>(pass)]);
-  if (passes_ > 1) join_stream(call, t, pass);
+  if (has_stream()) join_stream(call, t, pass);
 }
 
 template <class S>
@@ -313,8 +321,18 @@ void LayerStack<S>::join_stream(const ForwardCall<S>& call, StackTape<S>& t, int
   } else {
     std::copy_n(output, numbers, stream);
   }
-  const auto y = call.outputs.find("y");
-  if (pass == passes_ - 1 && y != call.outputs.end()) std::copy_n(stream, numbers, y->second.data);
+  if (pass < passes_ - 1) return;
+  const auto y = call.outputs.find("y"), y_last = call.outputs.find("y_last");
+  if (y != call.outputs.end()) std::copy_n(stream, numbers, y->second.data);
+  for (int64_t b = 0; y_last != call.outputs.end() && b < t.batch; ++b) {
+    S* const to = y_last->second.data + b * units_;
+    const int64_t from = t.last_step(b, units_);
+    if (from < 0) {
+      std::fill_n(to, units_, S(0));
+    } else {
+      std::copy_n(stream + from, units_, to);
+    }
+  }
 }
 
 template <class S>
@@ -324,7 +342,7 @@ void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   t.filled = false;
   const int64_t numbers = t.batch * t.steps * units_;
   const auto dy = call.upstream.find("y");
-  if (passes_ > 1) {
+  if (has_stream()) {
     if (dy != call.upstream.end()) {
       std::copy_n(dy->second.data, numbers, t.d_stream.data());
       for (size_t b = 0; b < t.lengths.size(); ++b) {
@@ -333,6 +351,13 @@ void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
       }
     } else {
       std::fill_n(t.d_stream.data(), numbers, S(0));
+    }
+    const auto dy_last = call.upstream.find("y_last");
+    for (int64_t b = 0; dy_last != call.upstream.end() && b < t.batch; ++b) {
+      const int64_t to = t.last_step(b, units_);
+      for (int j = 0; to >= 0 && j < units_; ++j) {
+        t.d_stream.data()[to + j] += dy_last->second.data[b * units_ + j];
+      }
     }
   }
   const auto dx = call.d_inputs.find("x");
@@ -361,8 +386,10 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
                         call.d_params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
 
   const auto dy = call.upstream.find("y"), dx = call.d_inputs.find("x");
-  if (passes_ == 1) {
+  if (!has_stream()) {
+    const auto dy_last = call.upstream.find("y_last");
     if (dy != call.upstream.end()) inner.upstream["y"] = dy->second;
+    if (dy_last != call.upstream.end()) inner.upstream["y_last"] = dy_last->second;
     if (dx != call.d_inputs.end()) inner.d_inputs["x"] = dx->second;
   } else {
     // A plain replay shows only its last pass.
@@ -420,7 +447,7 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
   }
   cell.backward(inner, *t.tapes[p]);
 
-  if (passes_ == 1 || inner.d_inputs.count("x") == 0) return;
+  if (!has_stream() || inner.d_inputs.count("x") == 0) return;
   const S* from = t.d_input.data();
   if (replays()) {
     for (int64_t i = 0; dx != call.d_inputs.end() && i < t.batch * t.steps * inputs_; ++i) {

@@ -45,6 +45,9 @@ class LayerStack final : public Recurrence<S> {
   bool residual() const {
     return stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual;
   }
+  /// Whether something stands between the passes and y: a single layer without a sum writes y
+  /// itself.
+  bool has_stream() const { return passes_ > 1 || residual(); }
   Layers make_layers(const Spec& spec);
   void require_call(const ForwardCall<S>& call) const;
   void build_tapes(StackTape<S>& t, bool masked);

@@ -1,32 +1,21 @@
 #include "backend/cpu/plan.h"
 
-#include <cstdlib>
 #include <limits>
 
 #include "base/error.h"
 
 namespace lookback {
-namespace {
-
-constexpr int kCacheLine = 64;
-
-}  // namespace
 
 template <class S>
 AlignedArray<S>::AlignedArray(int64_t count) : count_(count) {
-  const int64_t bytes = checked_add(checked_mul(count, sizeof(S), "memory"), kCacheLine, "memory");
-  // Large blocks of calloc are pages that the system zeroes when they are first touched: no pass
-  // over gigabytes here, where nobody asks whether the job was cancelled.
-  block_.reset(std::calloc(static_cast<size_t>(bytes), 1));
-  REQUIRE(block_ != nullptr, kMemory, "out of memory: ", bytes,
-          " bytes wanted; use a smaller batch, fewer steps or fewer units");
-  const auto address = reinterpret_cast<uintptr_t>(block_.get());
-  data_ = reinterpret_cast<S*>((address + kCacheLine - 1) / kCacheLine * kCacheLine);
+  const int64_t bytes = checked_mul(count, sizeof(S), "activations");
+  claim_ = MemoryClaim(bytes, "activations");
+  data_.reset(static_cast<S*>(allocate(bytes, true, "activations")));
 }
 
 template <class S>
-void AlignedArray<S>::Free::operator()(void* block) const {
-  std::free(block);
+void AlignedArray<S>::Free::operator()(S* block) const {
+  release(block);
 }
 
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,

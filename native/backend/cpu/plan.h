@@ -8,25 +8,26 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/sequence.h"
+#include "base/memory.h"
 #include "cells/cell.h"
 
 namespace lookback {
 
-/// 64-byte aligned zeroed memory; ERR_MEMORY with the bytes wanted when there is none.
+/// Aligned, zeroed memory; ERR_MEMORY with the bytes wanted when there is none.
 template <class S>
 class AlignedArray {
  public:
   AlignedArray() = default;
   explicit AlignedArray(int64_t count);
-  S* data() const { return data_; }
+  S* data() const { return data_.get(); }
   int64_t size() const { return count_; }
 
  private:
   struct Free {
-    void operator()(void* block) const;
+    void operator()(S* block) const;
   };
-  std::unique_ptr<void, Free> block_;
-  S* data_ = nullptr;
+  MemoryClaim claim_;
+  std::unique_ptr<S, Free> data_;
   int64_t count_ = 0;
 };
 

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <string>
 
+#include "backend/cpu/denormals.h"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -15,28 +17,6 @@
 
 namespace lookback {
 namespace {
-
-/// Flushes denormals for its lifetime (flush-to-zero and denormals-are-zero bits of the control
-/// register).
-class FlushDenormals {
- public:
-#if defined(__SSE2__)
-  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
-  ~FlushDenormals() { _mm_setcsr(saved_); }
-
- private:
-  unsigned saved_;
-#elif defined(__aarch64__)
-  FlushDenormals() {
-    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-    __asm__ volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
-  }
-  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_)); }
-
- private:
-  uint64_t saved_ = 0;
-#endif
-};
 
 /// A training step has about ten parallel regions a few microseconds apart; waking a sleeping
 /// thread costs 10 to 50 microseconds. So workers look for new work this many times (some 30
