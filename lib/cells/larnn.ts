@@ -86,9 +86,9 @@ export interface LarnnOptions {
   attentionDropout?: number;
   /** Probability of dropping a feature of a cell and its position code; needs `positional`. Default 0. */
   positionalDropout?: number;
-  /** How the weights start: Xavier-uniform with zero biases, or all uniform in ±1/sqrt(H) as the published program. Default `'default'`. */
+  /** How the weights start: Xavier-uniform with zero biases (but see `unitForgetBias`), or all uniform in ±1/sqrt(H) as the published program. Default `'default'`. */
   init?: 'default' | 'published';
-  /** The forget gate's bias starts at 1 instead of at 0, so that a new cell remembers. Default false. */
+  /** The forget gate's bias starts at 1 instead of at 0, so that a new cell remembers. Default true. */
   unitForgetBias?: boolean;
 }
 
@@ -128,7 +128,7 @@ const schema = z.strictObject({
   attentionDropout: rate.default(0),
   positionalDropout: rate.default(0),
   init: z.enum(['default', 'published']).default('default'),
-  unitForgetBias: z.boolean().default(false),
+  unitForgetBias: z.boolean().default(true),
 });
 
 type Parsed = z.output<typeof schema>;
@@ -157,6 +157,7 @@ const presets: Record<'plain' | 'paper' | 'published', Partial<LarnnOptions>> = 
     stacking: 'replayResidual',
     attentionDropout: 0.1,
     init: 'published',
+    unitForgetBias: false,
     normalization: 'batch',
   },
 };

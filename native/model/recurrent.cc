@@ -55,7 +55,7 @@ class Recurrent final : public Layer<S> {
     recurrence_->forward(call, *kept.tape);
   }
 
-  void backward(const Pass& pass, const S*, const S*, S* dy, S* dx) override {
+  void backward(const Pass&, const S*, const S*, S* dy, S* dx) override {
     Kept& kept = kept_[1];
     BackwardCall<S>& call = kept.backward[dx != nullptr];
     call.upstream.find(output_name())->second.data = dy;

@@ -30,7 +30,7 @@ describe('lstm options', () => {
     [{ unit: 3 }, /lstm: unknown option unit; did you mean units\?/],
     [{ units: 0 }, /lstm: units is 0; expected at least 1/],
     [{ units: 3, gateOrder: 'iofg' }, /gateOrder is "iofg"; expected one of/],
-    [{ units: 1e9 }, /units is 1000000000; expected at most 65536/],
+    [{ units: 1e9 }, /units is 1000000000; expected at most 16384/],
   ])('refuses %j', (options, message) => {
     expect(() => lstm.resolve(options as LstmOptions)).toThrow(message);
   });
