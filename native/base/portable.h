@@ -3,6 +3,9 @@
 
 #if defined(__CUDACC__)
 #define HD __host__ __device__ __forceinline__
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/// Instrumented code that is inlined by force takes the compiler ten times as long.
+#define HD inline
 #else
 /// Forced inlining keeps code that was compiled for one instruction set out of the symbol table,
 /// where the linker could hand it to code that must run on an older CPU.
