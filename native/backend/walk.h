@@ -73,6 +73,19 @@ class Exchange {
     });
   }
 
+  /// The adjoint of `store_last`, on top of dy.
+  HD void add_last_gradient() {
+    const S* const data = args_.dy_last;
+    if (data == nullptr || !may_end()) return;
+    const auto to = x_.place(args_.dy_slot, 0);
+    const int size = args_.output_size, t = x_.time();
+    x_.each_row([=, this](auto row) {
+      const int64_t b = row.batch();
+      if (t != length(b) - 1) return;
+      for (int j = 0; j < size; ++j) row.at(to, j) += data[b * size + j];
+    });
+  }
+
   /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
   /// says.
   HD void hold() {
@@ -260,6 +273,7 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
     if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
     exchange.zero_oldest();
     exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
+    exchange.add_last_gradient();
     exchange.load_sequences();
     exchange.inject_final_gradients();
     exchange.hold_gradient();
