@@ -35,6 +35,11 @@ const imports = edges('lib', /\.ts$/, /from '(\.[^']+)'|import\('(\.[^']+)'\)/g,
   name === '' ? null : normalize(join(dirname(from), name)),
 );
 
+/** What both devices build on: the loop over time, its arguments, and the table of a device's kernels. */
+const betweenDevices = ['backend', 'barrier', 'driver', 'sequence', 'walk'].map(
+  (name) => `native/backend/${name}.h`,
+);
+
 /** What the files of a folder may include, folders by their prefix. */
 const mayInclude: [folder: string, allowed: string[]][] = [
   ['native/base/', ['native/base/']],
@@ -48,7 +53,7 @@ const mayInclude: [folder: string, allowed: string[]][] = [
       'native/math/',
       'native/cells/',
       'native/ops/',
-      'native/backend/backend.h',
+      ...betweenDevices,
       'native/backend/cpu/',
     ],
   ],
@@ -59,7 +64,7 @@ const mayInclude: [folder: string, allowed: string[]][] = [
       'native/math/',
       'native/cells/',
       'native/ops/',
-      'native/backend/backend.h',
+      ...betweenDevices,
       'native/backend/cuda/',
     ],
   ],
