@@ -48,6 +48,7 @@ async function trainOnce(run) {
   const model = sequential({
     inputShape: [all.steps, all.features],
     layers: [
+      ...(run.input ? [{ kind: 'dense', units: run.input, activation: 'elu' }] : []),
       { kind: 'larnn', ...run.larnn },
       ...(run.dropout ? [{ kind: 'dropout', rate: run.dropout }] : []),
       { kind: 'dense', units: 6, activation: 'softmax' },
