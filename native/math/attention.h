@@ -28,7 +28,7 @@ struct AttentionHead {
 template <class V, class Row, class Column, class Window, class Mask>
 HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& window, Mask mask,
                Column scores, Column out, Column lse, int lse_index) {
-  V top = V(-1e30);
+  V top = V(0);
   for (int a = 1; a <= head.m; ++a) {
     const auto entry = window.entry(a);
     V sum(0);
@@ -37,7 +37,7 @@ HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& wind
     }
     sum = sum * head.scale;
     r(scores, head.score + a - 1) = sum;
-    top = max(top, sum);
+    top = a == 1 ? sum : max(top, sum);
   }
   V total(0);
   for (int i = head.score; i < head.score + head.m; ++i) {

@@ -1,6 +1,8 @@
-# Native tests: every test/native/*.cc and test/gradcheck/*.cc is a program of its own that exits 0 when it passes.
-# Those named *emulated* need the device 'emulated'.
-file(GLOB test_files CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" test/native/*.cc test/gradcheck/*.cc)
+# Native tests: every .cc in these folders is a program of its own that exits 0 when it passes. Those named *emulated*
+# need the device 'emulated'; those in isa_tests are compiled once for each instruction set, as the kernels are.
+file(GLOB test_files CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
+  test/native/*.cc test/gradcheck/*.cc test/parity/*.cc test/property/*.cc)
+set(isa_tests lanes_test gemm_test sequence_test)
 set(test_core lookback_core)
 if(LOOKBACK_EMULATED)
   set(test_core lookback_core_emulated)
@@ -9,13 +11,33 @@ else()
 endif()
 
 add_custom_target(lookback_tests)
-foreach(file IN LISTS test_files)
-  get_filename_component(name "${file}" NAME_WE)
-  add_executable(test_${name} EXCLUDE_FROM_ALL "${file}")
+
+# lookback_add_test(<name> <source>...)
+function(lookback_add_test name)
+  add_executable(test_${name} EXCLUDE_FROM_ALL ${ARGN})
   lookback_options(test_${name})
   target_include_directories(test_${name} PRIVATE test)
   target_link_libraries(test_${name} PRIVATE ${test_core} lookback_eigen)
   add_dependencies(lookback_tests test_${name})
   add_test(NAME ${name} COMMAND test_${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 SKIP_REGULAR_EXPRESSION "^SKIPPED: ")
+endfunction()
+
+foreach(isa IN LISTS LOOKBACK_KERNEL_ISAS)
+  add_library(test_gate_${isa} OBJECT EXCLUDE_FROM_ALL test/support/isa_gate.cc)
+  target_compile_definitions(test_gate_${isa} PRIVATE LOOKBACK_GATE="${isa}")
+endforeach()
+
+foreach(file IN LISTS test_files)
+  get_filename_component(name "${file}" NAME_WE)
+  if(NOT name IN_LIST isa_tests)
+    lookback_add_test(${name} "${file}")
+    continue()
+  endif()
+  foreach(isa IN LISTS LOOKBACK_KERNEL_ISAS)
+    lookback_add_test(${name}_${isa} "${file}" $<TARGET_OBJECTS:test_gate_${isa}>)
+    target_compile_options(test_${name}_${isa} PRIVATE ${LOOKBACK_ISA_FLAGS_${isa}})
+    target_compile_definitions(test_${name}_${isa} PRIVATE LOOKBACK_ISA=${isa})
+    set_tests_properties(${name}_${isa} PROPERTIES ENVIRONMENT LOOKBACK_ISA=${isa})
+  endforeach()
 endforeach()

@@ -1,0 +1,49 @@
+/// The CPU driver itself, run on dual numbers: the same host code and the same time loop, compiled
+/// for one `Dual` a lane. For one program only, since it brings the bodies of three source files.
+#pragma once
+
+#include "gradcheck/dual.h"
+// Dual numbers come first: some calls below are looked up where they are written.
+#include "backend/cpu/cell_recurrence.cc"
+#include "backend/cpu/layer_stack.cc"
+#include "backend/cpu/plan.cc"
+#include "backend/cpu/sequence-inl.h"
+#include "cells/registry.h"
+
+namespace lookback {
+
+template <class List>
+struct DualLoops;
+template <class... Types>
+struct DualLoops<CellList<Types...>> {
+  static constexpr CellLoops<Dual> kLoops[] = {
+      {Types::kKey, run_forward<Dual, Types>, run_backward<Dual, Types>}...};
+};
+
+inline const DriverTable<Dual>& dual_kernels() {
+  static const DriverTable<Dual> kernels = {
+      kTileRows<Dual>,
+      kMaxBlock,
+      {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
+      true,
+      DualLoops<Cells>::kLoops,
+      Cells::kSize,
+      weight_gradient<Dual>,
+      gradient_scratch<Dual>(),
+      gemm<Dual>,
+      kTileRows<Dual>,
+  };
+  return kernels;
+}
+
+inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
+                                                         const std::string& cell,
+                                                         const Spec& spec) {
+  CellInstance instance = instantiate_cell(cell, spec);
+  if (instance.layered) {
+    return std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
+  }
+  return std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec, std::move(instance));
+}
+
+}  // namespace lookback

@@ -1,0 +1,376 @@
+/// The matrix kernels against plain loops. Compiled once per instruction set.
+///
+/// A sum of k products in floating point errs by at most k u sum |a_i b_i| to first order, whatever
+/// its order, with u half the machine epsilon and one more rounding a product where it is not fused
+/// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). The plain loops sum in
+/// long double, and the bound is taken with epsilon for u.
+#include <limits>
+#include <vector>
+
+#include "backend/cpu/gemm-inl.h"
+#include "backend/cpu/sequence-inl.h"
+#include "base/rng.h"
+#include "native/check.h"
+#include "native/guarded.h"
+
+namespace lookback {
+namespace {
+
+double uniform(uint32_t stream, int64_t i) {
+  return 2 * uniform_at(11, RandomUse::kCaller, stream, static_cast<uint64_t>(i)) - 1;
+}
+
+template <class S>
+void fill(Guarded<S>& to, uint32_t stream) {
+  for (int64_t i = 0; i < to.size(); ++i) to[i] = static_cast<S>(uniform(stream, i));
+}
+
+/// A sum in long double with the sum of magnitudes beside it.
+struct Sum {
+  long double value = 0, magnitude = 0;
+  int terms = 0;
+  void add(double a, double b) {
+    value += static_cast<long double>(a) * b;
+    magnitude += std::abs(static_cast<long double>(a) * b);
+    ++terms;
+  }
+  template <class S>
+  double bound() const {
+    return static_cast<double>(terms * static_cast<long double>(std::numeric_limits<S>::epsilon()) *
+                               magnitude);
+  }
+};
+
+template <class S>
+struct GemmShape {
+  int64_t m, n, k;
+  bool a_transposed, b_transposed;
+  S beta;
+};
+
+/// The kernel on all of C, in two ranges of columns, with rows of C further apart than they are
+/// long.
+template <class S>
+std::vector<S> run_gemm(const GemmShape<S>& s) {
+  constexpr int kPanel = kTileRows<Lanes<S>>;
+  Guarded<S> a(s.m * s.k), b(s.k * s.n), panel(kPanel * s.k);
+  const int64_t c_row = s.n + 3;
+  Guarded<S> c(s.m * c_row);
+  fill(a, 1);
+  fill(b, 2);
+  fill(c, 3);
+  const std::vector<S> before(c.data(), c.data() + c.size());
+  Gemm<S> g;
+  g.m = s.m;
+  g.n = s.n;
+  g.k = s.k;
+  g.a = a.data();
+  g.a_row = s.a_transposed ? 1 : s.k;
+  g.a_col = s.a_transposed ? s.m : 1;
+  g.b = b.data();
+  g.b_row = s.b_transposed ? 1 : s.n;
+  g.b_col = s.b_transposed ? s.k : 1;
+  g.beta = s.beta;
+  g.c = c.data();
+  g.c_row = c_row;
+  const int64_t middle = std::min<int64_t>(kPanel, s.n);
+  gemm<Lanes<S>>(g, 0, s.m, 0, middle, panel.data());
+  if (middle < s.n) gemm<Lanes<S>>(g, 0, s.m, middle, s.n, panel.data());
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t j = 0; j < c_row; ++j) {
+      const S actual = c[i * c_row + j], old = before[static_cast<size_t>(i * c_row + j)];
+      if (j >= s.n) {
+        CHECK_EQUAL(actual, old);
+        continue;
+      }
+      Sum sum;
+      sum.add(static_cast<double>(s.beta), static_cast<double>(old));
+      for (int64_t k = 0; k < s.k; ++k) {
+        sum.add(static_cast<double>(a[i * g.a_row + k * g.a_col]),
+                static_cast<double>(b[k * g.b_row + j * g.b_col]));
+      }
+      CHECK_NEAR(actual, sum.value, sum.bound<S>());
+    }
+  }
+  return std::vector<S>(c.data(), c.data() + c.size());
+}
+
+template <class S>
+void check_gemm() {
+  constexpr int kPanel = kTileRows<Lanes<S>>;
+  for (const int64_t n : {1, 2, kPanel - 1, kPanel, kPanel + 1, 2 * kPanel + 1}) {
+    for (const int64_t m : {1, 5, 6, 7, 13}) {
+      for (const int64_t k : {0, 1, 2, 37}) {
+        for (int kind = 0; kind < 4; ++kind) {
+          for (const S beta : {S(0), S(1), S(-0.5)}) {
+            run_gemm<S>({m, n, k, kind % 2 == 1, kind / 2 == 1, beta});
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(dense_product_in_float) { check_gemm<float>(); }
+TEST(dense_product_in_double) { check_gemm<double>(); }
+
+/// With beta 0 the old contents do not matter, not even where they are no numbers.
+TEST(dense_product_overwrites_nan) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  Guarded<double> a(4, 1), b(4, 1), c(4, nan), panel(2 * kTileRows<Lanes<double>>);
+  Gemm<double> g;
+  g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = 2;
+  g.a = a.data();
+  g.b = b.data();
+  g.c = c.data();
+  gemm<Lanes<double>>(g, 0, 2, 0, 2, panel.data());
+  for (int i = 0; i < 4; ++i) CHECK_EQUAL(c[i], 2.0);
+}
+
+/// Row i of a product has the same bits in every product that holds it, and so has column j.
+template <class S>
+void check_gemm_bits() {
+  constexpr int kRows = 13, kColumns = 2 * kTileRows<Lanes<S>> + 1, kDepth = 29;
+  Guarded<S> a(kRows * kDepth), b(kDepth * kColumns), panel(kTileRows<Lanes<S>> * kDepth);
+  fill(a, 1);
+  fill(b, 2);
+  const auto product = [&](int64_t row, int64_t m, int64_t n) {
+    std::vector<S> c(static_cast<size_t>(m * n));
+    Gemm<S> g{m,    n,        kDepth, a.data() + row * kDepth, kDepth, 1, b.data(), kColumns, 1,
+              S(0), c.data(), n};
+    gemm<Lanes<S>>(g, 0, m, 0, n, panel.data());
+    return c;
+  };
+  const std::vector<S> whole = product(0, kRows, kColumns);
+  for (const int64_t m : {1, 4, 6, 8}) {
+    for (const int64_t n : {1, 3, kColumns - 2}) {
+      for (int64_t row = 0; row + m <= kRows; row += m) {
+        const std::vector<S> part = product(row, m, n);
+        for (int64_t i = 0; i < m * n; ++i) {
+          const int64_t at = (row + i / n) * kColumns + i % n;
+          CHECK_EQUAL(part[static_cast<size_t>(i)], whole[static_cast<size_t>(at)]);
+        }
+      }
+    }
+  }
+}
+
+TEST(rows_do_not_depend_on_the_size_of_the_product) {
+  check_gemm_bits<float>();
+  check_gemm_bits<double>();
+}
+
+/// [block of outputs][k][block], as PackedWeights lays them out; what pads the last block is noise
+/// here, which must not matter.
+template <class S>
+std::vector<S> pack(const std::vector<S>& w, int rows, int k, int block) {
+  const int blocks = (rows + block - 1) / block;
+  std::vector<S> packed(static_cast<size_t>(blocks * block * k), S(1e6));
+  for (int o = 0; o < rows; ++o) {
+    for (int i = 0; i < k; ++i) {
+      packed[static_cast<size_t>(((o / block) * k + i) * block + o % block)] =
+          w[static_cast<size_t>(o * k + i)];
+    }
+  }
+  return packed;
+}
+
+template <class S>
+struct TileShape {
+  int rows, block, groups;
+  std::vector<int> operands;
+  bool bias, accumulate;
+};
+
+/// linear_tile on one tile; returns all of `out`.
+template <class S>
+std::vector<S> run_tile(const TileShape<S>& s) {
+  constexpr int kStride = kTileRows<Lanes<S>>, kWidth = Lanes<S>::kWidth;
+  int depth = 0;
+  for (const int size : s.operands) depth += size;
+  std::vector<S> w, bias;
+  for (int i = 0; i < s.rows * depth; ++i) w.push_back(static_cast<S>(uniform(4, i)));
+  for (int i = 0; i < s.rows; ++i) bias.push_back(static_cast<S>(uniform(5, i)));
+  const std::vector<S> packed = pack(w, s.rows, depth, s.block);
+  Guarded<S> x(depth * kStride), out(s.rows * kStride);
+  fill(x, 6);
+  fill(out, 7);
+  const std::vector<S> before(out.data(), out.data() + out.size());
+  std::vector<Operand<S>> operands;
+  int begin = 0;
+  for (const int size : s.operands) {
+    operands.push_back({x.data() + begin * kStride, size});
+    begin += size;
+  }
+  const PackedMatrix<S> matrix{packed.data(), s.bias ? bias.data() : nullptr, s.rows, s.block};
+  linear_tile<Lanes<S>>(matrix, operands.data(), static_cast<int>(operands.size()), out.data(),
+                        s.accumulate, s.groups);
+  for (int o = 0; o < s.rows; ++o) {
+    for (int row = 0; row < kStride; ++row) {
+      const S old = before[static_cast<size_t>(o * kStride + row)];
+      if (row >= s.groups * kWidth) {
+        CHECK_EQUAL(out[o * kStride + row], old);
+        continue;
+      }
+      Sum sum;
+      // Accumulating takes the place of the bias.
+      if (s.accumulate) sum.add(1, static_cast<double>(old));
+      if (!s.accumulate && s.bias) sum.add(1, static_cast<double>(bias[static_cast<size_t>(o)]));
+      for (int k = 0; k < depth; ++k) {
+        sum.add(static_cast<double>(w[static_cast<size_t>(o * depth + k)]),
+                static_cast<double>(x[k * kStride + row]));
+      }
+      CHECK_NEAR(out[o * kStride + row], sum.value, sum.bound<S>());
+    }
+  }
+  return std::vector<S>(out.data(), out.data() + out.size());
+}
+
+template <class S>
+void check_linear_tile() {
+  for (int rows = 1; rows <= 2 * kMaxBlock + 1; ++rows) {
+    for (const std::vector<int>& operands :
+         std::vector<std::vector<int>>{{1}, {5}, {3, 1}, {2, 7, 4}}) {
+      for (int kind = 0; kind < 4; ++kind) {
+        std::vector<S> first;
+        for (const int block : kBlockSizes) {
+          const bool bias = kind % 2 == 1, accumulate = kind / 2 == 1;
+          run_tile<S>({rows, block, 1, operands, bias, accumulate});
+          const std::vector<S> out = run_tile<S>({rows, block, 2, operands, bias, accumulate});
+          // The block is a choice of speed: it must not show in the bits.
+          if (first.empty()) first = out;
+          CHECK(out == first);
+        }
+      }
+    }
+  }
+}
+
+TEST(linear_tile_in_float) { check_linear_tile<float>(); }
+TEST(linear_tile_in_double) { check_linear_tile<double>(); }
+
+/// One Linear over two sources, the second a step back, applied to two groups of units: its storage
+/// laid out by hand, tile by tile.
+template <class S>
+class GradientFixture {
+ public:
+  static constexpr int kStride = kTileRows<Lanes<S>>;
+  static constexpr int kRepeat = 2, kFirst = 7, kSecond = 5, kRows = 9;
+  static constexpr int kDepth = kFirst + kSecond;
+
+  GradientFixture(int64_t batch, int steps)
+      : batch_(batch),
+        steps_(steps),
+        tiles_(static_cast<int>((batch + kStride - 1) / kStride)),
+        slots_{
+            {0, kRepeat * kFirst, steps, 0, false},
+            {int64_t{kRepeat} * kFirst * steps * kStride, kRepeat * kSecond, steps + 1, 1, false},
+            {0, kRepeat * kRows, steps, 0, false}},
+        storage_(0) {
+    slots_[2].offset = slots_[1].offset + int64_t{kRepeat} * kSecond * (steps + 1) * kStride;
+    tile_stride_ = slots_[2].offset + int64_t{kRepeat} * kRows * steps * kStride;
+    storage_.assign(static_cast<size_t>(tile_stride_ * tiles_ + 64), S(0));
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int slot = 0; slot < 3; ++slot) {
+        for (int i = 0; i < slots_[slot].size * slots_[slot].depth; ++i) {
+          at(b, slots_[slot].offset, i) =
+              static_cast<S>(uniform(static_cast<uint32_t>(20 + slot), b * 9973 + i));
+        }
+      }
+    }
+    linear_.rows = kRows;
+    linear_.d_out = 2;
+    linear_.repeat = kRepeat;
+    linear_.sources = 2;
+    linear_.source[0] = {0, 0, kFirst, -1, false};
+    linear_.source[1] = {1, -1, kSecond, -1, false};
+    args_.batch = batch;
+    args_.steps = steps;
+    args_.tiles = tiles_;
+    args_.tile_stride = tile_stride_;
+    args_.storage = base();
+    args_.slots = slots_;
+    args_.slot_count = 3;
+    args_.linears = &linear_;
+  }
+
+  /// dW and db of rows [begin, end).
+  void run(int begin, int end, Guarded<S>& dW, Guarded<S>& db) {
+    Guarded<S> scratch(gradient_scratch<Lanes<S>>());
+    WeightGradient<S> g;
+    g.row_begin = begin;
+    g.row_end = end;
+    g.dW = dW.data();
+    g.db = db.data();
+    g.scratch = scratch.data();
+    weight_gradient<Lanes<S>>(args_, g);
+  }
+
+  void check(Guarded<S>& dW, Guarded<S>& db) {
+    for (int o = 0; o < kRows; ++o) {
+      for (int k = 0; k <= kDepth; ++k) {
+        Sum sum;
+        for (int64_t b = 0; b < batch_; ++b) {
+          for (int t = 0; t < steps_; ++t) {
+            for (int repeat = 0; repeat < kRepeat; ++repeat) {
+              const double d = number(b, 2, t, repeat * kRows + o);
+              const double x = k == kDepth  ? 1
+                               : k < kFirst ? number(b, 0, t, repeat * kFirst + k)
+                                            : number(b, 1, t, repeat * kSecond + k - kFirst);
+              sum.add(d, x);
+            }
+          }
+        }
+        CHECK_NEAR(k == kDepth ? db[o] : dW[o * kDepth + k], sum.value, sum.template bound<S>());
+      }
+    }
+  }
+
+ private:
+  S* base() {
+    const auto address = reinterpret_cast<uintptr_t>(storage_.data());
+    return storage_.data() + (64 - address % 64) % 64 / sizeof(S);
+  }
+  S& at(int64_t b, int64_t offset, int64_t i) {
+    return base()[b / kStride * tile_stride_ + offset + i * kStride + b % kStride];
+  }
+  /// Column t of a slot: the second one begins a step before the first.
+  double number(int64_t b, int slot, int t, int unit) {
+    return static_cast<double>(at(b, slots_[slot].offset, int64_t{t} * slots_[slot].size + unit));
+  }
+
+  int64_t batch_;
+  int steps_, tiles_;
+  SlotPlace slots_[3];
+  int64_t tile_stride_ = 0;
+  std::vector<S> storage_;
+  PackedLinear<S> linear_;
+  SequenceArgs<S> args_;
+};
+
+template <class S>
+void check_weight_gradient() {
+  using Fixture = GradientFixture<S>;
+  for (const int64_t batch :
+       {int64_t{1}, int64_t{Fixture::kStride} - 1, int64_t{Fixture::kStride} + 1}) {
+    for (const int steps : {1, 2, 67}) {  // 67: beyond one run of steps
+      Fixture fixture(batch, steps);
+      Guarded<S> dW(Fixture::kRows * Fixture::kDepth, S(99)), db(Fixture::kRows, S(99));
+      fixture.run(0, Fixture::kRows, dW, db);
+      fixture.check(dW, db);
+      // In two ranges of rows, as two workers share it: the same bits, and nothing else is touched.
+      Guarded<S> parts(dW.size(), S(99)), bias_parts(db.size(), S(99));
+      fixture.run(4, Fixture::kRows, parts, bias_parts);
+      for (int i = 0; i < 4 * Fixture::kDepth; ++i) CHECK_EQUAL(parts[i], S(99));
+      fixture.run(0, 4, parts, bias_parts);
+      for (int64_t i = 0; i < dW.size(); ++i) CHECK_EQUAL(parts[i], dW[i]);
+      for (int64_t i = 0; i < db.size(); ++i) CHECK_EQUAL(bias_parts[i], db[i]);
+    }
+  }
+}
+
+TEST(weight_gradient_in_float) { check_weight_gradient<float>(); }
+TEST(weight_gradient_in_double) { check_weight_gradient<double>(); }
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,161 @@
+/// The team of threads, the barrier inside a parallel region, and what runs on them.
+#include "backend/cpu/threads.h"
+
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/barrier.h"
+#include "base/rng.h"
+#include "native/check.h"
+
+namespace lookback {
+namespace {
+
+TEST(thread_pool_calls_every_worker_once) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    CHECK_EQUAL(pool.threads(), threads);
+    std::vector<int> calls(static_cast<size_t>(threads));
+    for (int round = 1; round <= 500; ++round) {
+      pool.run([&](int worker) { ++calls[static_cast<size_t>(worker)]; });
+      for (const int count : calls) CHECK_EQUAL(count, round);
+    }
+  }
+}
+
+/// Workers go to sleep between runs that are far apart, and must be woken.
+TEST(thread_pool_wakes_sleeping_workers) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::atomic<int> calls{0};
+    pool.run([&](int) { ++calls; });
+    CHECK_EQUAL(calls.load(), 3);
+  }
+}
+
+TEST(thread_pool_worker_zero_is_the_caller) {
+  ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  pool.run([&](int worker) { CHECK_EQUAL(std::this_thread::get_id() == caller, worker == 0); });
+}
+
+TEST(thread_pool_rethrows_and_goes_on) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 50; ++round) {
+    const int failing = round % 3;
+    std::atomic<int> others{0};
+    std::string caught;
+    try {
+      pool.run([&](int worker) {
+        if (worker == failing) throw std::runtime_error("worker " + std::to_string(worker));
+        ++others;
+      });
+    } catch (const std::runtime_error& error) {
+      caught = error.what();
+    }
+    CHECK_EQUAL(caught, "worker " + std::to_string(failing));
+    CHECK_EQUAL(others.load(), 2);
+  }
+  CHECK_THROWS(kNumeric, "of everyone",
+               pool.run([](int) { fail(ErrorCode::kNumeric, "of everyone"); }));
+  int calls = 0;
+  pool.run([&](int worker) { calls += worker == 0; });
+  CHECK_EQUAL(calls, 1);
+}
+
+#if defined(__SSE2__) || defined(__aarch64__)
+TEST(thread_pool_flushes_denormals_and_restores) {
+  const volatile double smallest = std::numeric_limits<double>::min();
+  const volatile double half = 0.5;
+  ThreadPool pool(2);
+  std::vector<double> products(2, -1);
+  pool.run([&](int worker) { products[static_cast<size_t>(worker)] = smallest * half; });
+  CHECK_EQUAL(products[0], 0.0);
+  CHECK_EQUAL(products[1], 0.0);
+  CHECK(smallest * half > 0);
+}
+#endif
+
+/// A counter that no lock protects: only the barrier keeps the rounds of it apart.
+TEST(barrier_separates_rounds) {
+  constexpr int kMembers = 3, kRounds = 300;
+  Barrier barrier(kMembers);
+  std::vector<int> steps(kMembers);
+  ThreadPool pool(kMembers);
+  pool.run([&](int worker) {
+    for (int round = 1; round <= kRounds; ++round) {
+      steps[static_cast<size_t>(worker)] = round;
+      CHECK(barrier.wait());
+      for (const int step : steps) CHECK_EQUAL(step, round);
+      CHECK(barrier.wait());
+    }
+  });
+}
+
+TEST(barrier_of_one_never_waits) {
+  Barrier barrier(1);
+  for (int i = 0; i < 10; ++i) CHECK(barrier.wait());
+}
+
+TEST(barrier_abandoned_releases_everyone) {
+  Barrier barrier(3);
+  ThreadPool pool(3);
+  std::atomic<int> released{0};
+  pool.run([&](int worker) {
+    if (worker == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      barrier.abandon();
+      return;
+    }
+    if (!barrier.wait()) ++released;
+  });
+  CHECK_EQUAL(released.load(), 2);
+  CHECK(barrier.abandoned());
+  CHECK(!barrier.wait());
+}
+
+TEST(default_threads_are_told_with_a_reason) {
+  const char* reason = nullptr;
+  CHECK(default_threads(&reason) >= 1);
+  CHECK(reason != nullptr && *reason != '\0');
+}
+
+/// Large enough to be cut up; an odd size, so that the cuts fall in odd places.
+template <class S>
+std::vector<S> product_on(int threads, int64_t m, int64_t n) {
+  constexpr int64_t kDepth = 61;
+  std::vector<S> a, b, c(static_cast<size_t>(m * n));
+  for (int64_t i = 0; i < m * kDepth; ++i) {
+    a.push_back(
+        static_cast<S>(uniform_at(1, RandomUse::kCaller, 1, static_cast<uint64_t>(i)) - 0.5));
+  }
+  for (int64_t i = 0; i < n * kDepth; ++i) {
+    b.push_back(
+        static_cast<S>(uniform_at(1, RandomUse::kCaller, 2, static_cast<uint64_t>(i)) - 0.5));
+  }
+  const auto backend = make_backend<S>(DeviceKind::kCpu, threads);
+  backend->gemm({m, n, kDepth, a.data(), kDepth, 1, b.data(), 1, kDepth, S(0), c.data(), n});
+  return c;
+}
+
+TEST(thread_count_does_not_show_in_a_dense_product) {
+  for (const int64_t m : {3, 200}) {
+    for (const int64_t n : {5, 131, 300}) {
+      const std::vector<float> floats = product_on<float>(1, m, n);
+      const std::vector<double> doubles = product_on<double>(1, m, n);
+      for (const int threads : {2, 3, 5}) {
+        CHECK(product_on<float>(threads, m, n) == floats);
+        CHECK(product_on<double>(threads, m, n) == doubles);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lookback
