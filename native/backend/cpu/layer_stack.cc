@@ -20,7 +20,7 @@ template <class S>
 class StackTape final : public Tape {
  public:
   size_t bytes() const override {
-    int64_t numbers = stream.size() + output.size() + d_stream.size() + d_input.size();
+    int64_t numbers = stream.size() + part.size();
     for (const auto* set : {&h, &queue, &d_h, &d_queue}) {
       for (const AlignedArray<S>& a : *set) numbers += a.size();
     }
@@ -38,9 +38,10 @@ class StackTape final : public Tape {
   int64_t batch = 0, steps = 0;
   bool keep = false, masked = false, filled = false;
   std::vector<std::unique_ptr<Tape>> tapes;  ///< one a pass
-  AlignedArray<S> stream;  ///< [B,T,H]: what the next layer reads, or the sum so far
-  AlignedArray<S> output;  ///< [B,T,H] of one layer
-  AlignedArray<S> d_stream, d_input;
+  /// [B,T,H]: what the next layer reads, or the sum so far. In backward: its gradient.
+  AlignedArray<S> stream;
+  /// [B,T,H] of one layer. In backward: the gradient of its input, [B,T,inputs] of the first.
+  AlignedArray<S> part;
   std::vector<AlignedArray<S>> h, queue;      ///< final states of each pass: [B,H], [k,B,H]
   std::vector<AlignedArray<S>> d_h, d_queue;  ///< gradients of a replay's handed-over states
   std::vector<int> given;                     ///< queue entries that each pass started from
@@ -116,12 +117,8 @@ std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, boo
   const int64_t state = checked_mul(batch, units_, "states");
   if (has_stream()) {
     t->stream = AlignedArray<S>(rows);
-    t->output = AlignedArray<S>(rows);
-    if (keep) {
-      t->d_stream = AlignedArray<S>(rows);
-      t->d_input =
-          AlignedArray<S>(std::max(rows, checked_mul(batch * steps, inputs_, "activations")));
-    }
+    const int64_t first = checked_mul(batch * steps, inputs_, "activations");
+    t->part = AlignedArray<S>(keep ? std::max(rows, first) : rows);
   }
   for (int pass = 0; replays() && pass < passes_; ++pass) {
     t->h.emplace_back(state);
@@ -211,7 +208,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
                                   : call.inputs.at("x");
   const auto y = call.outputs.find("y");
   S* const y_data = y == call.outputs.end() ? nullptr : y->second.data;
-  inner.outputs["y"] = {has_stream() ? t.output.data() : y_data, {t.batch, t.steps, units_}};
+  inner.outputs["y"] = {has_stream() ? t.part.data() : y_data, {t.batch, t.steps, units_}};
   if (inner.outputs["y"].data == nullptr) inner.outputs.erase("y");
   const auto y_last = call.outputs.find("y_last");
   if (!has_stream() && y_last != call.outputs.end()) inner.outputs["y_last"] = y_last->second;
@@ -310,7 +307,7 @@ template <class S>
 void LayerStack<S>::join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
   const int64_t numbers = t.batch * t.steps * units_;
   S* stream = t.stream.data();
-  const S* output = t.output.data();
+  const S* output = t.part.data();
   if (stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual) {
     const S* before = pass == 0 ? call.inputs.at("x").data : stream;
     for (int64_t i = 0; i < numbers; ++i) stream[i] = before[i] + output[i];
@@ -344,19 +341,19 @@ void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   const auto dy = call.upstream.find("y");
   if (has_stream()) {
     if (dy != call.upstream.end()) {
-      std::copy_n(dy->second.data, numbers, t.d_stream.data());
+      std::copy_n(dy->second.data, numbers, t.stream.data());
       for (size_t b = 0; b < t.lengths.size(); ++b) {
-        S* row = t.d_stream.data() + static_cast<int64_t>(b) * t.steps * units_;
+        S* row = t.stream.data() + static_cast<int64_t>(b) * t.steps * units_;
         std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
       }
     } else {
-      std::fill_n(t.d_stream.data(), numbers, S(0));
+      std::fill_n(t.stream.data(), numbers, S(0));
     }
     const auto dy_last = call.upstream.find("y_last");
     for (int64_t b = 0; dy_last != call.upstream.end() && b < t.batch; ++b) {
       const int64_t to = t.last_step(b, units_);
       for (int j = 0; to >= 0 && j < units_; ++j) {
-        t.d_stream.data()[to + j] += dy_last->second.data[b * units_ + j];
+        t.stream.data()[to + j] += dy_last->second.data[b * units_ + j];
       }
     }
   }
@@ -364,7 +361,7 @@ void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   if (replays() && dx != call.d_inputs.end()) {
     const int64_t inputs = t.batch * t.steps * inputs_;
     if (stacking_ == Stacking::kReplayResidual) {
-      std::copy_n(t.d_stream.data(), inputs, dx->second.data);
+      std::copy_n(t.stream.data(), inputs, dx->second.data);
     } else {
       std::fill_n(dx->second.data, inputs, S(0));
     }
@@ -394,10 +391,10 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
   } else {
     // A plain replay shows only its last pass.
     if (stacking_ != Stacking::kReplay || pass == passes_ - 1) {
-      inner.upstream["y"] = {t.d_stream.data(), {t.batch, t.steps, units_}};
+      inner.upstream["y"] = {t.stream.data(), {t.batch, t.steps, units_}};
     }
     if (pass > 0 || dx != call.d_inputs.end()) {
-      inner.d_inputs["x"] = {t.d_input.data(),
+      inner.d_inputs["x"] = {t.part.data(),
                              {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
     }
   }
@@ -448,14 +445,14 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
   cell.backward(inner, *t.tapes[p]);
 
   if (!has_stream() || inner.d_inputs.count("x") == 0) return;
-  const S* from = t.d_input.data();
+  const S* from = t.part.data();
   if (replays()) {
     for (int64_t i = 0; dx != call.d_inputs.end() && i < t.batch * t.steps * inputs_; ++i) {
       dx->second.data[i] += from[i];
     }
     return;
   }
-  S* stream = t.d_stream.data();
+  S* stream = t.stream.data();
   if (pass == 0) {
     for (int64_t i = 0; i < t.batch * t.steps * inputs_; ++i) {
       dx->second.data[i] = residual() ? stream[i] + from[i] : from[i];
