@@ -176,8 +176,8 @@ constexpr T kInverseFactorial[14] = {T(1.0),
                                      T(1.0 / 6227020800.0)};
 
 /// Splits e^x = scale * (1 + m) with scale = 2^n and m = e^r - 1. x is clamped to where 2^n is a
-/// normal number: results below 1e-38 (float) or 1e-307 (double) become that instead of 0. NaN
-/// stays NaN.
+/// normal number: results below 1e-38 (float) or 1e-307 (double) become that instead of 0, and
+/// those above 2e38 or 1e308 become that instead of infinite. NaN stays NaN.
 template <class T>
 HD void split_exp(Lanes<T> x, Lanes<T>& scale, Lanes<T>& m) {
   using C = ExpConstants<T>;
@@ -198,6 +198,8 @@ HD void split_exp(Lanes<T> x, Lanes<T>& scale, Lanes<T>& m) {
   scale = V((typename V::Vector)bits);
 }
 
+/// e^x, off by at most 1.1 units in the last place. The errors given here are the worst of 200 000
+/// points for every number type and instruction set, as test/native/lanes_test.cc prints them.
 template <class T>
 HD Lanes<T> exp(Lanes<T> x) {
   Lanes<T> scale, m;
@@ -205,7 +207,8 @@ HD Lanes<T> exp(Lanes<T> x) {
   return fma(scale, m, scale);
 }
 
-/// e^x - 1, accurate relative to itself also near 0: there 2^n = 1 and the result is m itself.
+/// e^x - 1, off by at most 1.9 units in the last place also near 0: there 2^n = 1 and the result is
+/// m itself.
 template <class T>
 HD Lanes<T> expm1(Lanes<T> x) {
   Lanes<T> scale, m;
@@ -213,8 +216,8 @@ HD Lanes<T> expm1(Lanes<T> x) {
   return fma(scale, m, scale - Lanes<T>(1));
 }
 
-/// (e^2x - 1) / (e^2x + 1) by expm1, relative accuracy also near 0. Beyond |x| = 20 it is 1 to the
-/// last bit.
+/// (e^2x - 1) / (e^2x + 1) by expm1, off by at most 2.5 units in the last place also near 0. Beyond
+/// |x| = 20 it is 1 to the last bit.
 template <class T>
 HD Lanes<T> tanh(Lanes<T> x) {
   using V = Lanes<T>;

@@ -167,7 +167,7 @@ class TileContext {
       if (args_.barrier != nullptr) args_.barrier->abandon();
       return true;
     }
-    return args_.barrier != nullptr && args_.barrier->abandoned();
+    return abandoned();
   }
   S* tile_base(int tile) const { return args_.storage + tile * args_.tile_stride; }
   int rows_of(int tile) const {
@@ -214,6 +214,9 @@ class TileContext {
     for (int i = 0; i < kStride; ++i) count += active_[int64_t{tile} * kStride + i] != S(0);
     return count;
   }
+  /// A cancelled call has opened the barrier for good. What is left of the step must keep off the
+  /// sums, which other workers may still be reading.
+  bool abandoned() const { return args_.barrier != nullptr && args_.barrier->abandoned(); }
   template <class F>
   void tile_moments(int tile, int features, int entries, F& value);
   void combine_moments(const BatchSiteState<S>& site, int entries, S* total);
@@ -311,6 +314,7 @@ template <class V>
 template <class F>
 void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
   const BatchSiteState<S>& site = args_.sites[id.id];
+  if (abandoned()) return;
   parity_ ^= 1;
   for (int tile = begin_; tile < end_; ++tile) tile_moments(tile, features, entries, value);
   if (args_.barrier != nullptr && !args_.barrier->wait()) return;
@@ -329,6 +333,8 @@ void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
 template <class V>
 template <class F>
 const ScalarOf<V>* TileContext<V>::sums(int features, F f) {
+  S* total = args_.totals + worker_ * args_.partial_stride;
+  if (abandoned()) return total;
   parity_ ^= 1;
   for (int tile = begin_; tile < end_; ++tile) {
     S* base = tile_base(tile);
@@ -347,8 +353,7 @@ const ScalarOf<V>* TileContext<V>::sums(int features, F f) {
       out[features + j] = sum_lanes(second);
     }
   }
-  if (args_.barrier != nullptr) args_.barrier->wait();
-  S* total = args_.totals + worker_ * args_.partial_stride;
+  if (args_.barrier != nullptr && !args_.barrier->wait()) return total;
   for (int j = 0; j < 2 * features; ++j) {
     S sum(0);
     for (int tile = 0; tile < args_.tiles; ++tile) sum += partial(tile)[j];
