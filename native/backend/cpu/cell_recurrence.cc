@@ -239,6 +239,19 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
   }
 }
 
+/// A tape has room for one initial entry of a queue until a caller gives more.
+template <class S>
+void CellRecurrence<S>::ensure_entries(CellTape<S>& t) {
+  if (t.args.initial_entries <= t.entries) return;
+  t.entries = t.args.initial_entries;
+  t.storage = AlignedArray<S>();  // two at a time could be more than the machine has
+  t.plan = plan_storage(cell_.declaration, t.batch, t.steps, t.keep, kernels_.tile_rows, t.entries);
+  t.storage = AlignedArray<S>(checked_mul(t.plan.tile_stride, t.plan.tiles, "activations"));
+  t.args.storage = t.storage.data();
+  t.args.tile_stride = t.plan.tile_stride;
+  t.args.slots = t.plan.slots.data();
+}
+
 template <class S>
 void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
@@ -352,6 +365,7 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   vectors_.prepare(call.params);
   bind_sequence(call, t);
   bind_states(call, t);
+  ensure_entries(t);
   bind_masks(call, t);
   bind_statistics(call, t);
   t.filled = false;

@@ -36,6 +36,7 @@ class CellTape final : public Tape {
   int64_t batch = 0, steps = 0;
   bool keep = false;
   bool filled = false;
+  int entries = 1;  ///< of a queue's initial state that the plan has room for
   StoragePlan plan;
   AlignedArray<S> storage, active, partials, totals;
   int64_t partial_stride = 0;
@@ -65,6 +66,7 @@ class CellRecurrence final : public Recurrence<S> {
   void describe(const Spec& spec);
   void bind_sequence(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_states(const ForwardCall<S>& call, CellTape<S>& t);
+  void ensure_entries(CellTape<S>& t);
   void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void run_loop(CellTape<S>& t, bool backward);

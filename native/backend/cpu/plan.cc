@@ -1,5 +1,6 @@
 #include "backend/cpu/plan.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -19,7 +20,7 @@ void AlignedArray<S>::Free::operator()(S* block) const {
 }
 
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
-                         int tile_rows) {
+                         int tile_rows, int entries) {
   StoragePlan plan;
   REQUIRE(batch <= std::numeric_limits<int>::max() && steps < std::numeric_limits<int>::max() / 2,
           kShape, "batch ", batch, " or steps ", steps, " is too large; at most 2^30");
@@ -28,10 +29,10 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     SlotPlace place;
     place.offset = offset;
     place.size = slot.size;
-    place.history = slot.history;
+    const bool kept = slot.life == Life::kTape && keep;
+    place.history = kept ? std::min(slot.history, entries) : slot.history;
     place.carry = slot.life == Life::kCarry;
-    const int64_t depth =
-        slot.life == Life::kTape && keep ? steps + slot.history : slot.history + 1;
+    const int64_t depth = place.history + (kept ? steps : 1);
     place.depth = static_cast<int32_t>(depth);
     const int64_t numbers =
         checked_mul(checked_mul(depth, slot.size, "activations"), tile_rows, "activations");

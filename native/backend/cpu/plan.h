@@ -38,9 +38,10 @@ struct StoragePlan {
   int tiles = 0;
 };
 
-/// `keep`: tapes hold every step. ERR_MEMORY where sizes overflow.
+/// `keep`: tapes hold every step, and `entries` of the initial states before them. ERR_MEMORY where
+/// sizes overflow.
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
-                         int tile_rows);
+                         int tile_rows, int entries = 1);
 
 /// All Linears of a cell, packed from parameters before every pass.
 template <class S>
