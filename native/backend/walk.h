@@ -150,22 +150,24 @@ class Exchange {
     }
   }
 
+  /// The states of the rows whose last step this is: step -1 for rows that have none. Not later,
+  /// since held steps push older entries out of the rings of inference.
   HD void store_final() {
+    if (!may_end()) return;
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.final == nullptr) continue;
-      for (int age = 0; age < state.entries; ++age) {
-        S* const out = state.final + int64_t{state.entries - 1 - age} * args_.batch * state.size;
-        x_.each_row([=, this](auto row) {
-          // Rows that ended early still hold their newest entry at the last step.
-          const int t = age == 0 ? args_.steps - 1 : length(row.batch()) - 1 - age;
-          const bool exists = t >= -args_.initial_entries;
-          const auto from = x_.place(state.slot, exists ? t - x_.time() : 0);
-          for (int j = 0; j < state.size; ++j) {
-            out[row.batch() * state.size + j] = exists ? row.at(from, j) : S(0);
-          }
-        });
-      }
+      x_.each_row([=, this](auto row) {
+        const int t = x_.time();
+        if (t != length(row.batch()) - 1) return;
+        for (int age = 0; age < state.entries; ++age) {
+          const int64_t entry = state.entries - 1 - age;
+          S* const out = state.final + (entry * args_.batch + row.batch()) * state.size;
+          const bool exists = t - age >= -args_.initial_entries;
+          const auto from = x_.place(state.slot, exists ? -age : 0);
+          for (int j = 0; j < state.size; ++j) out[j] = exists ? row.at(from, j) : S(0);
+        }
+      });
     }
   }
 
@@ -248,6 +250,7 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     x.set_time(t);
     cell.begin(x);
   }
+  exchange.store_final();
   for (int t = 0; t < args.steps; ++t) {
     if (x.stop()) return;
     x.set_time(t);
@@ -258,8 +261,8 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     exchange.hold();
     exchange.store(args.y_slot, args.output_size, args.y);
     exchange.store_last();
+    exchange.store_final();
   }
-  exchange.store_final();
 }
 
 template <class X, class Cell>

@@ -188,8 +188,9 @@ std::vector<const S*> in_order(const Arrays<S>& params, const std::vector<std::s
 template <class S>
 class CellRun {
  public:
-  CellRun(Recurrence<S>& cell, const CellData& data)
-      : cell_(cell), data_(data), tape_(cell.make_tape(data.batch, data.steps, true)) {}
+  /// `keep`: whether `backward` will follow.
+  CellRun(Recurrence<S>& cell, const CellData& data, bool keep = true)
+      : cell_(cell), data_(data), tape_(cell.make_tape(data.batch, data.steps, keep)) {}
 
   Arrays<S> forward(const Arrays<S>& inputs, const Arrays<S>& params) {
     Arrays<S> outputs;
@@ -209,6 +210,16 @@ class CellRun {
 
   /// Gradients of everything that has one: given inputs and all parameters, by name.
   Arrays<S> backward(const Arrays<S>& upstream, const Arrays<S>& params) {
+    Arrays<S> gradients;
+    for (const std::string& name : data_.param_order) {
+      gradients[name].assign(params.at(name).size(), S(0));
+    }
+    backward_onto(upstream, params, gradients);
+    return gradients;
+  }
+
+  /// The same, added to the parameters' gradients that are there.
+  void backward_onto(const Arrays<S>& upstream, const Arrays<S>& params, Arrays<S>& gradients) {
     BackwardCall<S> call;
     call.upstream = views(upstream, data_.output_shapes);
     call.params = in_order(params, data_.param_order);
@@ -217,17 +228,12 @@ class CellRun {
       const auto given = data_.input_shapes.find(name);
       if (given != data_.input_shapes.end()) shapes.insert(*given);
     }
-    Arrays<S> gradients;
     call.d_inputs = destinations(shapes, gradients);
     for (const std::string& name : data_.param_order) {
-      gradients[name].assign(params.at(name).size(), S(0));
-      call.d_params.push_back(gradients[name].data());
+      call.d_params.push_back(gradients.at(name).data());
     }
     cell_.backward(call, *tape_);
-    return gradients;
   }
-
-  size_t tape_bytes() const { return tape_->bytes(); }
 
  private:
   Recurrence<S>& cell_;
