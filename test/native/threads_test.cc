@@ -65,7 +65,9 @@ TEST(thread_pool_rethrows_and_goes_on) {
   CHECK_THROWS(kNumeric, "of everyone",
                pool.run([](int) { fail(ErrorCode::kNumeric, "of everyone"); }));
   int calls = 0;
-  pool.run([&](int worker) { calls += worker == 0; });
+  pool.run([&](int worker) {
+    if (worker == 0) ++calls;
+  });
   CHECK_EQUAL(calls, 1);
 }
 

@@ -243,10 +243,12 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
 template <class S>
 void CellRecurrence<S>::ensure_entries(CellTape<S>& t) {
   if (t.args.initial_entries <= t.entries) return;
-  t.entries = t.args.initial_entries;
+  const int entries = t.args.initial_entries;
+  t.entries = 0;  // until the new storage is there: a call that runs out of memory may come again
   t.storage = AlignedArray<S>();  // two at a time could be more than the machine has
-  t.plan = plan_storage(cell_.declaration, t.batch, t.steps, t.keep, kernels_.tile_rows, t.entries);
+  t.plan = plan_storage(cell_.declaration, t.batch, t.steps, t.keep, kernels_.tile_rows, entries);
   t.storage = AlignedArray<S>(checked_mul(t.plan.tile_stride, t.plan.tiles, "activations"));
+  t.entries = entries;
   t.args.storage = t.storage.data();
   t.args.tile_stride = t.plan.tile_stride;
   t.args.slots = t.plan.slots.data();
