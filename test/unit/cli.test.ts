@@ -124,22 +124,27 @@ describe('lookback train', () => {
   });
 
   it('checkpoints on SIGTERM within an epoch, exits 75, and goes on bit for bit', async () => {
-    const long = ['--set', 'epochs=2', '--set', 'data.train=6000', '--set', 'batchSize=4'];
-    expect(train('straight', ...long).status).toBe(0);
-    const child = spawn(
-      process.execPath,
-      [main, 'train', configPath, '--set', 'out=killed', ...long, '--json'],
-      { cwd: folder },
-    );
+    const long = ['--set', 'data.train=40000', '--set', 'batchSize=4'];
+    // More epochs than any machine gets through before the signal comes.
+    const endless = ['--set', 'out=killed', ...long, '--set', 'epochs=1000000', '--json'];
+    const child = spawn(process.execPath, [main, 'train', configPath, ...endless], {
+      cwd: folder,
+    });
+    let printed = '';
     const code = await new Promise<number | null>((resolve) => {
       child.stdout.on('data', (chunk: Buffer) => {
+        printed += chunk.toString();
         if (chunk.includes('"estimate"')) setTimeout(() => child.kill('SIGTERM'), 50);
       });
       child.on('close', resolve);
     });
     expect(code).toBe(75);
     expect(existsSync(join(folder, 'killed', 'model.safetensors'))).toBe(false);
-    expect(train('killed', ...long, '--resume').status).toBe(0);
+    const last = JSON.parse(printed.trimEnd().split('\n').at(-1) ?? '') as Record<string, number>;
+    expect(last['event']).toBe('interrupted');
+    const epochs = ['--set', `epochs=${(last['epoch'] ?? NaN) + 1}`];
+    expect(train('straight', ...long, ...epochs).status).toBe(0);
+    expect(train('killed', ...long, ...epochs, '--resume').status).toBe(0);
     expect(modelOf('killed')).toEqual(modelOf('straight'));
     expect(numbersOf('killed')).toEqual(numbersOf('straight'));
   });
