@@ -5,6 +5,12 @@
     "eigen_dir%": "<!(node scripts/lib/eigen.cjs)",
     "lookback_version": "<!(node -p \"require('./package.json').version\")",
     "lookback_flags": ["-O3", "-ffp-contract=off", "-fno-math-errno"],
+    "lookback_kernels": [
+      "native/backend/cpu/kernels/larnn.cc",
+      "native/backend/cpu/kernels/lstm.cc",
+      "native/backend/cpu/kernels/rnn.cc",
+      "native/backend/cpu/kernels/table.cc",
+    ],
   },
   "target_defaults": {
     "include_dirs": ["native"],
@@ -24,7 +30,7 @@
     {
       "target_name": "lookback_kernels_generic",
       "type": "static_library",
-      "sources": ["native/backend/cpu/kernels_generic.cc"],
+      "sources": ["<@(lookback_kernels)"],
       "defines": ["LOOKBACK_ISA=generic"],
     },
     {
@@ -39,6 +45,7 @@
         "native/backend/barrier.cc",
         "native/backend/cpu/cell_recurrence.cc",
         "native/backend/cpu/cpu_backend.cc",
+        "native/backend/cpu/derived.cc",
         "native/backend/cpu/elementwise.cc",
         "native/backend/cpu/isa.cc",
         "native/backend/cpu/kernels.cc",
@@ -91,7 +98,7 @@
       {
         "target_name": "lookback_kernels_avx2",
         "type": "static_library",
-        "sources": ["native/backend/cpu/kernels_avx2.cc"],
+        "sources": ["<@(lookback_kernels)"],
         "defines": ["LOOKBACK_ISA=avx2"],
         "variables": {"isa_flags": ["-mavx2", "-mfma"]},
         "cflags_cc": ["<@(isa_flags)"],
@@ -100,7 +107,7 @@
       {
         "target_name": "lookback_kernels_avx512",
         "type": "static_library",
-        "sources": ["native/backend/cpu/kernels_avx512.cc"],
+        "sources": ["<@(lookback_kernels)"],
         "defines": ["LOOKBACK_ISA=avx512"],
         "variables": {
           "isa_flags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],

@@ -2,11 +2,9 @@
  * One cell on typed arrays: forward and backward with every state, output and gradient in the open.
  */
 import { z } from 'zod';
-import type { CellKind } from './cells';
+import type { CellKind, OptionsOf } from './cells';
 import { definitions } from './cells';
 import type { CellDefinition } from './cells/definition';
-import type { LarnnOptions } from './cells/larnn';
-import type { LstmOptions } from './cells/lstm';
 import type { Device } from './devices';
 import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
@@ -206,6 +204,13 @@ function lookUp<T>(known: Readonly<Record<string, T>>, name: string, what: strin
   throw new LookbackError('ERR_OPTION', `${what} ${show(name)} is unknown; ${hint}`);
 }
 
+function constructorOf<Kind extends CellKind>(
+  kind: Kind,
+): (options: OptionsOf<Kind>, how?: CellOptions) => Cell {
+  const resolve: (options: never) => NativeSpec = definitions[kind].resolve;
+  return (options, how = {}) => new Cell(kind, resolve(options as never), how);
+}
+
 /**
  * Constructors of cells, by key; each checks its options at once.
  *
@@ -218,8 +223,7 @@ function lookUp<T>(known: Readonly<Record<string, T>>, name: string, what: strin
  * @throws {LookbackError} ERR_OPTION, ERR_DEVICE
  */
 export const cells = {
-  lstm: (options: LstmOptions, how: CellOptions = {}): Cell =>
-    new Cell('lstm', definitions.lstm.resolve(options), how),
-  larnn: (options: LarnnOptions, how: CellOptions = {}): Cell =>
-    new Cell('larnn', definitions.larnn.resolve(options), how),
+  lstm: constructorOf('lstm'),
+  larnn: constructorOf('larnn'),
+  rnn: constructorOf('rnn'),
 } as const;

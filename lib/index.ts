@@ -9,6 +9,7 @@ export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
 export type { LarnnOptions, Normalization } from './cells/larnn';
 export type { LstmOptions } from './cells/lstm';
+export type { RnnOptions } from './cells/rnn';
 export { datasets } from './data';
 export type {
   AddingOptions,

@@ -2,9 +2,8 @@
  * Layers as plain descriptions. Nothing is built here; a model hands them to the native engine.
  */
 import { z } from 'zod';
-import { definitions, isCellKind } from './cells';
-import type { LarnnOptions } from './cells/larnn';
-import type { LstmOptions } from './cells/lstm';
+import type { CellKind, OptionsOf } from './cells';
+import { definitions, isCellKind, outputSizeOf } from './cells';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
@@ -42,8 +41,12 @@ export interface DropoutOptions extends Omit<LayerOptions, 'trainable'> {
   rate: number;
 }
 
-export type LstmLayerOptions = Omit<LstmOptions, 'inputSize'> & RecurrentLayerOptions;
-export type LarnnLayerOptions = Omit<LarnnOptions, 'inputSize'> & RecurrentLayerOptions;
+/** What `layers.<kind>` takes for a kind of cell. */
+export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inputSize'> &
+  RecurrentLayerOptions;
+export type LstmLayerOptions = CellLayerOptions<'lstm'>;
+export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type RnnLayerOptions = CellLayerOptions<'rnn'>;
 
 /** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
 export type LayerSpec = NativeSpec & { kind: string };
@@ -137,6 +140,12 @@ function defined(options: Record<string, string | number | boolean | undefined>)
   return spec;
 }
 
+function recurrentLayer<Kind extends CellKind>(
+  kind: Kind,
+): (options: CellLayerOptions<Kind>) => LayerSpec {
+  return (options) => resolveLayer({ ...options, kind }, kind);
+}
+
 /** Constructors of layers; each checks its options at once. @throws {LookbackError} ERR_OPTION */
 export const layers = {
   /** `activation(x W^T + b)` on the last axis, at every step of a sequence. `W` is `[units, inputs]`. */
@@ -145,11 +154,11 @@ export const layers = {
   dropout: (options: DropoutOptions): LayerSpec =>
     resolveLayer({ ...options, kind: 'dropout' }, 'dropout'),
   /** Long short-term memory; see {@link LstmOptions}. */
-  lstm: (options: LstmLayerOptions): LayerSpec =>
-    resolveLayer({ ...options, kind: 'lstm' }, 'lstm'),
+  lstm: recurrentLayer('lstm'),
   /** LSTM-like cell with attention over its last cell states; see {@link LarnnOptions}. */
-  larnn: (options: LarnnLayerOptions): LayerSpec =>
-    resolveLayer({ ...options, kind: 'larnn' }, 'larnn'),
+  larnn: recurrentLayer('larnn'),
+  /** The plain recurrent network; see {@link RnnOptions}. */
+  rnn: recurrentLayer('rnn'),
 } as const;
 
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */
@@ -203,12 +212,15 @@ function uniqueName(kind: string, typed: unknown, taken: Set<string>, where: str
 }
 
 function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape {
-  const units = Number(layer['units']);
   if (layer.kind === 'dropout') return before;
-  if (layer.kind === 'dense') return before.length === 2 ? [before[0], units] : [units];
+  if (!isCellKind(layer.kind)) {
+    const units = Number(layer['units']);
+    return before.length === 2 ? [before[0], units] : [units];
+  }
   if (before.length !== 2) {
     const message = `${where} (${layer.kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
     throw new LookbackError('ERR_SHAPE', message);
   }
+  const units = outputSizeOf(layer.kind, layer);
   return layer['returnSequences'] === true ? [before[0], units] : [units];
 }

@@ -1,4 +1,4 @@
-# Every source of the native build, by name. CMakeLists.txt reads this file, binding.gyp repeats its first three lists,
+# Every source of the native build, by name. CMakeLists.txt reads this file, binding.gyp repeats its lists of core, kernels and bridge,
 # and test/unit/build.test.ts holds the two equal.
 
 # Everything above the Node bridge, compiled for the baseline instruction set.
@@ -9,6 +9,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/barrier.cc
   native/backend/cpu/cell_recurrence.cc
   native/backend/cpu/cpu_backend.cc
+  native/backend/cpu/derived.cc
   native/backend/cpu/elementwise.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/kernels.cc
@@ -29,8 +30,14 @@ set(LOOKBACK_CORE_SOURCES
   native/model/trainer.cc
 )
 
-# native/backend/cpu/kernels_<isa>.cc, one a row, each compiled with the flags of its instruction set.
+# Compiled once for each instruction set, with its flags: one source a cell, so that a change to one recompiles it alone.
 set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
+set(LOOKBACK_KERNEL_SOURCES
+  native/backend/cpu/kernels/larnn.cc
+  native/backend/cpu/kernels/lstm.cc
+  native/backend/cpu/kernels/rnn.cc
+  native/backend/cpu/kernels/table.cc
+)
 
 # The Node addon; the only sources that see napi.h.
 set(LOOKBACK_BRIDGE_SOURCES

@@ -1,6 +1,7 @@
 /**
  * What the library knows about a kind of cell without asking the native code: its options and the tensors it reads.
  */
+import { z } from 'zod';
 import type { NativeSpec } from '../native';
 import type { ShapePattern } from '../tensor';
 
@@ -19,9 +20,33 @@ export interface CellDefinition<Options> {
   resolve(options: Options, where?: string): NativeSpec;
   /** Every tensor that `forward` understands for sequences of `steps` steps in batches of `batch`. */
   inputs(spec: NativeSpec, batch: number, steps: number): Record<string, CellInput>;
+  /** Features of the output. Default: `units`. */
+  outputSize?(spec: NativeSpec): number;
 }
+
+/** Largest number of units, features, heads or window entries. */
+export const largest = 16384;
+
+/** A number of units, features, heads or window entries. */
+export const size = z.int().min(1).max(largest);
 
 /** A whole number out of a resolved spec, where `resolve` has put one. */
 export function numberOf(spec: NativeSpec, key: string): number {
   return Number(spec[key]);
+}
+
+/** Inputs of a cell whose states are `[B, units]`: x, those states, `mask` and `lengths`. */
+export function plainInputs(
+  spec: NativeSpec,
+  batch: number,
+  steps: number,
+  states: readonly string[],
+): Record<string, CellInput> {
+  const state = { shape: [batch, numberOf(spec, 'units')] };
+  return {
+    x: { shape: [batch, steps, numberOf(spec, 'inputSize')] },
+    ...Object.fromEntries(states.map((name) => [name, state])),
+    mask: { shape: [batch, steps] },
+    lengths: { shape: [batch], integer: true },
+  };
 }

@@ -3,7 +3,7 @@ import { LookbackError } from '../errors';
 import type { NativeSpec } from '../native';
 import { parseOptions } from '../options';
 import type { CellDefinition, CellInput } from './definition';
-import { numberOf } from './definition';
+import { numberOf, size } from './definition';
 
 /** Which norm stands at the enabled sites of a LARNN. */
 export type Normalization = 'none' | 'layer' | 'batch';
@@ -92,8 +92,6 @@ export interface LarnnOptions {
   unitForgetBias?: boolean;
 }
 
-const largest = 16384;
-const size = z.int().min(1).max(largest);
 const rate = z.number().min(0).lt(1);
 const site = z.boolean().optional();
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
-import { numberOf } from './definition';
+import { plainInputs, size } from './definition';
 
 /** Options of the LSTM cell and layer. */
 export interface LstmOptions {
@@ -27,11 +27,9 @@ export interface LstmOptions {
   init?: 'default' | 'pytorch' | 'keras';
 }
 
-const largest = 16384;
-
 const schema = z.strictObject({
-  units: z.int().min(1).max(largest),
-  inputSize: z.int().min(1).max(largest).optional(),
+  units: size,
+  inputSize: size.optional(),
   gateOrder: z.enum(['ifgo', 'ifog', 'igfo', 'gfio', 'fiog']).default('ifgo'),
   bias: z.enum(['double', 'single', 'none']).default('double'),
   forgetBiasAdd: z.number().default(0),
@@ -53,14 +51,5 @@ export const lstm: CellDefinition<LstmOptions> = {
     const { inputSize, ...rest } = parseOptions(schema, options, where);
     return inputSize === undefined ? rest : { ...rest, inputSize };
   },
-  inputs(spec, batch, steps) {
-    const units = numberOf(spec, 'units');
-    return {
-      x: { shape: [batch, steps, numberOf(spec, 'inputSize')] },
-      h0: { shape: [batch, units] },
-      c0: { shape: [batch, units] },
-      mask: { shape: [batch, steps] },
-      lengths: { shape: [batch], integer: true },
-    };
-  },
+  inputs: (spec, batch, steps) => plainInputs(spec, batch, steps, ['h0', 'c0']),
 };

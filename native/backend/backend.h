@@ -6,12 +6,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/spec.h"
+#include "ops/gemm.h"
 
 namespace lookback {
 
@@ -33,15 +35,17 @@ using Tensors = std::map<std::string, Tensor<T>>;
 
 /// How a parameter starts.
 struct Initializer {
-  enum Kind { kConstant, kUniform, kOrthogonal };
+  enum Kind { kConstant, kUniform, kNormal, kOrthogonal, kIdentity, kCustom };
   Kind kind = kConstant;
-  double value = 0;  ///< the constant, or the half-width of the uniform distribution
+  double value = 0;  ///< the constant, the half-width of the uniform distribution, or the deviation
   /// After the above: rows [begin, end) of the first dimension get a constant (forget biases).
   struct Rows {
     int64_t begin, end;
     double value;
   };
   std::vector<Rows> rows;
+  /// kCustom: `uniform(i)` is the parameter's own sequence of numbers in [0, 1).
+  std::function<void(const std::function<double(int64_t)>& uniform, double* values)> fill;
 };
 
 struct ParamInfo {
@@ -121,8 +125,11 @@ class Recurrence {
  public:
   virtual ~Recurrence() = default;
   virtual const CellInfo& info() const = 0;
-  /// Names and shapes of everything that `forward` can write, buffers included.
+  /// Names and shapes of everything that `forward` can write, buffers and derived matrices included.
   virtual std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const = 0;
+  /// Matrices that the time loop works with and that are made from parameters ("W" of an orthogonal
+  /// cell): outputs of `forward`, and gradients among the `d_inputs` of `backward`.
+  virtual std::vector<TensorInfo> derived() const { return {}; }
   /// Names of the inputs that have a gradient, a subset of those that `forward` understands.
   virtual std::vector<std::string> differentiable_inputs() const = 0;
   /// `keep`: the tape will be read by `backward`. Throws ERR_MEMORY with the bytes wanted.
@@ -130,21 +137,15 @@ class Recurrence {
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
   /// Uses the tape of the last `forward`, once (it overwrites what was saved).
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
-};
-
-/// C[m,n] = beta C[m,n] + sum_k A(m,k) B(k,n), every element summed over k in one fixed order that
-/// depends neither on m, n nor on the number of threads. A(i,j) is a[i * a_row + j * a_col],
-/// likewise B.
-template <class S>
-struct Gemm {
-  int64_t m = 0, n = 0, k = 0;
-  const S* a = nullptr;
-  int64_t a_row = 0, a_col = 1;
-  const S* b = nullptr;
-  int64_t b_row = 0, b_col = 1;
-  S beta = 0;
-  S* c = nullptr;
-  int64_t c_row = 0;
+  /// To be called after every update of the parameters, and once before the first. Cells that
+  /// describe a matrix in more than one way may change parameters and buffers (by their names, in
+  /// place) to another description of it. Returns the parameters, by their place in
+  /// CellInfo::params, whose optimizer state no longer belongs to them. Throws ERR_NUMERIC.
+  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) {
+    static_cast<void>(params);
+    static_cast<void>(buffers);
+    return {};
+  }
 };
 
 enum class Activation { kLinear, kRelu, kElu, kTanh, kSigmoid, kSoftmax };

@@ -61,7 +61,10 @@ template <class S>
 struct StatePlace {
   int slot = 0, gradient = 0, entries = 1, size = 0;
   int given = 0;               ///< entries of the initial value; 0: zeros (one entry)
-  const S* initial = nullptr;  ///< [given][B][size], oldest first
+  int past = -1, d_past = -1;  ///< slots of a window's entries from before the first step
+  bool shared = false;         ///< `initial` is [size], for every row
+  const S* initial = nullptr;  ///< [given][B][size], oldest first; of a window [entries][B][size],
+                               ///< newest first
   S* d_initial = nullptr;
   S* final = nullptr;  ///< [entries][B][size], newest last, front-padded with zeros
   const S* d_final = nullptr;
@@ -104,7 +107,7 @@ struct SequenceArgs {
   int states = 0;
   StatePlace<S> state[4];
   int sequences = 0;
-  SequencePlace<S> sequence[4];
+  SequencePlace<S> sequence[6];
 
   BatchSiteState<S>* sites = nullptr;
   int stat_rows = 1;

@@ -92,6 +92,7 @@ class Exchange {
     if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S>& state = args_.state[i];
+      if (state.past >= 0) continue;
       const auto now = x_.place(state.slot, 0), before = x_.place(state.slot, -1);
       const int size = state.size;
       x_.each_row([=, this](auto row) {
@@ -111,6 +112,7 @@ class Exchange {
     if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S>& state = args_.state[i];
+      if (state.past >= 0) continue;
       const auto now = x_.place(state.gradient, 0), before = x_.place(state.gradient, -1);
       const auto dy = x_.place(args_.dy_slot, 0);
       const bool is_output = state.slot == args_.y_slot;
@@ -133,7 +135,8 @@ class Exchange {
   HD void load_initial() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
-      for (int e = 0; e < args_.initial_entries; ++e) {
+      if (state.past >= 0) load_past(state);
+      for (int e = 0; e < args_.initial_entries && state.past < 0; ++e) {
         const int64_t from = e - (args_.initial_entries - state.given);
         x_.set_time(e - args_.initial_entries);
         if (-x_.time() > args_.slots[state.slot].history) continue;
@@ -141,8 +144,9 @@ class Exchange {
         const int64_t batch = args_.batch;
         x_.each_row([=](auto row) {
           for (int j = 0; j < state.size; ++j) {
+            const int64_t line = state.shared ? 0 : from * batch + row.batch();
             row.at(to, j) = state.initial != nullptr && from >= 0
-                                ? state.initial[(from * batch + row.batch()) * state.size + j]
+                                ? state.initial[line * state.size + j]
                                 : S(0);
           }
         });
@@ -161,10 +165,12 @@ class Exchange {
         const int t = x_.time();
         if (t != length(row.batch()) - 1) return;
         for (int age = 0; age < state.entries; ++age) {
-          const int64_t entry = state.entries - 1 - age;
+          const bool window = state.past >= 0, before_first = window && t - age < 0;
+          const int64_t entry = window ? age : state.entries - 1 - age;
           S* const out = state.final + (entry * args_.batch + row.batch()) * state.size;
-          const bool exists = t - age >= -args_.initial_entries;
-          const auto from = x_.place(state.slot, exists ? -age : 0);
+          const bool exists = window || t - age >= -args_.initial_entries;
+          const auto from = before_first ? x_.place(state.past, -age)
+                                         : x_.place(state.slot, exists ? -age : 0);
           for (int j = 0; j < state.size; ++j) out[j] = exists ? row.at(from, j) : S(0);
         }
       });
@@ -186,6 +192,42 @@ class Exchange {
     }
   }
 
+  /// Windows begin with the caller's gradients of those final entries that are from before the
+  /// first step, and with zeros.
+  HD void begin_past_gradients() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
+        x_.set_time(-back);
+        const auto to = x_.place(state.d_past, 0);
+        zero(to, state.size);
+        if (state.d_final == nullptr) continue;
+        x_.each_row([=, this](auto row) {
+          const int64_t age = length(row.batch()) - 1 + back;
+          if (age >= state.entries) return;
+          const S* from = state.d_final + (age * args_.batch + row.batch()) * state.size;
+          for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
+        });
+      }
+    }
+  }
+
+  HD void store_past_gradients() {
+    for (int i = 0; i < args_.states; ++i) {
+      const StatePlace<S> state = args_.state[i];
+      for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
+        if (state.d_initial == nullptr) continue;
+        x_.set_time(-back);
+        const auto from = x_.place(state.d_past, 0);
+        const int64_t batch = args_.batch;
+        x_.each_row([=](auto row) {
+          S* to = state.d_initial + ((back - 1) * batch + row.batch()) * state.size;
+          for (int j = 0; j < state.size; ++j) to[j] = row.at(from, j);
+        });
+      }
+    }
+  }
+
   /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows
   /// pass it on to the step that made it), an older one at the step that made it.
   HD void inject_final_gradients() {
@@ -195,11 +237,11 @@ class Exchange {
       const auto to = x_.place(state.gradient, 0);
       x_.each_row([=, this](auto row) {
         const int64_t b = row.batch();
-        const bool last = x_.time() == args_.steps - 1;
+        const bool last = x_.time() == args_.steps - 1, window = state.past >= 0;
         const int age = last ? 0 : length(b) - 1 - x_.time();
-        if ((!last && age <= 0) || age >= state.entries) return;
-        const S* from =
-            state.d_final + (int64_t{state.entries - 1 - age} * args_.batch + b) * state.size;
+        if ((!last && age <= 0) || age >= state.entries || (window && x_.time() < 0)) return;
+        const int64_t entry = window ? age : state.entries - 1 - age;
+        const S* from = state.d_final + (entry * args_.batch + b) * state.size;
         for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
       });
     }
@@ -209,7 +251,7 @@ class Exchange {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       const int64_t entry = state.given + x_.time();
-      if (state.d_initial == nullptr || entry < 0) continue;
+      if (state.d_initial == nullptr || entry < 0 || state.past >= 0) continue;
       const auto from = x_.place(state.gradient, 0);
       const int64_t batch = args_.batch;
       x_.each_row([=](auto row) {
@@ -221,6 +263,19 @@ class Exchange {
   }
 
  private:
+  HD void load_past(const StatePlace<S>& state) {
+    for (int back = 1; back <= state.entries; ++back) {
+      x_.set_time(-back);
+      const auto to = x_.place(state.past, 0);
+      const S* const from = state.initial;
+      const int64_t first = int64_t{back - 1} * args_.batch;
+      const int size = state.size;
+      x_.each_row([=](auto row) {
+        for (int j = 0; j < size; ++j)
+          row.at(to, j) = from == nullptr ? S(0) : from[(first + row.batch()) * size + j];
+      });
+    }
+  }
   /// Whether this may be the last step of a row.
   HD bool may_end() const { return args_.lengths != nullptr || x_.time() == args_.steps - 1; }
   HD bool may_hold() const { return args_.lengths != nullptr || args_.mask != nullptr; }
@@ -270,6 +325,7 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
   Exchange<X> exchange(args, x);
   x.set_time(0);
   exchange.zero_carries();
+  exchange.begin_past_gradients();
   for (int t = args.steps - 1; t >= 0; --t) {
     if (x.stop()) return;
     x.set_time(t);
@@ -291,6 +347,7 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
     cell.finish(x);
     exchange.store_initial_gradients();
   }
+  exchange.store_past_gradients();
 }
 
 }  // namespace lookback

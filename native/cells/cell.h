@@ -22,11 +22,15 @@
 /// size.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/portable.h"
+#include "parametrization/parametrization.h"
 
 namespace lookback {
 
@@ -61,6 +65,8 @@ enum class Life {
              ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
   kSum,      ///< zero before the first step; summed over rows after the last
+  kPast,     ///< only the `history` steps before the first: values of a window that was carried in
+  kPastGradient,  ///< their gradients, zero before backward
 };
 
 struct SlotInfo {
@@ -69,13 +75,17 @@ struct SlotInfo {
   int history;  ///< steps before the first that exist (initial states)
 };
 
+/// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0, 1).
+using StartFill = std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
+
 /// How a parameter starts; mirrors `Initializer` of the backend without depending on it.
 struct Start {
-  enum Kind { kConstant, kUniform, kOrthogonal } kind = kConstant;
-  double value = 0;
+  enum Kind { kConstant, kUniform, kNormal, kOrthogonal, kIdentity, kCustom } kind = kConstant;
+  double value = 0;  ///< the constant, the half-width around 0, or the standard deviation
   int constant_begin = 0,
       constant_end = 0;  ///< rows of the first dimension that get `constant` instead
   double constant = 0;
+  StartFill fill = {};  ///< kCustom
 };
 
 struct CellParam {
@@ -84,13 +94,17 @@ struct CellParam {
   Start start;
 };
 
-/// A rectangle of a parameter inside the matrix of a Linear.
+/// A rectangle of a weight (a parameter, or a matrix derived from some) inside the matrix of a
+/// Linear.
 struct LinearBlock {
   int param;
   int param_row, param_col;
-  int rows, cols;
+  int rows, cols;  ///< of the rectangle inside the Linear's matrix
   int out_row;
   int source;
+  int source_col = 0;       ///< first unit of the source that the rectangle multiplies
+  bool transposed = false;  ///< entry (r, c) is the weight's (param_row + c, param_col + r)
+  double scale = 1;         ///< applied to every entry
 };
 
 struct BiasBlock {
@@ -126,7 +140,12 @@ struct StateInfo {
   std::string in, out;  ///< "h0", "h_n"
   Slot value, gradient;
   int entries = 1;     ///< the most that the caller may give and get
-  bool queue = false;  ///< has a leading dimension of entries, oldest first, also when it is 1
+  bool queue = false;  ///< has a leading dimension of entries, also when it is 1
+  int param = -1;      ///< what it starts from when none is given, the same for every row; -1: zeros
+  /// A window: `value` holds its entries of the steps of the sequence, `past` (kPast) and `d_past`
+  /// those from before, which are given as a whole or zero. It follows `value` and is never held
+  /// itself. Newest first, where a queue is oldest first.
+  Slot past = {}, d_past = {};
 };
 
 /// A sequence that the caller may give for every step: dropout masks.
@@ -167,6 +186,12 @@ struct TableInfo {
   std::vector<TableBlock> blocks;
 };
 
+/// A matrix that `Declaration::parametrization` makes from parameters before a pass.
+struct DerivedInfo {
+  std::string name;  ///< as in the test vectors: "W"
+  std::vector<int> shape;
+};
+
 /// Collects what a cell needs. Host only; runs once per model.
 class Declaration {
  public:
@@ -174,6 +199,23 @@ class Declaration {
     params.push_back({std::move(name), std::move(shape), start});
     return static_cast<int>(params.size()) - 1;
   }
+  /// A matrix made by `parametrization`, in the order of its results; gives a number that stands
+  /// wherever that of a parameter may.
+  int derived(std::string name, std::vector<int> shape) {
+    derivations.push_back({std::move(name), std::move(shape)});
+    return kDerived + static_cast<int>(derivations.size()) - 1;
+  }
+  /// The place of a weight in the list of all parameters followed by all derived matrices.
+  size_t place_of(int weight) const {
+    return weight < kDerived ? static_cast<size_t>(weight)
+                             : params.size() + static_cast<size_t>(weight - kDerived);
+  }
+  const std::vector<int>& shape_of(int weight) const {
+    return weight < kDerived ? params[static_cast<size_t>(weight)].shape
+                             : derivations[static_cast<size_t>(weight - kDerived)].shape;
+  }
+  Slot past(int size, int history) { return slot(Life::kPast, size, history); }
+  Slot past_gradient(int size, int history) { return slot(Life::kPastGradient, size, history); }
   Slot tape(int size, int history = 0) { return slot(Life::kTape, size, history); }
   Slot carry(int size, int history = 1) { return slot(Life::kCarry, size, history); }
   Slot scratch(int size) { return slot(Life::kScratch, size, 0); }
@@ -209,6 +251,8 @@ class Declaration {
   Slot x, dx, y, dy;  ///< input, output and their gradients at one step
   std::vector<SlotInfo> slots;
   std::vector<CellParam> params;
+  std::vector<DerivedInfo> derivations;
+  std::shared_ptr<Parametrization> parametrization;  ///< makes the derived matrices; null: none
   std::vector<VectorInfo> vectors;
   std::vector<SumInfo> sums;
   std::vector<LinearInfo> linears;
@@ -220,6 +264,7 @@ class Declaration {
   int batch_rows = 1;  ///< rows of running statistics: 1 shared, or one per step
 
  private:
+  static constexpr int kDerived = 1 << 20;  ///< numbers of derived matrices begin here
   Slot slot(Life life, int size, int history) {
     slots.push_back({life, size, history});
     return {static_cast<int>(slots.size()) - 1, size};

@@ -4,6 +4,7 @@
 
 #include "cells/larnn.h"
 #include "cells/lstm.h"
+#include "cells/rnn.h"
 
 namespace lookback {
 
@@ -13,6 +14,6 @@ struct CellList {
 };
 
 using Cells =
-    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>>;
+    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn>;
 
 }  // namespace lookback

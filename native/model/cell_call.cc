@@ -209,15 +209,16 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
   const CellInfo& info = recurrence_->info();
   const OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
   const std::vector<TensorInfo> outputs = recurrence_->outputs(batch_, steps_);
+  const std::vector<TensorInfo> derived = recurrence_->derived();
   BackwardCall<S> call;
   for (const auto& [name, tensor] : given) {
     const auto output =
         std::find_if(outputs.begin(), outputs.end(),
                      [&name = name](const TensorInfo& each) { return each.name == name; });
-    const bool buffer =
-        std::any_of(info.buffers.begin(), info.buffers.end(),
-                    [&name = name](const BufferInfo& each) { return each.name == name; });
-    REQUIRE(output != outputs.end() && !buffer, kOption, "upstream gradient '", name,
+    const auto named = [&name = name](const auto& each) { return each.name == name; };
+    const bool plain = std::none_of(info.buffers.begin(), info.buffers.end(), named) &&
+                       std::none_of(derived.begin(), derived.end(), named);
+    REQUIRE(output != outputs.end() && plain, kOption, "upstream gradient '", name,
             "' belongs to no output that has a gradient");
     REQUIRE(tensor.shape == output->shape, kShape, "upstream gradient '", name, "' has shape ",
             shape_text(tensor.shape), "; expected ", shape_text(output->shape));
@@ -232,6 +233,12 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
                      make_tensor<S>(input->second.shape, "the gradient of an input")});
     call.d_inputs[name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
                            input->second.shape};
+  }
+  for (const TensorInfo& matrix : recurrence_->derived()) {
+    grads.push_back({NamedTensor::Role::kParam, matrix.name,
+                     make_tensor<S>(matrix.shape, "the gradient of a matrix")});
+    call.d_inputs[matrix.name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
+                                  matrix.shape};
   }
   for (const ParamInfo& param : info.params) {
     grads.push_back({NamedTensor::Role::kParam, param.name,

@@ -48,9 +48,27 @@ void initialize(const ParamInfo& info, uint64_t seed, uint32_t stream, S* values
         values[i] = static_cast<S>((2.0 * uniform(seed, stream, i) - 1.0) * info.init.value);
       }
       break;
+    case Initializer::kNormal:
+      for (int64_t i = 0; i < size; ++i) {
+        values[i] = static_cast<S>(normal(seed, stream, i) * info.init.value);
+      }
+      break;
     case Initializer::kOrthogonal:
       fill_orthogonal(info, seed, stream, values);
       break;
+    case Initializer::kIdentity:
+      REQUIRE(info.shape.size() == 2, kInternal, "parameter ", info.name,
+              " asks for an identity but is not a matrix; please report this");
+      for (int64_t i = 0; i < size; ++i)
+        values[i] = static_cast<S>(i / info.shape[1] == i % info.shape[1] ? 1 : 0);
+      break;
+    case Initializer::kCustom: {
+      Buffer<double> numbers(size, info.name.c_str());
+      info.init.fill([&](int64_t i) { return uniform(seed, stream, i); }, numbers.data());
+      std::transform(numbers.data(), numbers.data() + size, values,
+                     [](double value) { return static_cast<S>(value); });
+      break;
+    }
   }
   const int64_t row_size = info.shape.empty() || info.shape[0] == 0 ? 0 : size / info.shape[0];
   for (const Initializer::Rows& rows : info.init.rows) {

@@ -1,10 +1,13 @@
 /// The CPU driver itself, run on dual numbers: the same host code and the same time loop, compiled
-/// for one `Dual` a lane. For one program only, since it brings the bodies of three source files.
+/// for one `Dual` a lane. For one program only, since it brings the bodies of four source files.
 #pragma once
 
 #include "gradcheck/dual.h"
 // Dual numbers come first: some calls below are looked up where they are written.
+#include "gradcheck/dual_build.h"
+//
 #include "backend/cpu/cell_recurrence.cc"
+#include "backend/cpu/derived.cc"
 #include "backend/cpu/layer_stack.cc"
 #include "backend/cpu/plan.cc"
 #include "backend/cpu/sequence-inl.h"

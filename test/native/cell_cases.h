@@ -91,6 +91,52 @@ inline void add_lstm_cases(std::vector<CellCase>& cases) {
   cases.push_back(c);
 }
 
+/// Ways to call a cell that has no options of its own about it.
+inline void add_plain_calls(const CellCase& base, std::vector<CellCase>& cases) {
+  CellCase c = base;
+  c.name = base.name + ", state";
+  c.entries = 1;
+  cases.push_back(c);
+  c.name = base.name + ", state and lengths";
+  c.lengths = true;
+  cases.push_back(c);
+  c.name = base.name + ", state, lengths and mask";
+  c.hold = true;
+  cases.push_back(c);
+  c = base;
+  c.name = base.name + ", mask";
+  c.hold = true;
+  cases.push_back(c);
+  c = base;
+  c.name = base.name + ", evaluation of one step and one row";
+  c.training = false;
+  c.batch = c.steps = 1;
+  cases.push_back(c);
+  c = base;
+  c.name = base.name + ", several tiles";
+  c.batch = 37;
+  c.lengths = true;
+  cases.push_back(c);
+}
+
+/// A cell with a handful of options, each set by itself.
+inline CellCase simple_case(const std::string& cell, const std::string& name,
+                            const Options& options = {}) {
+  CellCase c{cell + " " + name, cell, spec_of({{"inputSize", 3.0}, {"units", 5.0}})};
+  for (const auto& [key, value] : options) c.spec.set(key, value);
+  return c;
+}
+
+inline void add_rnn_cases(std::vector<CellCase>& cases) {
+  for (const char* activation : {"tanh", "relu"}) {
+    const CellCase base = simple_case("rnn", activation, {{"activation", word(activation)}});
+    cases.push_back(base);
+    add_plain_calls(base, cases);
+  }
+  for (const char* bias : {"single", "none"})
+    cases.push_back(simple_case("rnn", std::string("bias ") + bias, {{"bias", word(bias)}}));
+}
+
 /// Every option by itself, for one kind of normalisation.
 inline std::vector<CellCase> larnn_singles(const std::string& norm) {
   std::vector<CellCase> cases;
@@ -231,6 +277,7 @@ constexpr int kMixtures = 40;
 inline std::vector<CellCase> cell_cases() {
   std::vector<CellCase> cases;
   add_lstm_cases(cases);
+  add_rnn_cases(cases);
   for (const char* norm : {"none", "layer", "batch"}) {
     const std::vector<CellCase> singles = larnn_singles(norm);
     cases.insert(cases.end(), singles.begin(), singles.end());

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,10 @@ void shape_states(const CellCase& c, const Recurrence<S>& cell, CellData& data) 
     Shape shape = out.shape;
     const bool layered = c.spec.has("layers");
     if (layered) shape[0] = replays(c.spec) ? 1 : c.spec.integer("layers", 1, 1, 64);
+    if (starts_with(out.name, "window")) {  // given as a whole
+      data.input_shapes[initial_name(out.name)] = shape;
+      continue;
+    }
     // A queue has the dimension of its entries before the batch.
     const size_t entries = layered ? 1 : 0;
     if (shape.size() == entries + 3) shape[entries] = c.entries;
@@ -141,9 +146,12 @@ CellData make_data(const CellCase& c, const Recurrence<S>& cell) {
   }
   std::vector<TensorInfo> outputs = cell.outputs(c.batch, c.steps);
   outputs.push_back({"y_last", {c.batch, cell.info().output_size}});
+  std::set<std::string> derived;
+  for (const TensorInfo& matrix : cell.derived()) derived.insert(matrix.name);
   for (const TensorInfo& out : outputs) {
     data.output_shapes[out.name] = out.shape;
     if (starts_with(out.name, "buf.") || out.name == "queue_count") continue;
+    if (derived.count(out.name) != 0) continue;
     data.upstream[out.name] = numbers_of("up." + out.name, out.shape);
   }
   return data;

@@ -29,11 +29,22 @@ interface Tolerance {
   scale: 'tensor' | 'case';
 }
 
+/** Relative to each tensor's largest entry, the same for outputs and gradients. */
+const perTensor = (float64: number, float32: number): Record<DType, Tolerance> => ({
+  float64: { outputs: float64, grads: float64, scale: 'tensor' },
+  float32: { outputs: float32, grads: float32, scale: 'tensor' },
+});
+
 const tolerances: Record<string, Record<DType, Tolerance>> = {
-  lstm: {
-    float64: { outputs: 1e-11, grads: 1e-11, scale: 'tensor' },
-    float32: { outputs: 5e-5, grads: 5e-5, scale: 'tensor' },
-  },
+  lstm: perTensor(1e-11, 5e-5),
+  rnn: perTensor(1e-11, 5e-5),
+  gru: perTensor(1e-11, 5e-5),
+  rra: perTensor(1e-11, 5e-5),
+  bnlstm: perTensor(1e-11, 5e-4),
+  scornn: perTensor(1e-10, 2e-4),
+  scurnn: perTensor(1e-10, 2e-4),
+  enrnn: perTensor(1e-10, 2e-4),
+  exprnn: perTensor(1e-10, 2e-4),
   larnn: {
     float64: { outputs: 1e-9, grads: 1e-9, scale: 'case' },
     float32: { outputs: 2e-5, grads: 1e-4, scale: 'case' },

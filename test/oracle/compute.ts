@@ -1,16 +1,7 @@
 /**
  * Runs a case through the public API: cells through `cells`, whole classifiers through `Model`.
  */
-import type {
-  Cell,
-  CellOptions,
-  Device,
-  DType,
-  LarnnOptions,
-  LstmOptions,
-  Tensor,
-  TensorLike,
-} from 'lookback';
+import type { Cell, CellOptions, Device, DType, LarnnOptions, Tensor, TensorLike } from 'lookback';
 import { cells, layers, sequential } from 'lookback';
 import type { Computed } from './compare';
 import type { VectorCase } from './vectors';
@@ -54,14 +45,10 @@ function cellOptions(vectors: VectorCase): Record<string, unknown> {
 
 function makeCell(vectors: VectorCase, how: CellOptions): Cell {
   const options = { ...cellOptions(vectors), inputSize: vectors.config['inputSize'] };
-  switch (vectors.config['cell']) {
-    case 'lstm':
-      return cells.lstm(options as unknown as LstmOptions, how);
-    case 'larnn':
-      return cells.larnn(options as unknown as LarnnOptions, how);
-    default:
-      throw new Error(`unknown cell ${JSON.stringify(vectors.config['cell'])}`);
-  }
+  const kind = String(vectors.config['cell']);
+  if (!Object.hasOwn(cells, kind)) throw new Error(`unknown cell ${JSON.stringify(kind)}`);
+  const make: (given: never, where: CellOptions) => Cell = cells[kind as keyof typeof cells];
+  return make(options as never, how);
 }
 
 /**

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "backend/cpu/kernels.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "math/scalar.h"
@@ -37,10 +38,9 @@ S* find_out(const Tensors<S>& tensors, const std::string& name) {
 
 Initializer initializer_of(const Start& start) {
   Initializer init;
-  init.kind = start.kind == Start::kUniform      ? Initializer::kUniform
-              : start.kind == Start::kOrthogonal ? Initializer::kOrthogonal
-                                                 : Initializer::kConstant;
+  init.kind = static_cast<Initializer::Kind>(start.kind);  // one list, twice
   init.value = start.value;
+  init.fill = start.fill;
   if (start.constant_end > start.constant_begin) {
     init.rows.push_back({start.constant_begin, start.constant_end, start.constant});
   }
@@ -88,6 +88,7 @@ CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& ker
     : runtime_(runtime),
       kernels_(kernels),
       cell_(std::move(cell)),
+      derived_(cell_.declaration),
       weights_(cell_.declaration, kernels),
       vectors_(cell_.declaration) {
   describe(spec);
@@ -110,6 +111,7 @@ void CellRecurrence<S>::describe(const Spec&) {
     info_.buffers.push_back({"buf." + site.name + ".mean", shape, 0});
     info_.buffers.push_back({"buf." + site.name + ".var", shape, 1});
   }
+  for (BufferInfo& buffer : derived_.buffers()) info_.buffers.push_back(std::move(buffer));
 }
 
 template <class S>
@@ -120,8 +122,22 @@ std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps)
     if (s.queue) shape.insert(shape.begin(), s.entries);
     out.push_back({s.out, shape});
   }
+  for (const TensorInfo& matrix : derived()) out.push_back(matrix);
   for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
   return out;
+}
+
+template <class S>
+std::vector<TensorInfo> CellRecurrence<S>::derived() const {
+  std::vector<TensorInfo> list;
+  for (const DerivedInfo& d : cell_.declaration.derivations)
+    list.push_back({d.name, {d.shape.begin(), d.shape.end()}});
+  return list;
+}
+
+template <class S>
+Multiply CellRecurrence<S>::multiply() const {
+  return [this](const Gemm<double>& g) { cpu_gemm(g, runtime_.pool); };
 }
 
 template <class S>
@@ -220,9 +236,19 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
     place.gradient = s.gradient.id;
     place.entries = s.entries;
     place.size = s.value.size;
+    place.past = s.past.id;
+    place.d_past = s.d_past.id;
     place.given = 1;
+    if (s.param >= 0) {
+      place.initial = call.params[static_cast<size_t>(s.param)];
+      place.shared = true;
+    }
     const auto it = call.inputs.find(s.in);
-    if (it != call.inputs.end()) {
+    if (s.past.id >= 0) {
+      const std::vector<int64_t> shape{s.entries, t.batch, s.value.size};
+      place.initial = find(call.inputs, s.in, shape);
+    } else if (it != call.inputs.end()) {
+      place.shared = false;
       std::vector<int64_t> shape{t.batch, s.value.size};
       if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
@@ -363,8 +389,9 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
     REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= t.steps, kShape, "lengths[", b, "] is ",
             call.lengths[b], "; expected 0 to ", t.steps);
   }
-  weights_.pack(call.params);
-  vectors_.prepare(call.params);
+  derived_.build(call, multiply());
+  weights_.pack(derived_.weights());
+  vectors_.prepare(derived_.weights());
   bind_sequence(call, t);
   bind_states(call, t);
   ensure_entries(t);
@@ -390,8 +417,12 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     if (d.states[i].queue) shape.insert(shape.begin(), d.states[i].entries);
     a.state[i].d_final = find(call.upstream, d.states[i].out, shape);
     a.state[i].d_initial = find_out(call.d_inputs, d.states[i].in);
+    if (!a.state[i].shared) continue;
+    t.d_initial.resize(d.states.size());
+    t.d_initial[i].assign(static_cast<size_t>(t.batch * d.states[i].value.size), S(0));
+    a.state[i].d_initial = t.d_initial[i].data();
   }
-  weights_.pack_adjoints(call.params, a.dx != nullptr);
+  weights_.pack_adjoints(derived_.weights(), a.dx != nullptr);
   for (const SumInfo& s : d.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
@@ -400,12 +431,34 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     }
   }
   run_loop(t, true);
-  weight_gradients(call, t);
-  sum_gradients(call, t);
+  const std::vector<S*>& d_weights = derived_.begin_gradients(call.d_params);
+  weight_gradients(d_weights, t);
+  sum_gradients(d_weights, t);
+  initial_gradients(call.d_params, t);
+  derived_.finish_gradients(call, multiply());
+}
+
+/// Of parameters that every row starts from: the sum over the rows.
+template <class S>
+void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    if (!t.args.state[i].shared) continue;
+    S* const to = d_params[static_cast<size_t>(d.states[i].param)];
+    const int64_t size = d.states[i].value.size;
+    for (int64_t k = 0; to != nullptr && k < t.batch * size; ++k)
+      to[k % size] += t.d_initial[i][static_cast<size_t>(k)];
+  }
 }
 
 template <class S>
-void CellRecurrence<S>::weight_gradients(const BackwardCall<S>& call, CellTape<S>& t) {
+std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params,
+                                           const Tensors<S>& buffers) {
+  return derived_.settle(params, buffers, multiply());
+}
+
+template <class S>
+void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   const int workers = runtime_.pool.threads();
   runtime_.pool.run([&](int worker) {
@@ -424,12 +477,12 @@ void CellRecurrence<S>::weight_gradients(const BackwardCall<S>& call, CellTape<S
     }
   });
   for (size_t i = 0; i < d.linears.size(); ++i) {
-    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), call.d_params);
+    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), d_weights);
   }
 }
 
 template <class S>
-void CellRecurrence<S>::sum_gradients(const BackwardCall<S>& call, CellTape<S>& t) {
+void CellRecurrence<S>::sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
   const int rows = kernels_.tile_rows;
   for (const SumInfo& s : cell_.declaration.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
@@ -442,7 +495,7 @@ void CellRecurrence<S>::sum_gradients(const BackwardCall<S>& call, CellTape<S>& 
           t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
       }
     }
-    vectors_.add_gradient(s.vector, t.sum.data(), call.d_params);
+    vectors_.add_gradient(s.vector, t.sum.data(), d_weights);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/derived.h"
 #include "backend/cpu/plan.h"
 #include "backend/cpu/threads.h"
 #include "cells/cell.h"
@@ -44,6 +45,7 @@ class CellTape final : public Tape {
   std::vector<BatchSiteState<S>> sites;
   std::vector<int64_t> active_rows;
   std::vector<std::vector<S>> drawn_masks;
+  std::vector<std::vector<S>> d_initial;  ///< of states that start from a parameter
   std::vector<AlignedArray<S>> dW, db, scratch;  ///< per Linear, per Linear, per worker
   std::vector<S> sum;
   SequenceArgs<S> args;
@@ -61,6 +63,8 @@ class CellRecurrence final : public Recurrence<S> {
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
+  std::vector<TensorInfo> derived() const override;
+  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) override;
 
  private:
   void describe(const Spec& spec);
@@ -70,13 +74,16 @@ class CellRecurrence final : public Recurrence<S> {
   void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void run_loop(CellTape<S>& t, bool backward);
-  void weight_gradients(const BackwardCall<S>& call, CellTape<S>& t);
-  void sum_gradients(const BackwardCall<S>& call, CellTape<S>& t);
+  void weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
+  void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
+  void initial_gradients(const std::vector<S*>& d_params, CellTape<S>& t);
+  Multiply multiply() const;
 
   CpuRuntime& runtime_;
   const DriverTable<S>& kernels_;
   CellInstance cell_;
   CellInfo info_;
+  DerivedWeights<S> derived_;
   PackedWeights<S> weights_;
   VectorSet<S> vectors_;
 };

@@ -64,6 +64,8 @@ class TileContext {
   /// Entries that the initial state holds (a queue may be given with several).
   HD int initial_entries() const { return args_.initial_entries; }
   HD bool default_start() const { return args_.default_start; }
+  /// Whether the caller gave the initial value of state `i`, in the order of Declaration::states.
+  HD bool state_given(int i) const { return args_.state[i].initial != nullptr; }
 
   HD TileColumn at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
   HD const S* vector(Vector v) const { return args_.vectors[v.id]; }

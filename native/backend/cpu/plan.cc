@@ -32,7 +32,8 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     const bool kept = slot.life == Life::kTape && keep;
     place.history = kept ? std::min(slot.history, entries) : slot.history;
     place.carry = slot.life == Life::kCarry;
-    const int64_t depth = place.history + (kept ? steps : 1);
+    const bool before_first = slot.life == Life::kPast || slot.life == Life::kPastGradient;
+    const int64_t depth = place.history + (before_first ? 0 : kept ? steps : 1);
     place.depth = static_cast<int32_t>(depth);
     const int64_t numbers =
         checked_mul(checked_mul(depth, slot.size, "activations"), tile_rows, "activations");
@@ -99,67 +100,77 @@ int PackedWeights<S>::best_block(int rows) const {
   return best;
 }
 
-template <class S>
-int PackedWeights<S>::columns_of(int param) const {
-  return d_.params[static_cast<size_t>(param)].shape.back();
+/// Where the entries of a block lie in its weight: (r, c) is at begin + r * row + c * column.
+struct BlockStride {
+  int64_t begin, row, column;
+};
+
+BlockStride stride_of(const Declaration& d, const LinearBlock& b) {
+  const int64_t columns = d.shape_of(b.param).back();
+  const int64_t begin = b.param_row * columns + b.param_col;
+  return b.transposed ? BlockStride{begin, 1, columns} : BlockStride{begin, columns, 1};
 }
 
 template <class S>
-void PackedWeights<S>::pack(const std::vector<const S*>& params) {
-  for (size_t i = 0; i < linears_.size(); ++i) pack_forward(i, params);
+void PackedWeights<S>::pack(const std::vector<const S*>& weights) {
+  for (size_t i = 0; i < linears_.size(); ++i) pack_forward(i, weights);
 }
 
 template <class S>
-void PackedWeights<S>::pack_adjoints(const std::vector<const S*>& params, bool with_dx) {
+void PackedWeights<S>::pack_adjoints(const std::vector<const S*>& weights, bool with_dx) {
   for (size_t i = 0; i < linears_.size(); ++i) {
     for (size_t source = 0; source < d_.linears[i].sources.size(); ++source) {
       const int gradient = d_.linears[i].sources[source].gradient.id;
       const bool wanted = gradient >= 0 && (with_dx || gradient != d_.dx.id);
-      if (wanted) pack_adjoint(i, source, params);
+      if (wanted) pack_adjoint(i, source, weights);
       linears_[i].adjoint[source].data = wanted ? adjoint_[i][source].data() : nullptr;
     }
   }
 }
 
 template <class S>
-void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& params) {
+void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& weights) {
   const LinearInfo& info = d_.linears[i];
   const int block = linears_[i].forward.block;
   const int64_t depth = depth_[i];
   S* packed = forward_[i].data();
   for (const LinearBlock& b : info.blocks) {
-    int64_t k0 = 0;
+    int64_t k0 = b.source_col;
     for (int s = 0; s < b.source; ++s) k0 += linears_[i].source[s].size;
-    const int64_t columns = columns_of(b.param);
+    const BlockStride stride = stride_of(d_, b);
+    const S* const weight = weights[d_.place_of(b.param)] + stride.begin;
+    const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
       const int o = b.out_row + row;
-      const S* from =
-          params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
+      const S* from = weight + row * stride.row;
       S* to = packed + (o / block) * depth * block + k0 * block + o % block;
-      for (int k = 0; k < b.cols; ++k) to[int64_t{k} * block] = from[k];
+      for (int k = 0; k < b.cols; ++k) to[int64_t{k} * block] = scale * from[k * stride.column];
     }
   }
   S* bias = bias_[i].data();
   for (int64_t o = 0; o < bias_[i].size(); ++o) bias[o] = S(0);
   for (const BiasBlock& b : info.biases) {
-    const S* from = params[static_cast<size_t>(b.param)] + b.param_row;
+    const S* from = weights[d_.place_of(b.param)] + b.param_row;
     for (int row = 0; row < b.rows; ++row) bias[b.out_row + row] += from[row];
   }
 }
 
 template <class S>
-void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<const S*>& params) {
+void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights) {
   const LinearInfo& info = d_.linears[i];
   const int block = linears_[i].adjoint[source].block;
   S* packed = adjoint_[i][source].data();
   for (const LinearBlock& b : info.blocks) {
     if (b.source != static_cast<int>(source)) continue;
-    const int64_t columns = columns_of(b.param);
+    const BlockStride stride = stride_of(d_, b);
+    const S* const weight = weights[d_.place_of(b.param)] + stride.begin;
+    const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
-      const S* from =
-          params[static_cast<size_t>(b.param)] + (b.param_row + row) * columns + b.param_col;
+      const S* from = weight + row * stride.row;
       for (int k = 0; k < b.cols; ++k) {
-        packed[(int64_t{k / block} * info.rows + b.out_row + row) * block + k % block] = from[k];
+        const int unit = b.source_col + k;
+        packed[(int64_t{unit / block} * info.rows + b.out_row + row) * block + unit % block] =
+            scale * from[k * stride.column];
       }
     }
   }
@@ -167,23 +178,24 @@ void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<c
 
 template <class S>
 void PackedWeights<S>::scatter(int i, const S* dW, const S* db,
-                               const std::vector<S*>& d_params) const {
+                               const std::vector<S*>& d_weights) const {
   const LinearInfo& info = d_.linears[static_cast<size_t>(i)];
   const int64_t depth = depth_[static_cast<size_t>(i)];
   for (const LinearBlock& b : info.blocks) {
-    S* to = d_params[static_cast<size_t>(b.param)];
+    S* to = d_weights[d_.place_of(b.param)];
     if (to == nullptr) continue;
-    int64_t k0 = 0;
+    int64_t k0 = b.source_col;
     for (int s = 0; s < b.source; ++s) k0 += linears_[static_cast<size_t>(i)].source[s].size;
-    const int64_t columns = columns_of(b.param);
+    const BlockStride stride = stride_of(d_, b);
+    const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
       const S* from = dW + (b.out_row + row) * depth + k0;
-      S* line = to + (b.param_row + row) * columns + b.param_col;
-      for (int k = 0; k < b.cols; ++k) line[k] += from[k];
+      S* line = to + stride.begin + row * stride.row;
+      for (int k = 0; k < b.cols; ++k) line[k * stride.column] += scale * from[k];
     }
   }
   for (const BiasBlock& b : info.biases) {
-    S* to = d_params[static_cast<size_t>(b.param)];
+    S* to = d_weights[d_.place_of(b.param)];
     if (to == nullptr) continue;
     for (int row = 0; row < b.rows; ++row) to[b.param_row + row] += db[b.out_row + row];
   }
@@ -206,20 +218,20 @@ template <class S>
 using Wide = decltype(S() * 1.0);
 
 template <class S>
-void VectorSet<S>::prepare(const std::vector<const S*>& params) {
+void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
   for (size_t v = 0; v < d_.vectors.size(); ++v) {
     const int param = d_.vectors[v].param;
-    pointers_[v] = param >= 0 ? params[static_cast<size_t>(param)] : tables_[v].data();
+    pointers_[v] = param >= 0 ? weights[d_.place_of(param)] : tables_[v].data();
   }
   for (const TableInfo& table : d_.tables) {
     S* out = tables_[static_cast<size_t>(table.vector.id)].data();
     for (const TableBlock& b : table.blocks) {
-      const S* W = params[static_cast<size_t>(b.param)];
-      const int columns = d_.params[static_cast<size_t>(b.param)].shape.back();
+      const S* W = weights[d_.place_of(b.param)];
+      const int columns = d_.shape_of(b.param).back();
       for (int e = 0; e < table.entries; ++e) {
         const std::vector<double>& code = table.constants[static_cast<size_t>(e)];
         for (int o = 0; o < b.rows; ++o) {
-          auto sum = static_cast<Wide<S>>(params[static_cast<size_t>(b.bias)][o]);
+          auto sum = static_cast<Wide<S>>(weights[d_.place_of(b.bias)][o]);
           for (size_t i = 0; i < code.size(); ++i) {
             sum +=
                 static_cast<Wide<S>>(W[o * columns + b.param_col + static_cast<int>(i)]) * code[i];
@@ -232,19 +244,19 @@ void VectorSet<S>::prepare(const std::vector<const S*>& params) {
 }
 
 template <class S>
-void VectorSet<S>::add_gradient(int v, const S* gradient, const std::vector<S*>& d_params) const {
+void VectorSet<S>::add_gradient(int v, const S* gradient, const std::vector<S*>& d_weights) const {
   const VectorInfo& info = d_.vectors[static_cast<size_t>(v)];
   if (info.param >= 0) {
-    S* to = d_params[static_cast<size_t>(info.param)];
+    S* to = d_weights[d_.place_of(info.param)];
     for (int j = 0; to != nullptr && j < info.size; ++j) to[j] += gradient[j];
     return;
   }
   for (const TableInfo& table : d_.tables) {
     if (table.vector.id != v) continue;
     for (const TableBlock& b : table.blocks) {
-      S* dW = d_params[static_cast<size_t>(b.param)];
-      S* db = d_params[static_cast<size_t>(b.bias)];
-      const int columns = d_.params[static_cast<size_t>(b.param)].shape.back();
+      S* dW = d_weights[d_.place_of(b.param)];
+      S* db = d_weights[d_.place_of(b.bias)];
+      const int columns = d_.shape_of(b.param).back();
       for (int e = 0; e < table.entries; ++e) {
         const std::vector<double>& code = table.constants[static_cast<size_t>(e)];
         const S* from = gradient + e * table.width + b.out_begin;

@@ -43,26 +43,26 @@ struct StoragePlan {
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
                          int tile_rows, int entries = 1);
 
-/// All Linears of a cell, packed from parameters before every pass.
+/// All Linears of a cell, packed from its weights (parameters, then derived matrices) before every
+/// pass.
 template <class S>
 class PackedWeights {
  public:
   PackedWeights(const Declaration& d, const DriverTable<S>& kernels);
-  void pack(const std::vector<const S*>& params);
+  void pack(const std::vector<const S*>& weights);
   /// The transposed packings for backward; that of the input slot only `with_dx`.
-  void pack_adjoints(const std::vector<const S*>& params, bool with_dx);
+  void pack_adjoints(const std::vector<const S*>& weights, bool with_dx);
   const PackedLinear<S>* linears() const { return linears_.data(); }
   /// Numbers of dW and db of Linear i.
   int64_t depth(int i) const { return depth_[static_cast<size_t>(i)]; }
-  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the parameters'
+  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the weights'
   /// gradients.
-  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_params) const;
+  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_weights) const;
 
  private:
-  void pack_forward(size_t i, const std::vector<const S*>& params);
-  void pack_adjoint(size_t i, size_t source, const std::vector<const S*>& params);
+  void pack_forward(size_t i, const std::vector<const S*>& weights);
+  void pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights);
   int best_block(int rows) const;
-  int columns_of(int param) const;
 
   const Declaration& d_;
   const DriverTable<S>& kernels_;
@@ -77,10 +77,10 @@ template <class S>
 class VectorSet {
  public:
   explicit VectorSet(const Declaration& d);
-  void prepare(const std::vector<const S*>& params);
+  void prepare(const std::vector<const S*>& weights);
   const S* const* data() const { return pointers_.data(); }
-  /// Adds the gradient of vector `v` to the parameters it comes from.
-  void add_gradient(int v, const S* gradient, const std::vector<S*>& d_params) const;
+  /// Adds the gradient of vector `v` to the weights it comes from.
+  void add_gradient(int v, const S* gradient, const std::vector<S*>& d_weights) const;
 
  private:
   const Declaration& d_;

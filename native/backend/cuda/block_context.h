@@ -49,6 +49,8 @@ class BlockContext {
   HD bool training() const { return args_.training; }
   HD int initial_entries() const { return args_.initial_entries; }
   HD bool default_start() const { return args_.default_start; }
+  /// Whether the caller gave the initial value of state `i`, in the order of Declaration::states.
+  HD bool state_given(int i) const { return args_.state[i].initial != nullptr; }
   HD Column at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
   HD const S* vector(Vector v) const { return args_.vectors[v.id]; }
   HD bool given(int sequence) const { return args_.sequence[sequence].data != nullptr; }

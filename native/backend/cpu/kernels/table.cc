@@ -1,6 +1,6 @@
-/// Instantiates every kernel for the instruction set that the including file is compiled for.
-#pragma once
-
+// The kernels of the instruction set that LOOKBACK_ISA names, as one table. Every file of this
+// folder is compiled once for each instruction set; see native/sources.cmake.
+#include "backend/cpu/kernels/loops.h"
 #include "backend/cpu/sequence-inl.h"
 #include "cells/registry.h"
 
@@ -13,7 +13,7 @@ struct LoopTable;
 template <class V, class... Types>
 struct LoopTable<V, CellList<Types...>> {
   static constexpr CellLoops<ScalarOf<V>> kLoops[] = {
-      {Types::kKey, run_forward<V, Types>, run_backward<V, Types>}...};
+      {Types::kKey, cell_forward<V, Types>, cell_backward<V, Types>}...};
 };
 
 template <class T>

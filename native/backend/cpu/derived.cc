@@ -1,0 +1,191 @@
+#include "backend/cpu/derived.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "base/error.h"
+
+namespace lookback {
+namespace {
+
+template <class T>
+int64_t count_of(const std::vector<T>& shape) {
+  int64_t count = 1;
+  for (const T extent : shape) count *= extent;
+  return count;
+}
+
+/// Numbers that carry derivatives (test/gradcheck) have their own forms of these two.
+template <class S, class = std::enable_if_t<std::is_floating_point_v<S>>>
+double plain(S number) {
+  return static_cast<double>(number);
+}
+template <class S, class = std::enable_if_t<std::is_floating_point_v<S>>>
+void carry_derivatives(Parametrization&, const std::vector<int>&, const std::vector<const S*>&,
+                       const HostArrays&, const HostArrays&, const Multiply&,
+                       std::vector<std::vector<S>>&) {}
+
+}  // namespace
+
+template <class S>
+DerivedWeights<S>::DerivedWeights(const Declaration& d) : d_(d) {
+  if (!d.parametrization) return;
+  reads_ = d.parametrization->params();
+  states_ = d.parametrization->buffers();
+  for (const DerivedInfo& info : d.derivations) {
+    const auto count = static_cast<size_t>(count_of(info.shape));
+    derived_.emplace_back(count);
+    values_.emplace_back(count);
+    gradients_.emplace_back(count);
+  }
+}
+
+template <class S>
+std::vector<BufferInfo> DerivedWeights<S>::buffers() const {
+  std::vector<BufferInfo> list;
+  for (const ParametrizationBuffer& state : states_) {
+    list.push_back(
+        {"buf." + state.name, {state.shape.begin(), state.shape.end()}, state.initial});
+  }
+  return list;
+}
+
+template <class S>
+HostArrays DerivedWeights<S>::read(const std::vector<const S*>& params) const {
+  HostArrays arrays;
+  for (const int param : reads_) {
+    const S* from = params[static_cast<size_t>(param)];
+    std::vector<double> numbers(static_cast<size_t>(count_of(d_.shape_of(param))));
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(from[i]);
+    arrays.push_back(std::move(numbers));
+  }
+  return arrays;
+}
+
+template <class S>
+HostArrays DerivedWeights<S>::read_buffers(const Tensors<const S>& tensors) const {
+  HostArrays arrays;
+  for (const ParametrizationBuffer& state : states_) {
+    std::vector<double> numbers(static_cast<size_t>(count_of(state.shape)), state.initial);
+    const auto it = tensors.find("buf." + state.name);
+    if (it != tensors.end()) {
+      REQUIRE(it->second.size() == static_cast<int64_t>(numbers.size()), kShape, "tensor buf.",
+              state.name, " holds ", it->second.size(), " numbers; expected ", numbers.size());
+      for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(it->second.data[i]);
+    }
+    arrays.push_back(std::move(numbers));
+  }
+  return arrays;
+}
+
+template <class S>
+void DerivedWeights<S>::require_finite(const HostArrays& params) const {
+  for (size_t i = 0; i < params.size(); ++i) {
+    const auto wrong = std::find_if_not(params[i].begin(), params[i].end(),
+                                        [](double number) { return std::isfinite(number); });
+    REQUIRE(wrong == params[i].end(), kNumeric, "parameter ",
+            d_.params[static_cast<size_t>(reads_[i])].name, " holds ", *wrong, " at position ",
+            wrong - params[i].begin(),
+            "; its matrix cannot be built from that: restore a checkpoint, or lower the learning "
+            "rate");
+  }
+}
+
+template <class S>
+void DerivedWeights<S>::build(const ForwardCall<S>& call, const Multiply& multiply) {
+  weights_ = call.params;
+  if (!d_.parametrization) return;
+  HostArrays params = read(call.params), buffers = read_buffers(call.inputs);
+  if (params != params_ || buffers != buffers_in_) {
+    require_finite(params);
+    params_.clear();  // a build that fails leaves nothing to be taken for its result
+    buffers_out_ = buffers;
+    d_.parametrization->build(params, buffers_out_, derived_, multiply);
+    params_ = std::move(params);
+    buffers_in_ = std::move(buffers);
+    for (size_t i = 0; i < derived_.size(); ++i) {
+      std::transform(derived_[i].begin(), derived_[i].end(), values_[i].begin(),
+                     [](double number) { return static_cast<S>(number); });
+    }
+  }
+  carry_derivatives(*d_.parametrization, reads_, call.params, params_, buffers_in_, multiply,
+                    values_);
+  for (size_t i = 0; i < values_.size(); ++i) {
+    weights_.push_back(values_[i].data());
+    const auto wanted = call.outputs.find(d_.derivations[i].name);
+    if (wanted != call.outputs.end())
+      std::copy(values_[i].begin(), values_[i].end(), wanted->second.data);
+  }
+  const HostArrays& kept = call.training ? buffers_out_ : buffers_in_;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const auto wanted = call.outputs.find("buf." + states_[i].name);
+    if (wanted == call.outputs.end()) continue;
+    std::transform(kept[i].begin(), kept[i].end(), wanted->second.data,
+                   [](double number) { return static_cast<S>(number); });
+  }
+}
+
+template <class S>
+const std::vector<S*>& DerivedWeights<S>::begin_gradients(const std::vector<S*>& d_params) {
+  d_weights_ = d_params;
+  for (std::vector<S>& gradient : gradients_) {
+    std::fill(gradient.begin(), gradient.end(), S(0));
+    d_weights_.push_back(gradient.data());
+  }
+  return d_weights_;
+}
+
+template <class S>
+void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Multiply& multiply) {
+  if (!d_.parametrization) return;
+  HostArrays d_derived, d_params;
+  for (size_t i = 0; i < gradients_.size(); ++i) {
+    std::vector<double> numbers(gradients_[i].size());
+    std::transform(gradients_[i].begin(), gradients_[i].end(), numbers.begin(),
+                   [](S number) { return plain(number); });
+    d_derived.push_back(std::move(numbers));
+    const auto wanted = call.d_inputs.find(d_.derivations[i].name);
+    if (wanted != call.d_inputs.end())
+      std::copy(gradients_[i].begin(), gradients_[i].end(), wanted->second.data);
+  }
+  for (const std::vector<double>& param : params_) d_params.emplace_back(param.size());
+  d_.parametrization->adjoint(params_, d_derived, d_params, multiply);
+  for (size_t i = 0; i < reads_.size(); ++i) {
+    S* const to = call.d_params[static_cast<size_t>(reads_[i])];
+    for (size_t k = 0; to != nullptr && k < d_params[i].size(); ++k)
+      to[k] += static_cast<S>(d_params[i][k]);
+  }
+}
+
+template <class S>
+std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params,
+                                           const Tensors<S>& buffers, const Multiply& multiply) {
+  if (!d_.parametrization) return {};
+  HostArrays numbers = read({params.begin(), params.end()});
+  Tensors<const S> given;
+  for (const auto& [name, tensor] : buffers) given[name] = {tensor.data, tensor.shape};
+  HostArrays states = read_buffers(given);
+  require_finite(numbers);
+  const HostArrays before = numbers;
+  std::vector<int> afresh;
+  for (const int position : d_.parametrization->settle(numbers, states, multiply))
+    afresh.push_back(reads_[static_cast<size_t>(position)]);
+  for (size_t i = 0; i < reads_.size(); ++i) {
+    if (numbers[i] == before[i]) continue;
+    std::transform(numbers[i].begin(), numbers[i].end(), params[static_cast<size_t>(reads_[i])],
+                   [](double number) { return static_cast<S>(number); });
+  }
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const auto to = buffers.find("buf." + states_[i].name);
+    if (to == buffers.end()) continue;
+    std::transform(states[i].begin(), states[i].end(), to->second.data,
+                   [](double number) { return static_cast<S>(number); });
+  }
+  return afresh;
+}
+
+template class DerivedWeights<float>;
+template class DerivedWeights<double>;
+
+}  // namespace lookback

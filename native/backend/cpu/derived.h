@@ -1,0 +1,52 @@
+/// The weights of a recurrence as the time loop sees them: its parameters, then the matrices that
+/// its parametrization makes from them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+template <class S>
+class DerivedWeights {
+ public:
+  explicit DerivedWeights(const Declaration& d);
+
+  /// The parametrization's state, as the recurrence's own buffers: "buf.normActive".
+  std::vector<BufferInfo> buffers() const;
+  /// Builds the derived matrices, unless parameters and buffers are still those of the last build.
+  /// Writes buffers and derived matrices to `call.outputs` where they are wanted. ERR_NUMERIC for a
+  /// parameter that is not finite, and where there is no result.
+  void build(const ForwardCall<S>& call, const Multiply& multiply);
+  /// All weights, in the order of Declaration::place_of; valid until the next build.
+  const std::vector<const S*>& weights() const { return weights_; }
+
+  /// Where the gradients of all weights are summed: `d_params`, then zeroed room for the derived
+  /// ones.
+  const std::vector<S*>& begin_gradients(const std::vector<S*>& d_params);
+  /// Carries the gradients of the derived matrices on to `d_params`, and writes them to
+  /// `call.d_inputs` where they are wanted.
+  void finish_gradients(const BackwardCall<S>& call, const Multiply& multiply);
+
+  /// See Recurrence::settle.
+  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                          const Multiply& multiply);
+
+ private:
+  HostArrays read(const std::vector<const S*>& params) const;
+  HostArrays read_buffers(const Tensors<const S>& tensors) const;
+  void require_finite(const HostArrays& params) const;
+
+  const Declaration& d_;
+  std::vector<int> reads_;  ///< numbers of the parameters that the parametrization reads
+  std::vector<ParametrizationBuffer> states_;
+  HostArrays params_, buffers_in_, buffers_out_, derived_;  ///< of the last build
+  std::vector<std::vector<S>> values_, gradients_;          ///< per derived matrix
+  std::vector<const S*> weights_;
+  std::vector<S*> d_weights_;
+};
+
+}  // namespace lookback

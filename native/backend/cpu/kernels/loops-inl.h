@@ -1,0 +1,32 @@
+/// The bodies of loops.h, for the source of one cell.
+#pragma once
+
+#include "backend/cpu/kernels/loops.h"
+#include "backend/cpu/sequence-inl.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+template <class V, class Cell>
+void cell_forward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker) {
+  run_forward<V, Cell>(args, cell, worker);
+}
+
+template <class V, class Cell>
+void cell_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker) {
+  run_backward<V, Cell>(args, cell, worker);
+}
+
+/// Both number types of one entry of the registry.
+#define LOOKBACK_CELL_LOOPS(...)                                                                 \
+  template void cell_forward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&, const void*, \
+                                                        int);                                    \
+  template void cell_backward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&,             \
+                                                         const void*, int);                      \
+  template void cell_forward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&,            \
+                                                         const void*, int);                      \
+  template void cell_backward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&,           \
+                                                          const void*, int);
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback

@@ -1,0 +1,53 @@
+/// Matrices of the time loop that are not parameters themselves but made from them once an update:
+/// orthogonal matrices from skew-symmetric ones, a matrix divided by its spectral radius,
+/// normalised attention weights. In double whatever the model's number type, on the host.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ops/gemm.h"
+
+namespace lookback {
+
+/// Row-major arrays, by position.
+using HostArrays = std::vector<std::vector<double>>;
+
+/// A matrix product on the device's threads.
+using Multiply = std::function<void(const Gemm<double>&)>;
+
+/// State beside the parameters that builds read and change; checkpoints hold it.
+struct ParametrizationBuffer {
+  std::string name;  ///< "normActive" for the buffer "buf.normActive"
+  std::vector<int> shape;
+  double initial = 0;
+};
+
+/// One cell's way from parameters to derived matrices (Declaration::derived), and back.
+class Parametrization {
+ public:
+  virtual ~Parametrization() = default;
+
+  /// Numbers of the parameters that it reads; all arrays named `params` below hold these, in this
+  /// order.
+  virtual std::vector<int> params() const = 0;
+  virtual std::vector<ParametrizationBuffer> buffers() const { return {}; }
+
+  /// Makes the derived matrices, sized already. Keeps what `adjoint` needs. May change buffers;
+  /// outside of training the change is thrown away. Throws ERR_NUMERIC with the matrix and the
+  /// condition where there is no result.
+  virtual void build(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
+                     const Multiply& multiply) = 0;
+  /// Adds to the gradients of the parameters, from those of the derived matrices of the last
+  /// `build`.
+  virtual void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
+                       const Multiply& multiply) = 0;
+
+  /// After every update of the parameters and once before the first: may move parameters and
+  /// buffers to another description of the same matrices (a new base, other signs). Gives the
+  /// positions in `params` whose optimizer state no longer fits and starts afresh.
+  virtual std::vector<int> settle(HostArrays&, HostArrays&, const Multiply&) { return {}; }
+};
+
+}  // namespace lookback
