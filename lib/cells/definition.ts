@@ -22,6 +22,16 @@ export interface CellDefinition<Options> {
   inputs(spec: NativeSpec, batch: number, steps: number): Record<string, CellInput>;
   /** Features of the output. Default: `units`. */
   outputSize?(spec: NativeSpec): number;
+  /** Optimizers of its own for some of its weights, unless `compile` gives these weights others. */
+  groups?(spec: NativeSpec): readonly CellGroup[];
+}
+
+/** Weights that by default learn in their own way, as the cell's paper has it. */
+export interface CellGroup {
+  /** The weight's name in the cell. */
+  match: string;
+  /** An optimizer with its options, as `compile` takes it. */
+  optimizer: NativeSpec;
 }
 
 /** Largest number of units, features, heads or window entries. */
