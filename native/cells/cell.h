@@ -75,8 +75,10 @@ struct SlotInfo {
   int history;  ///< steps before the first that exist (initial states)
 };
 
-/// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0, 1).
-using StartFill = std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
+/// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0,
+/// 1).
+using StartFill =
+    std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
 
 /// How a parameter starts; mirrors `Initializer` of the backend without depending on it.
 struct Start {
@@ -92,6 +94,7 @@ struct CellParam {
   std::string name;
   std::vector<int> shape;
   Start start;
+  bool fixed = false;  ///< chosen at the start and never trained: it has no gradient
 };
 
 /// A rectangle of a weight (a parameter, or a matrix derived from some) inside the matrix of a
@@ -119,6 +122,8 @@ struct LinearSource {
   int dt = 0;
   Slot gradient;            ///< id -1: nobody wants it
   bool accumulate = false;  ///< add to the gradient instead of assigning it
+  int begin = 0;            ///< first unit of value and gradient that takes part
+  int units = 0;            ///< how many do; 0: all
 };
 
 struct LinearInfo {
@@ -141,7 +146,7 @@ struct StateInfo {
   Slot value, gradient;
   int entries = 1;     ///< the most that the caller may give and get
   bool queue = false;  ///< has a leading dimension of entries, also when it is 1
-  int param = -1;      ///< what it starts from when none is given, the same for every row; -1: zeros
+  int param = -1;  ///< what it starts from when none is given, the same for every row; -1: zeros
   /// A window: `value` holds its entries of the steps of the sequence, `past` (kPast) and `d_past`
   /// those from before, which are given as a whole or zero. It follows `value` and is never held
   /// itself. Newest first, where a queue is oldest first.
@@ -190,6 +195,7 @@ struct TableInfo {
 struct DerivedInfo {
   std::string name;  ///< as in the test vectors: "W"
   std::vector<int> shape;
+  bool used = true;  ///< by the time loop; otherwise only told to the caller, without a gradient
 };
 
 /// Collects what a cell needs. Host only; runs once per model.
@@ -199,11 +205,21 @@ class Declaration {
     params.push_back({std::move(name), std::move(shape), start});
     return static_cast<int>(params.size()) - 1;
   }
+  /// A weight that is chosen at the start and never trained: signs, a base point.
+  int fixed_param(std::string name, std::vector<int> shape, Start start) {
+    const int number = param(std::move(name), std::move(shape), std::move(start));
+    params.back().fixed = true;
+    return number;
+  }
   /// A matrix made by `parametrization`, in the order of its results; gives a number that stands
   /// wherever that of a parameter may.
   int derived(std::string name, std::vector<int> shape) {
     derivations.push_back({std::move(name), std::move(shape)});
     return kDerived + static_cast<int>(derivations.size()) - 1;
+  }
+  /// A result of `parametrization` that no program reads: the caller sees it among the outputs.
+  void told(std::string name, std::vector<int> shape) {
+    derivations.push_back({std::move(name), std::move(shape), false});
   }
   /// The place of a weight in the list of all parameters followed by all derived matrices.
   size_t place_of(int weight) const {
