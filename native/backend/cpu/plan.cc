@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "math/scalar.h"
 
 namespace lookback {
 
@@ -208,14 +209,25 @@ VectorSet<S>::VectorSet(const Declaration& d)
     for (const double value : d.vectors[v].constants) tables_[v].push_back(static_cast<S>(value));
   }
   for (const TableInfo& table : d.tables) {
+    const int numbers = table.entries * table.width;
     tables_[static_cast<size_t>(table.vector.id)].resize(
-        static_cast<size_t>(table.entries * table.width));
+        static_cast<size_t>(table.exponentials ? 2 * numbers + 1 : numbers));
   }
 }
 
 /// What tables are summed in: double, also for float.
 template <class S>
 using Wide = decltype(S() * 1.0);
+
+template <class S>
+void append_exponentials(S* table, int count) {
+  bool small = true;
+  for (int i = 0; i < count; ++i) {
+    table[count + i] = exp(table[i]);
+    small = small && !(table[i] > S(70)) && !(-table[i] > S(70));
+  }
+  table[2 * count] = S(small ? 1 : 0);
+}
 
 template <class S>
 void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
@@ -240,6 +252,7 @@ void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
         }
       }
     }
+    if (table.exponentials) append_exponentials(out, table.entries * table.width);
   }
 }
 
