@@ -125,7 +125,8 @@ class Recurrence {
  public:
   virtual ~Recurrence() = default;
   virtual const CellInfo& info() const = 0;
-  /// Names and shapes of everything that `forward` can write, buffers and derived matrices included.
+  /// Names and shapes of everything that `forward` can write, buffers and derived matrices
+  /// included.
   virtual std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const = 0;
   /// Matrices that the time loop works with and that are made from parameters ("W" of an orthogonal
   /// cell): outputs of `forward`, and gradients among the `d_inputs` of `backward`.

@@ -154,8 +154,7 @@ class LarnnBuilder {
         if (cell_.window.bent) cell_.window.exponentials = d_.ring(2 * H_, k);
       }
     }
-    if (reprojected || entry_norm)
-      cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
+    if (reprojected || entry_norm) cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
     if (kNorm == NormKind::kLayer && entry_norm) cell_.window.entry_stats = d_.scratch(4 * k);
     cell_.d_out = d_.scratch(H_);
     cell_.d_cell = d_.scratch(H_);

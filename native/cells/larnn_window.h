@@ -256,8 +256,8 @@ struct LarnnWindow {
     x.each(2 * units, [=](auto r, int i) { r(to, i) = exp(r(values, i)); });
   }
 
-  /// phi(u + v) of every age, u a state's projection and v the age's part of the table. An ELU needs
-  /// e^(u + v) = e^u e^v: one multiplication in place of an exponential.
+  /// phi(u + v) of every age, u a state's projection and v the age's part of the table. An ELU
+  /// needs e^(u + v) = e^u e^v: one multiplication in place of an exponential.
   template <class X>
   HD void make_tabled(X& x, int m) const {
     using V = typename X::Number;

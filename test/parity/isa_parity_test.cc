@@ -1,5 +1,5 @@
-/// Every instruction set, and the kernel body of the GPU on host threads where it is built, computes
-/// what the baseline computes, up to rounding, in float and double.
+/// Every instruction set, and the kernel body of the GPU on host threads where it is built,
+/// computes what the baseline computes, up to rounding, in float and double.
 ///
 /// The bound follows from backward stability: a floating-point dot product of length K is the exact
 /// one of numbers changed by at most K epsilon each (Higham, "Accuracy and Stability of Numerical

@@ -69,11 +69,12 @@ PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kern
       p.source[i] = {source.value.id, source.dt, size, source.gradient.id, source.accumulate};
       const int block = best_block(size);
       p.adjoint[i] = {nullptr, nullptr, size, block};
-      adjoints.emplace_back(int64_t{(size + block - 1) / block * block} * info.rows);
+      adjoints.emplace_back(int64_t{(size + block - 1) / block * block} * info.rows +
+                            kPackedOverrun);
       depth += size;
     }
     const int block = best_block(info.rows);
-    forward_.emplace_back((info.rows + block - 1) / block * block * depth);
+    forward_.emplace_back((info.rows + block - 1) / block * block * depth + kPackedOverrun);
     bias_.emplace_back(info.rows);
     p.forward = {forward_.back().data(), info.biases.empty() ? nullptr : bias_.back().data(),
                  info.rows, block};
