@@ -6,6 +6,7 @@
     "lookback_version": "<!(node -p \"require('./package.json').version\")",
     "lookback_flags": ["-O3", "-ffp-contract=off", "-fno-math-errno"],
     "lookback_kernels": [
+      "native/backend/cpu/kernels/gru.cc",
       "native/backend/cpu/kernels/larnn.cc",
       "native/backend/cpu/kernels/lstm.cc",
       "native/backend/cpu/kernels/rnn.cc",

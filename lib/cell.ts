@@ -226,4 +226,5 @@ export const cells = {
   lstm: constructorOf('lstm'),
   larnn: constructorOf('larnn'),
   rnn: constructorOf('rnn'),
+  gru: constructorOf('gru'),
 } as const;

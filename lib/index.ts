@@ -7,6 +7,7 @@ loadAddon();
 
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { GruOptions } from './cells/gru';
 export type { LarnnOptions, Normalization } from './cells/larnn';
 export type { LstmOptions } from './cells/lstm';
 export type { RnnOptions } from './cells/rnn';
@@ -30,11 +31,13 @@ export { layers } from './layers';
 export type {
   DenseOptions,
   DropoutOptions,
+  GruLayerOptions,
   LarnnLayerOptions,
   LayerOptions,
   LayerSpec,
   LstmLayerOptions,
   RecurrentLayerOptions,
+  RnnLayerOptions,
 } from './layers';
 export { loadModel } from './load-model';
 export type { LoadModelOptions } from './load-model';

@@ -46,6 +46,7 @@ export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inp
   RecurrentLayerOptions;
 export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
 
 /** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
@@ -159,6 +160,8 @@ export const layers = {
   larnn: recurrentLayer('larnn'),
   /** The plain recurrent network; see {@link RnnOptions}. */
   rnn: recurrentLayer('rnn'),
+  /** Gated recurrent unit; see {@link GruOptions}. */
+  gru: recurrentLayer('gru'),
 } as const;
 
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */

@@ -33,6 +33,7 @@ set(LOOKBACK_CORE_SOURCES
 # Compiled once for each instruction set, with its flags: one source a cell, so that a change to one recompiles it alone.
 set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 set(LOOKBACK_KERNEL_SOURCES
+  native/backend/cpu/kernels/gru.cc
   native/backend/cpu/kernels/larnn.cc
   native/backend/cpu/kernels/lstm.cc
   native/backend/cpu/kernels/rnn.cc

@@ -4,11 +4,12 @@
 import type { NativeSpec } from '../native';
 import type { CellDefinition } from './definition';
 import { numberOf } from './definition';
+import { gru } from './gru';
 import { larnn } from './larnn';
 import { lstm } from './lstm';
 import { rnn } from './rnn';
 
-export const definitions = { lstm, larnn, rnn } as const;
+export const definitions = { lstm, larnn, rnn, gru } as const;
 
 export type CellKind = keyof typeof definitions;
 

@@ -2,6 +2,7 @@
 /// taken.
 #pragma once
 
+#include "cells/gru.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
 #include "cells/rnn.h"
@@ -13,7 +14,7 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells =
-    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn>;
+using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
+                       Larnn<NormKind::kBatch>, Rnn, Gru>;
 
 }  // namespace lookback
