@@ -14,6 +14,7 @@ export type { RnnOptions } from './cells/rnn';
 export { datasets } from './data';
 export type {
   AddingOptions,
+  CopyingOptions,
   Answers,
   Dataset,
   HarDataset,
