@@ -52,6 +52,7 @@ struct ParamInfo {
   std::string name;  ///< as in the test vectors: "W_x", "l0.bn_k.gamma"
   std::vector<int64_t> shape;
   Initializer init;
+  bool fixed = false;  ///< never trained: it has no gradient
 };
 
 /// State that training carries beside the parameters (running statistics); same names as inputs and
@@ -65,6 +66,7 @@ struct BufferInfo {
 struct TensorInfo {
   std::string name;
   std::vector<int64_t> shape;
+  bool differentiable = true;  ///< `backward` takes a gradient of it
 };
 
 struct CellInfo {
@@ -129,7 +131,7 @@ class Recurrence {
   /// included.
   virtual std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const = 0;
   /// Matrices that the time loop works with and that are made from parameters ("W" of an orthogonal
-  /// cell): outputs of `forward`, and gradients among the `d_inputs` of `backward`.
+  /// cell): outputs of `forward`, and gradients that `backward` gives among its `d_inputs`.
   virtual std::vector<TensorInfo> derived() const { return {}; }
   /// Names of the inputs that have a gradient, a subset of those that `forward` understands.
   virtual std::vector<std::string> differentiable_inputs() const = 0;

@@ -96,6 +96,7 @@ struct CellParam {
   std::string name;
   std::vector<int> shape;
   Start start;
+  bool fixed = false;  ///< chosen at the start and never trained: it has no gradient
 };
 
 /// A rectangle of a weight (a parameter, or a matrix derived from some) inside the matrix of a
@@ -123,6 +124,8 @@ struct LinearSource {
   int dt = 0;
   Slot gradient;            ///< id -1: nobody wants it
   bool accumulate = false;  ///< add to the gradient instead of assigning it
+  int begin = 0;            ///< first unit of value and gradient that takes part
+  int units = 0;            ///< how many do; 0: all
 };
 
 struct LinearInfo {
@@ -198,6 +201,7 @@ struct TableInfo {
 struct DerivedInfo {
   std::string name;  ///< as in the test vectors: "W"
   std::vector<int> shape;
+  bool used = true;  ///< by the time loop; otherwise only told to the caller, without a gradient
 };
 
 /// Collects what a cell needs. Host only; runs once per model.
@@ -207,11 +211,21 @@ class Declaration {
     params.push_back({std::move(name), std::move(shape), start});
     return static_cast<int>(params.size()) - 1;
   }
+  /// A weight that is chosen at the start and never trained: signs, a base point.
+  int fixed_param(std::string name, std::vector<int> shape, Start start) {
+    const int number = param(std::move(name), std::move(shape), std::move(start));
+    params.back().fixed = true;
+    return number;
+  }
   /// A matrix made by `parametrization`, in the order of its results; gives a number that stands
   /// wherever that of a parameter may.
   int derived(std::string name, std::vector<int> shape) {
     derivations.push_back({std::move(name), std::move(shape)});
     return kDerived + static_cast<int>(derivations.size()) - 1;
+  }
+  /// A result of `parametrization` that no program reads: the caller sees it among the outputs.
+  void told(std::string name, std::vector<int> shape) {
+    derivations.push_back({std::move(name), std::move(shape), false});
   }
   /// The place of a weight in the list of all parameters followed by all derived matrices.
   size_t place_of(int weight) const {

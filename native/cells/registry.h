@@ -3,9 +3,13 @@
 #pragma once
 
 #include "cells/gru.h"
+#include "cells/enrnn.h"
+#include "cells/exprnn.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
 #include "cells/rnn.h"
+#include "cells/scornn.h"
+#include "cells/scurnn.h"
 
 namespace lookback {
 
@@ -15,6 +19,6 @@ struct CellList {
 };
 
 using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
-                       Larnn<NormKind::kBatch>, Rnn, Gru>;
+                       Larnn<NormKind::kBatch>, Rnn, Gru, Scornn, Enrnn, Exprnn, Scurnn>;
 
 }  // namespace lookback

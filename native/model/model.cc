@@ -75,7 +75,7 @@ void Model<S>::place_tensors() {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer<S>& layer = *layers_[i];
     for (const ParamInfo& info : layer.params()) {
-      param_layout_.add(layer.name() + "." + info.name, info.shape, trainable_[i]);
+      param_layout_.add(layer.name() + "." + info.name, info.shape, trainable_[i] && !info.fixed);
     }
     for (const BufferInfo& info : layer.buffers()) {
       buffer_layout_.add(layer.name() + "." + info.name, info.shape);
@@ -95,7 +95,7 @@ void Model<S>::place_tensors() {
       const Segment& segment = param_layout_.segments()[param];
       initialize(info, seed_, static_cast<uint32_t>(param), params_.at(segment));
       memory.params.push_back(params_.at(segment));
-      memory.grads.push_back(trainable_[i] ? grads_.at(segment) : nullptr);
+      memory.grads.push_back(segment.trainable ? grads_.at(segment) : nullptr);
       ++param;
     }
     for (const BufferInfo& info : layers_[i]->buffers()) {

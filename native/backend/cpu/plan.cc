@@ -65,8 +65,9 @@ PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kern
     std::vector<AlignedArray<S>> adjoints;
     for (size_t i = 0; i < info.sources.size(); ++i) {
       const LinearSource& source = info.sources[i];
-      const int size = source.value.size / info.repeat;
-      p.source[i] = {source.value.id, source.dt, size, source.gradient.id, source.accumulate};
+      const int size = (source.units > 0 ? source.units : source.value.size) / info.repeat;
+      p.source[i] = {source.value.id,    source.dt,         size,
+                     source.gradient.id, source.accumulate, source.begin};
       const int block = best_block(size);
       p.adjoint[i] = {nullptr, nullptr, size, block};
       adjoints.emplace_back(int64_t{(size + block - 1) / block * block} * info.rows +
