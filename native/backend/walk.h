@@ -145,9 +145,8 @@ class Exchange {
         x_.each_row([=](auto row) {
           for (int j = 0; j < state.size; ++j) {
             const int64_t line = state.shared ? 0 : from * batch + row.batch();
-            row.at(to, j) = state.initial != nullptr && from >= 0
-                                ? state.initial[line * state.size + j]
-                                : S(0);
+            row.at(to, j) =
+                state.initial != nullptr && from >= 0 ? state.initial[line * state.size + j] : S(0);
           }
         });
       }
@@ -169,8 +168,8 @@ class Exchange {
           const int64_t entry = window ? age : state.entries - 1 - age;
           S* const out = state.final + (entry * args_.batch + row.batch()) * state.size;
           const bool exists = window || t - age >= -args_.initial_entries;
-          const auto from = before_first ? x_.place(state.past, -age)
-                                         : x_.place(state.slot, exists ? -age : 0);
+          const auto from =
+              before_first ? x_.place(state.past, -age) : x_.place(state.slot, exists ? -age : 0);
           for (int j = 0; j < state.size; ++j) out[j] = exists ? row.at(from, j) : S(0);
         }
       });

@@ -75,8 +75,10 @@ struct SlotInfo {
   int history;  ///< steps before the first that exist (initial states)
 };
 
-/// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0, 1).
-using StartFill = std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
+/// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0,
+/// 1).
+using StartFill =
+    std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
 
 /// How a parameter starts; mirrors `Initializer` of the backend without depending on it.
 struct Start {
@@ -141,7 +143,7 @@ struct StateInfo {
   Slot value, gradient;
   int entries = 1;     ///< the most that the caller may give and get
   bool queue = false;  ///< has a leading dimension of entries, also when it is 1
-  int param = -1;      ///< what it starts from when none is given, the same for every row; -1: zeros
+  int param = -1;  ///< what it starts from when none is given, the same for every row; -1: zeros
   /// A window: `value` holds its entries of the steps of the sequence, `past` (kPast) and `d_past`
   /// those from before, which are given as a whole or zero. It follows `value` and is never held
   /// itself. Newest first, where a queue is oldest first.

@@ -46,7 +46,8 @@ inline Rnn Rnn::declare(const Spec& spec, Declaration& d) {
   const int W_x = d.param("W_x", {H, I}, kernel), W_h = d.param("W_h", {H, H}, recurrent);
   product.blocks = {{W_x, 0, 0, H, I, 0, 0}, {W_h, 0, 0, H, H, 0, 1}};
   if (bias == 0)
-    product.biases = {{d.param("b_x", {H}, biases), 0, H, 0}, {d.param("b_h", {H}, biases), 0, H, 0}};
+    product.biases = {{d.param("b_x", {H}, biases), 0, H, 0},
+                      {d.param("b_h", {H}, biases), 0, H, 0}};
   if (bias == 1) product.biases = {{d.param("b", {H}, biases), 0, H, 0}};
   cell.product = d.linear(std::move(product));
   return cell;

@@ -45,8 +45,7 @@ template <class S>
 std::vector<BufferInfo> DerivedWeights<S>::buffers() const {
   std::vector<BufferInfo> list;
   for (const ParametrizationBuffer& state : states_) {
-    list.push_back(
-        {"buf." + state.name, {state.shape.begin(), state.shape.end()}, state.initial});
+    list.push_back({"buf." + state.name, {state.shape.begin(), state.shape.end()}, state.initial});
   }
   return list;
 }
@@ -159,8 +158,8 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
 }
 
 template <class S>
-std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params,
-                                           const Tensors<S>& buffers, const Multiply& multiply) {
+std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                           const Multiply& multiply) {
   if (!d_.parametrization) return {};
   HostArrays numbers = read({params.begin(), params.end()});
   Tensors<const S> given;

@@ -18,14 +18,14 @@ void cell_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int 
 }
 
 /// Both number types of one entry of the registry.
-#define LOOKBACK_CELL_LOOPS(...)                                                                 \
-  template void cell_forward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&, const void*, \
-                                                        int);                                    \
-  template void cell_backward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&,             \
-                                                         const void*, int);                      \
-  template void cell_forward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&,            \
-                                                         const void*, int);                      \
-  template void cell_backward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&,           \
+#define LOOKBACK_CELL_LOOPS(...)                                                                   \
+  template void cell_forward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&, const void*,   \
+                                                        int);                                      \
+  template void cell_backward<Lanes<float>, __VA_ARGS__>(const SequenceArgs<float>&, const void*,  \
+                                                         int);                                     \
+  template void cell_forward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&, const void*, \
+                                                         int);                                     \
+  template void cell_backward<Lanes<double>, __VA_ARGS__>(const SequenceArgs<double>&,             \
                                                           const void*, int);
 
 }  // namespace LOOKBACK_ISA
