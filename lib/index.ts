@@ -74,12 +74,15 @@ export type {
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
 export type { FitOptions } from './training/fit';
+export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';
 export type { CrossentropyOptions, LossLike, LossSpec } from './training/losses';
 export { metrics } from './training/metrics';
 export type { Logs, MetricLike, MetricSpec } from './training/metrics';
 export { optimizers } from './training/optimizers';
 export type {
+  AdadeltaOptions,
+  AdagradOptions,
   AdamOptions,
   AdamWOptions,
   OptimizerLike,

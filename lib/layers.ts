@@ -3,10 +3,12 @@
  */
 import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
+import type { CellDefinition } from './cells/definition';
 import { definitions, isCellKind, outputSizeOf } from './cells';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
+import type { SuggestedGroup } from './training/groups';
 
 /** What every layer takes. */
 export interface LayerOptions {
@@ -213,6 +215,16 @@ export function resolveStack(
     return layer;
   });
   return { layers: resolved, outputShape: shape };
+}
+
+/** What cells suggest for weights of theirs. */
+export function suggestedGroups(stack: readonly LayerSpec[]): SuggestedGroup[] {
+  return stack.flatMap((layer) => {
+    if (!isCellKind(layer.kind)) return [];
+    const definition: CellDefinition<never> = definitions[layer.kind];
+    const groups = definition.groups?.(layer) ?? [];
+    return groups.map((group) => ({ ...group, layer: String(layer['name']) }));
+  });
 }
 
 function uniqueName(kind: string, typed: unknown, taken: Set<string>, where: string): string {
