@@ -8,6 +8,7 @@
     "lookback_kernels": [
       "native/backend/cpu/kernels/enrnn.cc",
       "native/backend/cpu/kernels/exprnn.cc",
+      "native/backend/cpu/kernels/gru.cc",
       "native/backend/cpu/kernels/larnn.cc",
       "native/backend/cpu/kernels/lstm.cc",
       "native/backend/cpu/kernels/rnn.cc",

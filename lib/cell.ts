@@ -228,6 +228,7 @@ export const cells = {
   lstm: constructorOf('lstm'),
   larnn: constructorOf('larnn'),
   rnn: constructorOf('rnn'),
+  gru: constructorOf('gru'),
   scornn: Object.assign(constructorOf('scornn'), { resign }),
   enrnn: constructorOf('enrnn'),
   scurnn: constructorOf('scurnn'),

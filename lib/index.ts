@@ -7,6 +7,7 @@ loadAddon();
 
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { GruOptions } from './cells/gru';
 export type { EnrnnOptions } from './cells/enrnn';
 export type { ExprnnOptions, TrivialisationOptions } from './cells/exprnn';
 export type { LarnnOptions, Normalization } from './cells/larnn';
@@ -19,6 +20,7 @@ export type { DynamicTrivialisation } from './cells/trivialisation';
 export { datasets } from './data';
 export type {
   AddingOptions,
+  CopyingOptions,
   Answers,
   Dataset,
   HarDataset,
@@ -36,6 +38,7 @@ export { layers } from './layers';
 export type {
   DenseOptions,
   DropoutOptions,
+  GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
   LarnnLayerOptions,
@@ -43,6 +46,7 @@ export type {
   LayerSpec,
   LstmLayerOptions,
   RecurrentLayerOptions,
+  RnnLayerOptions,
   ScornnLayerOptions,
   ScurnnLayerOptions,
 } from './layers';
@@ -70,12 +74,15 @@ export type {
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
 export type { FitOptions } from './training/fit';
+export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';
 export type { CrossentropyOptions, LossLike, LossSpec } from './training/losses';
 export { metrics } from './training/metrics';
 export type { Logs, MetricLike, MetricSpec } from './training/metrics';
 export { optimizers } from './training/optimizers';
 export type {
+  AdadeltaOptions,
+  AdagradOptions,
   AdamOptions,
   AdamWOptions,
   OptimizerLike,

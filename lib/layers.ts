@@ -3,10 +3,12 @@
  */
 import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
+import type { CellDefinition } from './cells/definition';
 import { definitions, isCellKind, outputSizeOf } from './cells';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
+import type { SuggestedGroup } from './training/groups';
 
 /** What every layer takes. */
 export interface LayerOptions {
@@ -46,6 +48,7 @@ export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inp
   RecurrentLayerOptions;
 export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
 export type ScornnLayerOptions = CellLayerOptions<'scornn'>;
 export type EnrnnLayerOptions = CellLayerOptions<'enrnn'>;
@@ -163,6 +166,8 @@ export const layers = {
   larnn: recurrentLayer('larnn'),
   /** The plain recurrent network; see {@link RnnOptions}. */
   rnn: recurrentLayer('rnn'),
+  /** Gated recurrent unit; see {@link GruOptions}. */
+  gru: recurrentLayer('gru'),
   /** Orthogonal recurrence by the scaled Cayley transform; see {@link ScornnOptions}. */
   scornn: recurrentLayer('scornn'),
   /** A long-term block with an orthogonal matrix, fed by a short-term block; see {@link EnrnnOptions}. */
@@ -210,6 +215,16 @@ export function resolveStack(
     return layer;
   });
   return { layers: resolved, outputShape: shape };
+}
+
+/** What cells suggest for weights of theirs. */
+export function suggestedGroups(stack: readonly LayerSpec[]): SuggestedGroup[] {
+  return stack.flatMap((layer) => {
+    if (!isCellKind(layer.kind)) return [];
+    const definition: CellDefinition<never> = definitions[layer.kind];
+    const groups = definition.groups?.(layer) ?? [];
+    return groups.map((group) => ({ ...group, layer: String(layer['name']) }));
+  });
 }
 
 function uniqueName(kind: string, typed: unknown, taken: Set<string>, where: string): string {

@@ -6,6 +6,7 @@ import type { Device } from './devices';
 import type { LayerSpec } from './layers';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { fitSchema } from './training/fit';
+import type { GroupOptions, GroupSpec } from './training/groups';
 import type { LossLike, LossSpec } from './training/losses';
 import type { MetricLike, MetricSpec } from './training/metrics';
 import type { OptimizerLike, OptimizerSpec } from './training/optimizers';
@@ -41,12 +42,18 @@ export interface CompileOptions {
   loss: LossLike;
   /** Default none; the loss is always logged. */
   metrics?: readonly MetricLike[];
+  /**
+   * Weights that learn in a way of their own, by name. Cells whose papers train some of their weights in another way
+   * bring groups of their own; one given here for the same weight takes its place.
+   */
+  groups?: readonly GroupOptions[];
 }
 
 export const compileSchema = z.strictObject({
   optimizer: z.unknown(),
   loss: z.unknown(),
   metrics: z.array(z.unknown()).default([]),
+  groups: z.array(z.unknown()).optional(),
 });
 
 /** A compiled model's loss, optimizer and metrics. */
@@ -54,6 +61,8 @@ export interface Compiled {
   optimizer: OptimizerSpec;
   loss: LossSpec;
   metrics: MetricSpec[];
+  /** Where any were given. */
+  groups?: GroupSpec[];
 }
 
 /** What it takes to make the same model again; the form in which model files keep it. */

@@ -1,7 +1,7 @@
 import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
 import type { LayerSpec, RowShape } from './layers';
-import { resolveStack } from './layers';
+import { resolveStack, suggestedGroups } from './layers';
 import type {
   Compiled,
   CompileOptions,
@@ -31,6 +31,7 @@ import type { DataLike, PreparedData } from './training/data';
 import { prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
+import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
@@ -102,25 +103,26 @@ export class Model {
   }
 
   /**
-   * Chooses loss, optimizer and metrics. Compiling again starts the optimizer afresh and keeps the weights.
+   * Chooses loss, optimizer (one for all, others for groups of weights) and metrics. Compiling again starts the
+   * optimizers afresh and keeps the weights.
    *
    * @throws {LookbackError} ERR_OPTION
    */
   compile(options: CompileOptions): this {
     const given = parseOptions(compileSchema, options, 'compile');
     const loss = resolveLoss(given.loss);
-    const compiled = {
-      loss,
-      optimizer: resolveOptimizer(given.optimizer),
-      metrics: resolveMetrics(given.metrics, loss),
-    };
+    const optimizer = resolveOptimizer(given.optimizer);
+    const compiled: Compiled = { loss, optimizer, metrics: resolveMetrics(given.metrics, loss) };
+    if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
     const last = this.#layers[this.#layers.length - 1];
     if (last) checkLossFits(loss, last);
-    const { learningRate: _, clipNorm, ...optimizer } = compiled.optimizer;
+    const names = engine.params().map((param) => param.name);
+    const suggested = suggestedGroups(this.#layers);
     engine.compile({
       loss: { kind: loss.kind === 'meanSquaredError' ? 'meanSquaredError' : 'softmaxCrossEntropy' },
-      optimizer: clipNorm === undefined ? optimizer : { ...optimizer, clipNorm },
+      optimizer: nativeOptimizer(optimizer),
+      groups: assignGroups(compiled.groups ?? [], suggested, optimizer, names),
     });
     this.#compiled = compiled;
     return this;
@@ -179,10 +181,9 @@ export class Model {
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, compiled, rows) => {
+    return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
       const order = Uint32Array.from({ length: rows }, (_, row) => row);
-      const { learningRate } = compiled.optimizer;
-      return engine.train({ data, rows: order, batchSize: rows, learningRate }, null);
+      return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
     });
   }
 
@@ -242,13 +243,15 @@ export class Model {
     });
   }
 
-  /** Updates the parameters from the gradients since the last step, which start again at zero. Needs `compile`. */
+  /**
+   * Updates the parameters from the gradients since the last step, which start again at zero. Needs `compile`. Another
+   * `learningRate` than the optimizer's changes those of all groups by the same factor.
+   */
   async step(options: { learningRate?: number } = {}): Promise<void> {
     const compiled = this.#compiledFor('step');
-    const { learningRate } = parseOptions(stepSchema, options, 'step');
-    await this.#exclusive('step', (engine) =>
-      engine.step(learningRate ?? compiled.optimizer.learningRate),
-    );
+    const usual = compiled.optimizer.learningRate;
+    const { learningRate = usual } = parseOptions(stepSchema, options, 'step');
+    await this.#exclusive('step', (engine) => engine.step(learningRate / usual));
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */
@@ -449,7 +452,6 @@ export class Model {
     work: (
       engine: NativeEngine,
       data: number,
-      compiled: Compiled,
       rows: number,
     ) => ReturnType<NativeEngine['evaluate']>,
   ): Promise<Logs> {
@@ -458,7 +460,7 @@ export class Model {
     return this.#exclusive(call, async (engine) => {
       const handle = engine.addData(data.x, data.y, data.lengths);
       try {
-        return logsOf(await work(engine, handle, compiled, data.rows), compiled.metrics);
+        return logsOf(await work(engine, handle, data.rows), compiled.metrics);
       } finally {
         if (!this.#disposed) engine.removeData(handle);
       }
@@ -470,7 +472,6 @@ export class Model {
       engine,
       uniforms: loadAddon().uniforms,
       seed: this.seed,
-      learningRate: compiled.optimizer.learningRate,
       metrics: compiled.metrics,
       context: { model: this },
       stopped: () => this.stopTraining,

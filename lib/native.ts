@@ -52,8 +52,10 @@ export interface EngineSpec {
 export interface CompileSpec {
   /** 'softmaxCrossEntropy' (int labels; the last layer gives logits or has activation softmax) or 'meanSquaredError'. */
   loss: NativeSpec;
-  /** kind 'sgd' | 'rmsprop' | 'adam' | 'adamw' with its numbers; l2, weightDecay, clipNorm. */
+  /** `kind` with its numbers; learningRate, l2, weightDecay, clipValue, clipNorm. */
   optimizer: NativeSpec;
+  /** Parameters that learn in a way of their own. */
+  groups?: { params: string[]; optimizer: NativeSpec; trainable: boolean }[];
 }
 
 /** Sums over the rows that took part; TypeScript divides. */
@@ -85,11 +87,11 @@ export interface NativeEngine {
   removeData(data: number): void;
   /**
    * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the
-   * event loop. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
+   * event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
    * parameters as after the last finite update.
    */
   train(
-    call: { data: number; rows: Uint32Array; batchSize: number; learningRate: number },
+    call: { data: number; rows: Uint32Array; batchSize: number; rateFactor: number },
     onProgress: ((sums: EngineSums) => void) | null,
   ): Promise<EngineSums>;
   evaluate(call: { data: number; batchSize: number }): Promise<EngineSums>;
@@ -98,7 +100,7 @@ export interface NativeEngine {
   /** The open loop. `forward` keeps what `backward` needs; `backward` accumulates; `step` updates and clears. */
   forward(x: NativeTensor, lengths: Int32Array | null, training: boolean): Promise<NativeTensor>;
   backward(dOutput: NativeTensor): Promise<NativeTensor>;
-  step(learningRate: number): Promise<void>;
+  step(rateFactor: number): Promise<void>;
   /** Gradients as they stand, by parameter name. */
   gradients(): EngineTensor[];
   tensors(): EngineTensor[];

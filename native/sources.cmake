@@ -43,6 +43,7 @@ set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 set(LOOKBACK_KERNEL_SOURCES
   native/backend/cpu/kernels/enrnn.cc
   native/backend/cpu/kernels/exprnn.cc
+  native/backend/cpu/kernels/gru.cc
   native/backend/cpu/kernels/larnn.cc
   native/backend/cpu/kernels/lstm.cc
   native/backend/cpu/kernels/rnn.cc

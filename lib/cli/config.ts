@@ -9,6 +9,8 @@ import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/atomic';
+import type { GroupSpec } from '../training/groups';
+import { resolveGroups } from '../training/groups';
 import type { LossSpec } from '../training/losses';
 import { resolveLoss } from '../training/losses';
 import type { MetricSpec } from '../training/metrics';
@@ -58,12 +60,13 @@ const configSchema = z.strictObject({
   optimizer: z.unknown().default('adam'),
   loss: z.unknown().optional(),
   metrics: z.array(z.unknown()).optional(),
+  groups: z.array(z.unknown()).optional(),
   schedule: z.unknown().default('constant'),
   validation: validationSchema.optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;
-type Resolved = 'out' | 'data' | 'model' | 'optimizer' | 'loss' | 'metrics' | 'schedule';
+type Resolved = 'out' | 'data' | 'model' | 'optimizer' | 'groups' | 'loss' | 'metrics' | 'schedule';
 
 /** A configuration with every option filled in. */
 export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
@@ -71,6 +74,8 @@ export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
   data: DataConfig;
   model: { layers: LayerSpec[] };
   optimizer: OptimizerSpec;
+  /** Where any were given. */
+  groups?: GroupSpec[];
   loss: LossSpec;
   metrics: MetricSpec[];
   schedule: ScheduleSpec;
@@ -98,7 +103,7 @@ export async function readConfig(path: string, sets: readonly string[]): Promise
 
 /** @throws {LookbackError} ERR_OPTION; `path` names the file in messages and gives the default of `out` */
 export function checkConfig(json: unknown, path: string): RunConfig {
-  const { $schema: _, out, ...config } = parseOptions(configSchema, json, path);
+  const { $schema: _, out, groups, ...config } = parseOptions(configSchema, json, path);
   const labels = config.data.name !== 'adding';
   const loss = resolveLoss(
     config.loss ?? (labels ? 'sparseCategoricalCrossentropy' : 'meanSquaredError'),
@@ -116,6 +121,7 @@ export function checkConfig(json: unknown, path: string): RunConfig {
       ),
     },
     optimizer: resolveOptimizer(config.optimizer, `${path}: optimizer`),
+    ...(groups ? { groups: resolveGroups(groups, `${path}: groups`) } : {}),
     loss,
     metrics: resolveMetrics(metrics, loss, `${path}: metrics`),
     schedule: resolveSchedule(config.schedule, `${path}: schedule`),

@@ -65,8 +65,8 @@ export function buildModel(config: RunConfig, data: Pick<RunData, 'steps' | 'fea
   const inputShape: [number, number] = [data.steps, data.features];
   const { layers } = config.model;
   const model = sequential({ inputShape, layers, seed, device, threads, dtype });
-  const { optimizer, loss, metrics } = config;
-  return model.compile({ optimizer, loss, metrics });
+  const { optimizer, loss, metrics, groups } = config;
+  return model.compile({ optimizer, loss, metrics, ...(groups ? { groups } : {}) });
 }
 
 /** One training run in its folder. */

@@ -92,7 +92,6 @@ export interface FitHost {
   engine: NativeEngine;
   uniforms: Addon['uniforms'];
   seed: number;
-  learningRate: number;
   metrics: readonly MetricSpec[];
   context: CallbackContext;
   /** Whether `stopTraining` was set. */
@@ -189,9 +188,9 @@ async function oneEpoch(
     if (host.stopped()) break;
     const end = Math.min(cursor.batch + chunk, batches);
     const progress = { epoch: cursor.epoch + cursor.batch / batches, epochs: options.epochs };
-    const learningRate = host.learningRate * factorAt(options.schedule, progress);
+    const rateFactor = factorAt(options.schedule, progress);
     const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
-    const sums = await host.engine.train({ data, rows: part, batchSize, learningRate }, null);
+    const sums = await host.engine.train({ data, rows: part, batchSize, rateFactor }, null);
     throwIfAborted(options.signal);
     addSums(cursor, sums, end);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));

@@ -3,12 +3,14 @@ import { resolveKind } from './specs';
 
 /** What every optimizer takes. */
 export interface OptimizerOptions {
-  /** Step size before the schedule's factor. Above 0. Default 0.001 (sgd: 0.01). */
+  /** Step size before the schedule's factor. Above 0. Default 0.001 (sgd, adagrad: 0.01, adadelta: 1). */
   learningRate?: number;
   /** Added to every gradient as `l2 * parameter`, before clipping's result is used. Default 0. */
   l2?: number;
   /** Largest Euclidean norm of all gradients together; larger ones are scaled down. Default: no limit. */
   clipNorm?: number;
+  /** Largest absolute value of an entry of a gradient, after `clipNorm`'s scaling. Default: no limit. */
+  clipValue?: number;
 }
 
 export interface SgdOptions extends OptimizerOptions {
@@ -25,6 +27,10 @@ export interface RmspropOptions extends OptimizerOptions {
   momentum?: number;
   /** Default 1e-8. */
   epsilon?: number;
+  /** Divide by `sqrt(s + epsilon)` as TensorFlow 1, not by `sqrt(s) + epsilon` as PyTorch. Default false. */
+  epsilonInside?: boolean;
+  /** Where the mean square starts. TensorFlow 1 has 1. Default 0. */
+  initialMeanSquare?: number;
 }
 
 export interface AdamOptions extends OptimizerOptions {
@@ -33,6 +39,22 @@ export interface AdamOptions extends OptimizerOptions {
   /** Decay of the mean square. Default 0.999. */
   beta2?: number;
   /** Default 1e-8. */
+  epsilon?: number;
+  /** Divide by the largest mean square so far (AMSGrad). Default false. */
+  amsgrad?: boolean;
+}
+
+export interface AdagradOptions extends OptimizerOptions {
+  /** Where the sum of squares starts. TensorFlow 1 has 0.1. Default 0. */
+  initialAccumulator?: number;
+  /** TensorFlow 1 has 0. Above 0 where `initialAccumulator` is 0. Default 1e-10. */
+  epsilon?: number;
+}
+
+export interface AdadeltaOptions extends OptimizerOptions {
+  /** Decay of both mean squares. Default 0.9. */
+  rho?: number;
+  /** Default 1e-6. */
   epsilon?: number;
 }
 
@@ -46,12 +68,14 @@ const common = {
   learningRate: z.number().gt(0).default(0.001),
   l2: z.number().min(0).default(0),
   clipNorm: z.number().gt(0).optional(),
+  clipValue: z.number().gt(0).optional(),
 };
 const adam = {
   ...common,
   beta1: unit.default(0.9),
   beta2: unit.default(0.999),
   epsilon: z.number().gt(0).default(1e-8),
+  amsgrad: z.boolean().default(false),
 };
 
 const schemas = {
@@ -66,19 +90,40 @@ const schemas = {
     rho: unit.default(0.9),
     momentum: unit.default(0),
     epsilon: z.number().gt(0).default(1e-8),
+    epsilonInside: z.boolean().default(false),
+    initialMeanSquare: z.number().min(0).default(0),
   }),
   adam: z.strictObject(adam),
   adamw: z.strictObject({ ...adam, weightDecay: z.number().min(0).default(0.01) }),
+  adagrad: z
+    .strictObject({
+      ...common,
+      learningRate: z.number().gt(0).default(0.01),
+      initialAccumulator: z.number().min(0).default(0),
+      epsilon: z.number().min(0).default(1e-10),
+    })
+    .refine(({ initialAccumulator, epsilon }) => initialAccumulator > 0 || epsilon > 0, {
+      message: 'initialAccumulator and epsilon are both 0; expected one above 0',
+    }),
+  adadelta: z.strictObject({
+    ...common,
+    learningRate: z.number().gt(0).default(1),
+    rho: unit.default(0.9),
+    epsilon: z.number().gt(0).default(1e-6),
+  }),
 };
 
 type Described =
   | ({ kind: 'sgd' } & SgdOptions)
   | ({ kind: 'rmsprop' } & RmspropOptions)
   | ({ kind: 'adam' } & AdamOptions)
-  | ({ kind: 'adamw' } & AdamWOptions);
+  | ({ kind: 'adamw' } & AdamWOptions)
+  | ({ kind: 'adagrad' } & AdagradOptions)
+  | ({ kind: 'adadelta' } & AdadeltaOptions);
 
+type Limits = 'clipNorm' | 'clipValue';
 type Filled<O> = O extends OptimizerOptions
-  ? Required<Omit<O, 'clipNorm'>> & Pick<OptimizerOptions, 'clipNorm'>
+  ? Required<Omit<O, Limits>> & Pick<OptimizerOptions, Limits>
   : never;
 
 /** An optimizer with all its numbers. */
@@ -104,4 +149,10 @@ export const optimizers = {
   /** Adam with decoupled weight decay. */
   adamw: (options: AdamWOptions = {}): OptimizerSpec =>
     resolveOptimizer({ ...options, kind: 'adamw' }),
+  /** Gradient divided by the root of the sum of all its squares so far. */
+  adagrad: (options: AdagradOptions = {}): OptimizerSpec =>
+    resolveOptimizer({ ...options, kind: 'adagrad' }),
+  /** Steps of the size of earlier steps, divided by the gradient's running root mean square. */
+  adadelta: (options: AdadeltaOptions = {}): OptimizerSpec =>
+    resolveOptimizer({ ...options, kind: 'adadelta' }),
 } as const;

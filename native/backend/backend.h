@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -153,7 +154,7 @@ class Recurrence {
 
 enum class Activation { kLinear, kRelu, kElu, kTanh, kSigmoid, kSoftmax };
 
-enum class OptimizerKind { kSgd, kRmsprop, kAdam, kAdamW };
+enum class OptimizerKind { kSgd, kRmsprop, kAdam, kAdamW, kAdagrad, kAdadelta };
 
 /// One update of a contiguous range of the flat arena. `step` counts from 1 (bias correction).
 template <class S>
@@ -162,15 +163,18 @@ struct OptimizerStep {
   int64_t n = 0;
   S* param = nullptr;
   const S* grad = nullptr;
-  S* slot0 = nullptr;  ///< momentum or first moment; null where the kind has none
-  S* slot1 = nullptr;  ///< second moment
+  S* slot0 = nullptr;  ///< momentum, first moment or sum of squares; null where the kind has none
+  S* slot1 = nullptr;  ///< second moment; Adadelta: mean square of its own steps
+  S* slot2 = nullptr;  ///< AMSGrad: the largest second moment so far; null: plain Adam
   int64_t step = 1;
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double momentum = 0, rho = 0.9;
   bool nesterov = false;
-  double l2 = 0;            ///< added to the gradient (coupled)
-  double weight_decay = 0;  ///< param -= learning_rate * weight_decay * param (decoupled)
-  double grad_scale = 1;    ///< from global-norm clipping
+  bool epsilon_inside = false;  ///< RMSprop: g / sqrt(s + epsilon), as TF1 has it
+  double l2 = 0;                ///< added to the gradient (coupled)
+  double weight_decay = 0;      ///< param -= learning_rate * weight_decay * param (decoupled)
+  double grad_scale = 1;        ///< from global-norm clipping
+  double clip_value = std::numeric_limits<double>::infinity();  ///< of each entry, after scaling
 };
 
 /// The result of a loss over a batch: a sum, to be divided by the rows that took part.

@@ -19,6 +19,9 @@ struct SlotPlace {
   bool carry = false;   ///< a gradient ring: see Life::kCarry
 };
 
+/// Numbers behind packed weights that a kernel may read, and never uses.
+constexpr int kPackedOverrun = 16;
+
 /// Weights in the order in which the micro-kernel reads them: [block of `block` outputs][k][block].
 template <class S>
 struct PackedMatrix {

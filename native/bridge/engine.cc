@@ -11,6 +11,8 @@ namespace {
 constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
 /// More layers than this are a mistake, not a model.
 constexpr uint32_t kMaxLayers = 10000;
+/// Groups of parameters, and parameters of a group.
+constexpr uint32_t kMaxGroups = 1000000;
 
 EngineSpec read_engine_spec(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "the engine's spec");
@@ -31,6 +33,32 @@ EngineSpec read_engine_spec(const Napi::Value& value) {
     spec.layers.push_back(read_spec(list[i], text("layer ", i)));
   }
   return spec;
+}
+
+/// A list of { params, optimizer, trainable }, or undefined for none.
+std::vector<ParamGroup> read_groups(const Napi::Value& value) {
+  std::vector<ParamGroup> groups;
+  if (value.IsUndefined()) return groups;
+  const auto length_of = [](const Napi::Value& list, const std::string& what) {
+    REQUIRE(list.IsArray(), kOption, what, " is not an array");
+    const uint32_t length = list.As<Napi::Array>().Length();
+    REQUIRE(length <= kMaxGroups, kOption, what, " has ", length, " entries; expected up to ",
+            kMaxGroups);
+    return length;
+  };
+  for (uint32_t i = 0; i < length_of(value, "option groups"); ++i) {
+    const std::string where = text("group ", i);
+    const Napi::Object object = read_object(value.As<Napi::Array>().Get(i), where);
+    const Napi::Value params = object.Get("params");
+    ParamGroup group;
+    for (uint32_t j = 0; j < length_of(params, where + ": params"); ++j) {
+      group.params.push_back(read_word(params.As<Napi::Array>().Get(j), where + ": a parameter"));
+    }
+    group.optimizer = read_spec(object.Get("optimizer"), where + ": optimizer");
+    group.trainable = read_flag(object.Get("trainable"), where + ": trainable");
+    groups.push_back(std::move(group));
+  }
+  return groups;
 }
 
 Napi::Number number(Napi::Env env, int64_t value) {
@@ -170,7 +198,7 @@ Napi::Value EngineWrap::compile(const Napi::CallbackInfo& info) {
     const Napi::Object spec = read_object(info[0], "the compile spec");
     const Spec loss = read_spec(spec.Get("loss"), "loss");
     const Spec optimizer = read_spec(spec.Get("optimizer"), "optimizer");
-    idle().compile(loss, optimizer);
+    idle().compile(loss, optimizer, read_groups(spec.Get("groups")));
     report_memory(env);
     return env.Undefined();
   });
@@ -205,7 +233,7 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
     const Napi::Object call = read_object(info[0], "the train call");
     const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
     const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
-    const double rate = read_number(call.Get("learningRate"), "learningRate");
+    const double rate = read_number(call.Get("rateFactor"), "rateFactor");
     const auto rows = std::make_shared<std::vector<uint32_t>>(read_rows(call.Get("rows")));
     Napi::FunctionReference on_progress;
     if (info[1].IsFunction()) on_progress = Napi::Persistent(info[1].As<Napi::Function>());
@@ -275,7 +303,7 @@ Napi::Value EngineWrap::backward(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const double rate = read_number(info[0], "learningRate");
+    const double rate = read_number(info[0], "rateFactor");
     return start_job(
         env, [rate](Engine& engine, Job&) { engine.step(rate); },
         [](Napi::Env then) { return then.Undefined(); });

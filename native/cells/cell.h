@@ -64,8 +64,10 @@ enum class Life {
   kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
              ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
-  kSum,      ///< zero before the first step; summed over rows after the last
-  kPast,     ///< only the `history` steps before the first: values of a window that was carried in
+  kRing,  ///< the last `history` + 1 steps, which programs fill; backward finds it as forward left
+          ///< it
+  kSum,   ///< zero before the first step; summed over rows after the last
+  kPast,  ///< only the `history` steps before the first: values of a window that was carried in
   kPastGradient,  ///< their gradients, zero before backward
 };
 
@@ -189,6 +191,10 @@ struct TableInfo {
   int entries = 0, width = 0;                  ///< the table is [entries][width]
   std::vector<std::vector<double>> constants;  ///< [entries][features]
   std::vector<TableBlock> blocks;
+  /// Behind the table stands e^entry of each, and then one number: 1 where no entry is beyond +-70,
+  /// so that e^u e^entry can stand for e^(u + entry) in an ELU for whatever u (a clamped e^u is off
+  /// by less than e^-17 where the ELU is not u + entry itself), else 0.
+  bool exponentials = false;
 };
 
 /// A matrix that `Declaration::parametrization` makes from parameters before a pass.
@@ -234,6 +240,7 @@ class Declaration {
   Slot past_gradient(int size, int history) { return slot(Life::kPastGradient, size, history); }
   Slot tape(int size, int history = 0) { return slot(Life::kTape, size, history); }
   Slot carry(int size, int history = 1) { return slot(Life::kCarry, size, history); }
+  Slot ring(int size, int history) { return slot(Life::kRing, size, history); }
   Slot scratch(int size) { return slot(Life::kScratch, size, 0); }
   Vector vector(int param, int size) {
     vectors.push_back({param, size});

@@ -2,6 +2,7 @@
 /// taken.
 #pragma once
 
+#include "cells/gru.h"
 #include "cells/enrnn.h"
 #include "cells/exprnn.h"
 #include "cells/larnn.h"
@@ -18,6 +19,6 @@ struct CellList {
 };
 
 using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
-                       Larnn<NormKind::kBatch>, Rnn, Scornn, Enrnn, Exprnn, Scurnn>;
+                       Larnn<NormKind::kBatch>, Rnn, Gru, Scornn, Enrnn, Exprnn, Scurnn>;
 
 }  // namespace lookback

@@ -37,8 +37,9 @@ class EngineOf final : public Engine {
     return use;
   }
 
-  void compile(const Spec& loss, const Spec& optimizer) override {
-    trainer_.compile(loss, optimizer);
+  void compile(const Spec& loss, const Spec& optimizer,
+               const std::vector<ParamGroup>& groups) override {
+    trainer_.compile(loss, optimizer, groups);
   }
 
   int64_t add_data(HostTensor x, std::optional<HostTensor> y,
@@ -71,7 +72,7 @@ class EngineOf final : public Engine {
   HostTensor backward(HostTensor d_output) override {
     return trainer_.backward(std::move(d_output));
   }
-  void step(double learning_rate) override { trainer_.step(learning_rate); }
+  void step(double rate_factor) override { trainer_.step(rate_factor); }
 
   NamedTensors gradients() override {
     NamedTensors list;
@@ -114,17 +115,17 @@ class EngineOf final : public Engine {
   std::vector<Place> places() {
     std::vector<Place> list;
     const auto add = [&list](NamedTensor::Role role, const ArenaLayout& layout,
-                             ParamArena<S>& arena, const std::string& suffix) {
+                             ParamArena<S>& arena) {
       for (const Segment& segment : layout.segments()) {
-        list.push_back(
-            {role, segment.name + suffix, segment.shape, arena.at(segment), segment.size});
+        list.push_back({role, segment.name, segment.shape, arena.at(segment), segment.size});
       }
     };
-    add(NamedTensor::Role::kParam, model_.param_layout(), model_.params(), "");
-    add(NamedTensor::Role::kBuffer, model_.buffer_layout(), model_.buffers(), "");
+    add(NamedTensor::Role::kParam, model_.param_layout(), model_.params());
+    add(NamedTensor::Role::kBuffer, model_.buffer_layout(), model_.buffers());
     if (trainer_.compiled()) {
-      for (auto& slot : trainer_.optimizer().slots()) {
-        add(NamedTensor::Role::kSlot, model_.param_layout(), slot.values, ":" + slot.name);
+      for (const auto& slot : trainer_.optimizer().slots()) {
+        list.push_back({NamedTensor::Role::kSlot, slot.segment->name + ":" + slot.name,
+                        slot.segment->shape, slot.values, slot.segment->size});
       }
     }
     return list;

@@ -47,7 +47,8 @@ class Engine {
   virtual std::vector<Segment> params() const = 0;
   virtual MemoryUse memory() = 0;
 
-  virtual void compile(const Spec& loss, const Spec& optimizer) = 0;
+  virtual void compile(const Spec& loss, const Spec& optimizer,
+                       const std::vector<ParamGroup>& groups = {}) = 0;
   /// Keeps a data set (see `Dataset`) and returns its handle.
   virtual int64_t add_data(HostTensor x, std::optional<HostTensor> y,
                            std::optional<std::vector<int32_t>> lengths) = 0;
@@ -62,7 +63,7 @@ class Engine {
   virtual HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
                              bool training) = 0;
   virtual HostTensor backward(HostTensor d_output) = 0;
-  virtual void step(double learning_rate) = 0;
+  virtual void step(double rate_factor) = 0;
 
   /// Gradients as they stand, by parameter.
   virtual NamedTensors gradients() = 0;

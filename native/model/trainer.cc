@@ -19,19 +19,20 @@ void require_batch_size(int64_t batch_size) {
   REQUIRE(batch_size >= 1, kOption, "batchSize is ", batch_size, "; expected 1 or more");
 }
 
-void require_learning_rate(double rate) {
-  REQUIRE(std::isfinite(rate) && rate >= 0, kOption, "learningRate is ", rate,
+void require_rate_factor(double factor) {
+  REQUIRE(std::isfinite(factor) && factor >= 0, kOption, "rateFactor is ", factor,
           "; expected a finite number, 0 or more");
 }
 
 }  // namespace
 
 template <class S>
-void Trainer<S>::compile(const Spec& loss, const Spec& optimizer) {
+void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
+                         const std::vector<ParamGroup>& groups) {
   require_known_options("loss", loss, {"kind"});
   const auto kind =
       static_cast<Loss>(loss.choice("kind", {"softmaxCrossEntropy", "meanSquaredError"}));
-  Optimizer<S> made(optimizer, model_.param_layout());
+  Optimizer<S> made(optimizer, groups, model_.param_layout());
   optimizer_.emplace(std::move(made));
   loss_ = kind;
   counters_.updates = 0;
@@ -117,7 +118,7 @@ template <class S>
 Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Progress& progress) {
   require_ready(data);
   require_batch_size(call.batch_size);
-  require_learning_rate(call.learning_rate);
+  require_rate_factor(call.rate_factor);
   for (int64_t i = 0; i < call.count; ++i) {
     REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
             i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
@@ -127,8 +128,7 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   for (int64_t first = 0; first < call.count; first += call.batch_size) {
     check_cancel();
     const int64_t count = std::min(call.batch_size, call.count - first);
-    const LossSum batch =
-        train_batch(gather(data, call.rows + first, 0, count), call.learning_rate);
+    const LossSum batch = train_batch(gather(data, call.rows + first, 0, count), call.rate_factor);
     sums.rows += count;
     sums.steps += 1;
     sums.loss += batch.loss;
@@ -140,7 +140,7 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
 }
 
 template <class S>
-LossSum Trainer<S>::train_batch(Pass pass, double learning_rate) {
+LossSum Trainer<S>::train_batch(Pass pass, double rate_factor) {
   pass.training = pass.keep = true;
   pass.logits = loss_ == Loss::kCrossEntropy;
   pass.dropout.seed = model_.seed();
@@ -154,7 +154,7 @@ LossSum Trainer<S>::train_batch(Pass pass, double learning_rate) {
         loss_of(pass, output, 1.0 / static_cast<double>(pass.batch), model_.output_gradient(pass));
     if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
     model_.backward(pass, batch_.x.data(), nullptr);
-    update(learning_rate);
+    update(rate_factor);
     ++counters_.draws;
     return sum;
   } catch (...) {
@@ -166,8 +166,9 @@ LossSum Trainer<S>::train_batch(Pass pass, double learning_rate) {
 /// Clips, updates and counts; parameters stay as they were where the gradient or the result is not
 /// finite.
 template <class S>
-void Trainer<S>::update(double learning_rate) {
+void Trainer<S>::update(double rate_factor) {
   ParamArena<S>& grads = model_.grads();
+  optimizer_->drop_frozen(grads);
   ParamArena<S>& params = model_.params();
   const double norm = std::sqrt(backend_.sum_squares(grads.size(), grads.data()));
   if (!std::isfinite(norm)) {
@@ -180,15 +181,15 @@ void Trainer<S>::update(double learning_rate) {
   }
   kept_params_.ensure(params.size(), "a copy of the parameters");
   std::copy_n(params.data(), params.size(), kept_params_.data());
-  optimizer_->apply(backend_, counters_.updates + 1, learning_rate, norm, params, grads);
+  optimizer_->apply(backend_, counters_.updates + 1, rate_factor, norm, params, grads);
   if (!std::isfinite(backend_.sum_squares(params.size(), params.data()))) {
     const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), params);
     if (!where.empty()) {
       std::copy_n(kept_params_.data(), params.size(), params.data());
-      fail(ErrorCode::kNumeric,
-           text("update ", counters_.updates + 1, " with learningRate ", learning_rate, " makes ",
-                where, " infinite or NaN; parameters are as after update ", counters_.updates,
-                ". Lower learningRate"));
+      fail(ErrorCode::kNumeric, text("update ", counters_.updates + 1, " with learningRate ",
+                                     optimizer_->learning_rate() * rate_factor, " makes ", where,
+                                     " infinite or NaN; parameters are as after update ",
+                                     counters_.updates, ". Lower learningRate"));
     }
   }
   ++counters_.updates;
@@ -308,13 +309,13 @@ HostTensor Trainer<S>::backward(HostTensor d_output) {
 }
 
 template <class S>
-void Trainer<S>::step(double learning_rate) {
+void Trainer<S>::step(double rate_factor) {
   REQUIRE(compiled(), kState, "the model has no loss and optimizer yet; call compile first");
   REQUIRE(has_gradients_, kState, "step has no gradients; call forward and backward first");
-  require_learning_rate(learning_rate);
+  require_rate_factor(rate_factor);
   forget_pass();
   has_gradients_ = false;
-  update(learning_rate);
+  update(rate_factor);
   model_.grads().zero();
 }
 

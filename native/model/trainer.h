@@ -34,7 +34,7 @@ struct TrainCall {
   const uint32_t* rows = nullptr;  ///< row numbers in the order of use
   int64_t count = 0;
   int64_t batch_size = 0;
-  double learning_rate = 0;
+  double rate_factor = 0;  ///< on the learning rate of every group
 };
 
 /// Trains one model. Every failure leaves parameters, running statistics and counters as they were
@@ -45,9 +45,9 @@ class Trainer {
  public:
   Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {}
 
-  /// Sets loss (kind 'softmaxCrossEntropy' or 'meanSquaredError') and optimizer; forgets slots and
+  /// Sets loss (kind 'softmaxCrossEntropy' or 'meanSquaredError') and optimizers; forgets slots and
   /// update count.
-  void compile(const Spec& loss, const Spec& optimizer);
+  void compile(const Spec& loss, const Spec& optimizer, const std::vector<ParamGroup>& groups);
   bool compiled() const { return optimizer_.has_value(); }
   Optimizer<S>& optimizer() { return *optimizer_; }
   Counters& counters() { return counters_; }
@@ -68,7 +68,7 @@ class Trainer {
   /// Adds to the gradients; returns that of x. Once after each `forward` (ERR_STATE).
   HostTensor backward(HostTensor d_output);
   /// Updates from the gradients and clears them. ERR_STATE before a `backward`.
-  void step(double learning_rate);
+  void step(double rate_factor);
   /// Parameters have changed: the last `forward` can no longer be gone back through.
   void forget_pass() { open_ = false; }
 
@@ -88,8 +88,8 @@ class Trainer {
   Pass gather(const Dataset<S>& data, const uint32_t* rows, int64_t first, int64_t count);
   LossSum loss_of(const Pass& pass, const S* output, double scale, S* d_output);
   LossSum squared_error(const Pass& pass, const S* output, double scale, S* d_output);
-  LossSum train_batch(Pass pass, double learning_rate);
-  void update(double learning_rate);
+  LossSum train_batch(Pass pass, double rate_factor);
+  void update(double rate_factor);
   void check_cancel() const;
   void remember_buffers();
   void restore_buffers();

@@ -11,7 +11,8 @@ namespace lookback {
 /// in.
 template <class S>
 struct UpdateNumbers {
-  S grad_scale = 1;  ///< from clipping by the global norm; applied before `l2`
+  S grad_scale = 1;  ///< from clipping by the global norm; applied before `clip_value`
+  S clip_value = 0;  ///< largest absolute value of an entry; applied before `l2`
   S l2 = 0;          ///< coupled: g += l2 * p
   S shrink = 1;      ///< decoupled: p *= 1 - learning_rate * weight_decay, before the update
   S rate = 0;        ///< learning rate; for Adam divided by 1 - beta1^t
@@ -19,11 +20,15 @@ struct UpdateNumbers {
   S root_correction = 1;  ///< 1 / sqrt(1 - beta2^t)
   S momentum = 0, rho = 0;
   bool nesterov = false;
+  bool epsilon_inside = false;
 };
 
 template <class S>
 HD S regularised(const UpdateNumbers<S>& n, S p, S g) {
-  return g * n.grad_scale + n.l2 * p;
+  g = g * n.grad_scale;
+  g = g > n.clip_value ? n.clip_value : g;
+  g = g < -n.clip_value ? -n.clip_value : g;
+  return g + n.l2 * p;
 }
 
 /// p -= rate * g.
@@ -41,21 +46,26 @@ HD void update_momentum(const UpdateNumbers<S>& n, S& p, S g, S& v) {
   p = n.shrink * p - n.rate * (n.nesterov ? g + n.momentum * v : v);
 }
 
-/// s = rho s + (1 - rho) g^2;  p -= rate * g / (sqrt(s) + epsilon).
+/// What RMSprop divides by: sqrt(s) + epsilon, or sqrt(s + epsilon).
+template <class S>
+HD S rmsprop_root(const UpdateNumbers<S>& n, S s) {
+  return n.epsilon_inside ? sqrt(s + n.epsilon) : sqrt(s) + n.epsilon;
+}
+
+/// s = rho s + (1 - rho) g^2;  p -= rate * g / root(s).
 template <class S>
 HD void update_rmsprop(const UpdateNumbers<S>& n, S& p, S g, S& s) {
   g = regularised(n, p, g);
   s = n.rho * s + (S(1) - n.rho) * g * g;
-  p = n.shrink * p - n.rate * (g / (sqrt(s) + n.epsilon));
+  p = n.shrink * p - n.rate * (g / rmsprop_root(n, s));
 }
 
-/// RMSprop whose step goes through a velocity: v = momentum v + g / (sqrt(s) + epsilon);  p -= rate
-/// * v.
+/// RMSprop whose step goes through a velocity: v = momentum v + g / root(s);  p -= rate * v.
 template <class S>
 HD void update_rmsprop_momentum(const UpdateNumbers<S>& n, S& p, S g, S& v, S& s) {
   g = regularised(n, p, g);
   s = n.rho * s + (S(1) - n.rho) * g * g;
-  v = n.momentum * v + g / (sqrt(s) + n.epsilon);
+  v = n.momentum * v + g / rmsprop_root(n, s);
   p = n.shrink * p - n.rate * v;
 }
 
@@ -68,6 +78,37 @@ HD void update_adam(const UpdateNumbers<S>& n, S& p, S g, S& m, S& v) {
   m = n.beta1 * m + (S(1) - n.beta1) * g;
   v = n.beta2 * v + (S(1) - n.beta2) * g * g;
   p = n.shrink * p - n.rate * (m / (sqrt(v) * n.root_correction + n.epsilon));
+}
+
+/// Adam that divides by the largest second moment so far (AMSGrad): top = max(top, v) takes the
+/// place of v.
+template <class S>
+HD void update_amsgrad(const UpdateNumbers<S>& n, S& p, S g, S& m, S& v, S& top) {
+  g = regularised(n, p, g);
+  m = n.beta1 * m + (S(1) - n.beta1) * g;
+  v = n.beta2 * v + (S(1) - n.beta2) * g * g;
+  top = v > top ? v : top;
+  p = n.shrink * p - n.rate * (m / (sqrt(top) * n.root_correction + n.epsilon));
+}
+
+/// s = s + g^2;  p -= rate * g / (sqrt(s) + epsilon). TF1's form is epsilon = 0 with s above 0 at
+/// the start.
+template <class S>
+HD void update_adagrad(const UpdateNumbers<S>& n, S& p, S g, S& s) {
+  g = regularised(n, p, g);
+  s = s + g * g;
+  p = n.shrink * p - n.rate * (g / (sqrt(s) + n.epsilon));
+}
+
+/// s = rho s + (1 - rho) g^2;  d = sqrt(u + epsilon) / sqrt(s + epsilon) * g;
+/// u = rho u + (1 - rho) d^2;  p -= rate * d.
+template <class S>
+HD void update_adadelta(const UpdateNumbers<S>& n, S& p, S g, S& s, S& u) {
+  g = regularised(n, p, g);
+  s = n.rho * s + (S(1) - n.rho) * g * g;
+  const S d = sqrt(u + n.epsilon) / sqrt(s + n.epsilon) * g;
+  u = n.rho * u + (S(1) - n.rho) * d * d;
+  p = n.shrink * p - n.rate * d;
 }
 
 }  // namespace lookback

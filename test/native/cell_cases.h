@@ -137,6 +137,31 @@ inline void add_rnn_cases(std::vector<CellCase>& cases) {
     cases.push_back(simple_case("rnn", std::string("bias ") + bias, {{"bias", word(bias)}}));
 }
 
+inline void add_gru_cases(std::vector<CellCase>& cases) {
+  for (const char* reset : {"after", "before"}) {
+    const CellCase base =
+        simple_case("gru", std::string("reset ") + reset, {{"reset", word(reset)}});
+    cases.push_back(base);
+    add_plain_calls(base, cases);
+    for (const char* update : {"keep", "write"}) {
+      for (const char* order : {"rzn", "zrn"}) {
+        CellCase c = base;
+        c.name += std::string(", update ") + update + ", order " + order;
+        c.spec.set("update", word(update));
+        c.spec.set("gateOrder", word(order));
+        c.entries = 1;
+        c.hold = true;
+        cases.push_back(c);
+      }
+    }
+    CellCase c = base;
+    c.name += ", no bias";
+    c.spec.set("bias", word("none"));
+    cases.push_back(c);
+  }
+  cases.push_back(simple_case("gru", "one bias", {{"bias", word("single")}}));
+}
+
 inline void add_scornn_cases(std::vector<CellCase>& cases) {
   const CellCase base = simple_case("scornn", "default");
   cases.push_back(base);
@@ -341,6 +366,7 @@ inline std::vector<CellCase> cell_cases() {
   std::vector<CellCase> cases;
   add_lstm_cases(cases);
   add_rnn_cases(cases);
+  add_gru_cases(cases);
   add_scornn_cases(cases);
   add_enrnn_cases(cases);
   add_exprnn_cases(cases);

@@ -190,11 +190,12 @@ TEST(losses_and_dropout_do_not_depend_on_the_number_of_threads) {
 /// One parameter of torch.optim, as its documentation writes the algorithm.
 struct Reference {
   OptimizerStep<double> o;
-  double m = 0, v = 0;
+  double m = 0, v = 0, top = 0;
   bool first = true;
+  bool amsgrad = false;
 
   double update(double p, double g, int t) {
-    g = g * o.grad_scale;
+    g = std::clamp(g * o.grad_scale, -o.clip_value, o.clip_value);
     if (o.kind == OptimizerKind::kAdamW) p = p - o.learning_rate * o.weight_decay * p;
     g = g + o.l2 * p;
     switch (o.kind) {
@@ -206,33 +207,53 @@ struct Reference {
         }
         return p - o.learning_rate * g;
       case OptimizerKind::kRmsprop:
-        v = o.rho * v + (1 - o.rho) * g * g;
-        if (o.momentum == 0) return p - o.learning_rate * g / (std::sqrt(v) + o.epsilon);
-        m = o.momentum * m + g / (std::sqrt(v) + o.epsilon);
-        return p - o.learning_rate * m;
+        return rmsprop(p, g);
       case OptimizerKind::kAdam:
       case OptimizerKind::kAdamW: {
         m = o.beta1 * m + (1 - o.beta1) * g;
         v = o.beta2 * v + (1 - o.beta2) * g * g;
         const double m_hat = m / (1 - std::pow(o.beta1, t));
-        const double v_hat = v / (1 - std::pow(o.beta2, t));
+        top = std::max(top, v);
+        const double v_hat = (amsgrad ? top : v) / (1 - std::pow(o.beta2, t));
         return p - o.learning_rate * m_hat / (std::sqrt(v_hat) + o.epsilon);
+      }
+      case OptimizerKind::kAdagrad:
+        m = m + g * g;
+        return p - o.learning_rate * g / (std::sqrt(m) + o.epsilon);
+      case OptimizerKind::kAdadelta: {
+        m = o.rho * m + (1 - o.rho) * g * g;
+        const double delta = std::sqrt(v + o.epsilon) / std::sqrt(m + o.epsilon) * g;
+        v = o.rho * v + (1 - o.rho) * delta * delta;
+        return p - o.learning_rate * delta;
       }
     }
     return p;
   }
+
+  double rmsprop(double p, double g) {
+    v = o.rho * v + (1 - o.rho) * g * g;
+    const double root = o.epsilon_inside ? std::sqrt(v + o.epsilon) : std::sqrt(v) + o.epsilon;
+    if (o.momentum == 0) return p - o.learning_rate * g / root;
+    m = o.momentum * m + g / root;
+    return p - o.learning_rate * m;
+  }
 };
 
-void check_optimizer(OptimizerStep<double> options) {
+/// `m` and `v`: where the first and the second slot start.
+void check_optimizer(OptimizerStep<double> options, double m_start = 0, double v_start = 0,
+                     bool amsgrad = false) {
   constexpr int64_t kSize = 9001;  // more than one piece of work
+  constexpr int kUpdates = 200;
   const auto backend = cpu<double>(2);
   Numbers p = noise(kSize, 10, 1);
-  Numbers m(kSize), v(kSize);
+  Numbers m(kSize, m_start), v(kSize, v_start), top(kSize);
   Numbers expected = p;
-  std::vector<Reference> references(kSize, Reference{options});
-  const bool has_momentum = options.momentum != 0 || options.kind == OptimizerKind::kAdam ||
-                            options.kind == OptimizerKind::kAdamW;
-  for (int t = 1; t <= 5; ++t) {
+  Reference reference{options};
+  reference.m = m_start, reference.v = v_start, reference.amsgrad = amsgrad;
+  std::vector<Reference> references(kSize, reference);
+  const bool rmsprop = options.kind == OptimizerKind::kRmsprop;
+  const bool has_momentum = !rmsprop || options.momentum != 0;
+  for (int t = 1; t <= kUpdates; ++t) {
     const Numbers g = noise(kSize, static_cast<uint32_t>(10 + t), 1);
     OptimizerStep<double> step = options;
     step.n = kSize;
@@ -240,15 +261,16 @@ void check_optimizer(OptimizerStep<double> options) {
     step.grad = g.data();
     step.slot0 = has_momentum ? m.data() : nullptr;
     step.slot1 = v.data();
+    step.slot2 = amsgrad ? top.data() : nullptr;
     step.step = t;
     backend->update(step);
     for (size_t i = 0; i < expected.size(); ++i) {
       expected[i] = references[i].update(expected[i], g[i], t);
     }
   }
-  // Five updates of a handful of roundings each, of values near 1; one element in ten thousand has
-  // a tiny second moment, by which the roundings of the first are divided.
-  for (size_t i = 0; i < expected.size(); ++i) CHECK_NEAR(p[i], expected[i], 1e-12);
+  // Two hundred updates of a handful of roundings each, of values near 1; one element in ten
+  // thousand begins with a tiny second moment, by which the roundings of the first are divided.
+  for (size_t i = 0; i < expected.size(); ++i) CHECK_NEAR(p[i], expected[i], 1e-11);
 }
 
 OptimizerStep<double> options(OptimizerKind kind) {
@@ -259,7 +281,10 @@ OptimizerStep<double> options(OptimizerKind kind) {
 }
 
 TEST(sgd_is_torchs) {
-  check_optimizer(options(OptimizerKind::kSgd));
+  OptimizerStep<double> plain = options(OptimizerKind::kSgd);
+  plain.clip_value = 0.25;
+  plain.grad_scale = 0.5;
+  check_optimizer(plain);
   OptimizerStep<double> momentum = options(OptimizerKind::kSgd);
   momentum.momentum = 0.9;
   momentum.l2 = 0.1;
@@ -272,8 +297,47 @@ TEST(sgd_is_torchs) {
 TEST(rmsprop_is_torchs) {
   OptimizerStep<double> step = options(OptimizerKind::kRmsprop);
   check_optimizer(step);
+  step.epsilon = 0.5;
+  check_optimizer(step);
   step.momentum = 0.8;
   step.l2 = 0.05;
+  check_optimizer(step);
+}
+
+TEST(rmsprop_is_tensorflow_1s) {
+  OptimizerStep<double> step = options(OptimizerKind::kRmsprop);
+  step.rho = 0.9;
+  step.epsilon = 1e-10;
+  step.epsilon_inside = true;
+  check_optimizer(step, 0, 1);
+  step.epsilon = 0.5;  // large enough to tell the two places apart
+  step.momentum = 0.5;
+  check_optimizer(step, 0, 1);
+}
+
+TEST(amsgrad_is_torchs) {
+  OptimizerStep<double> step = options(OptimizerKind::kAdam);
+  step.beta2 = 0.5;  // so that the second moment falls below its largest value
+  check_optimizer(step, 0, 0, true);
+  step.kind = OptimizerKind::kAdamW;
+  step.weight_decay = 0.1;
+  check_optimizer(step, 0, 0, true);
+}
+
+TEST(adagrad_is_torchs_and_tensorflow_1s) {
+  OptimizerStep<double> step = options(OptimizerKind::kAdagrad);
+  step.epsilon = 1e-10;
+  check_optimizer(step);
+  step.epsilon = 0;
+  step.l2 = 0.01;
+  check_optimizer(step, 0.1);
+}
+
+TEST(adadelta_is_torchs) {
+  OptimizerStep<double> step = options(OptimizerKind::kAdadelta);
+  step.learning_rate = 1;
+  step.rho = 0.9;
+  step.epsilon = 1e-6;
   check_optimizer(step);
 }
 

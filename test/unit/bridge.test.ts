@@ -41,7 +41,7 @@ function addData(engine: NativeEngine, rows = 64): number {
 
 /** A training call that lasts for minutes unless it is stopped. */
 function endless(data: number) {
-  return { data, rows: new Uint32Array(4_000_000), batchSize: 4, learningRate: 1e-6 };
+  return { data, rows: new Uint32Array(4_000_000), batchSize: 4, rateFactor: 1e-6 };
 }
 
 const hostile = new Proxy(
@@ -175,7 +175,7 @@ describe('jobs', () => {
     const data = addData(engine);
     const seen: EngineSums[] = [];
     const rows = new Uint32Array(64 * 200);
-    const call = { data, rows, batchSize: 4, learningRate: 1e-3 };
+    const call = { data, rows, batchSize: 4, rateFactor: 1e-3 };
     const sums = await engine.train(call, (now) => seen.push(now));
     expect(sums).toMatchObject({ rows: rows.length, steps: rows.length / 4 });
     expect(seen.length).toBeGreaterThan(0);

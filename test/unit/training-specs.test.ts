@@ -6,7 +6,7 @@ import { changesWithinEpoch, factorAt, schedules } from '../../lib/training/sche
 
 describe('optimizers', () => {
   it('by name have the defaults of the constructor', () => {
-    for (const kind of ['sgd', 'rmsprop', 'adam', 'adamw'] as const) {
+    for (const kind of ['sgd', 'rmsprop', 'adam', 'adamw', 'adagrad', 'adadelta'] as const) {
       expect(resolveOptimizer(kind)).toEqual(optimizers[kind]());
     }
     expect(optimizers.adam()).toEqual({
@@ -16,6 +16,7 @@ describe('optimizers', () => {
       beta1: 0.9,
       beta2: 0.999,
       epsilon: 1e-8,
+      amsgrad: false,
     });
   });
 
@@ -23,8 +24,13 @@ describe('optimizers', () => {
     ['adm', /optimizer is "adm"; did you mean "adam"\?/],
     [{ kind: 'adam', lr: 1 }, /optimizer adam: unknown option lr/],
     [{ kind: 'adam', learningRate: 0 }, /learningRate is 0; expected more than 0/],
+    [{ kind: 'adagrad', epsilon: 0 }, /initialAccumulator and epsilon are both 0/],
+    [{ kind: 'adam', clipValue: 0 }, /clipValue is 0; expected more than 0/],
     [{ kind: 'sgd', momentum: 1 }, /momentum is 1; expected less than 1/],
-    [undefined, /optimizer is undefined; expected one of sgd, rmsprop, adam, adamw/],
+    [
+      undefined,
+      /optimizer is undefined; expected one of sgd, rmsprop, adam, adamw, adagrad, adadelta/,
+    ],
     ['constructor', /expected one of/],
   ])('refuse %j', (value, message) => {
     expect(() => resolveOptimizer(value)).toThrow(message);

@@ -110,7 +110,7 @@ class TileContext {
                          source.size};
         }
         S* out = base + place(p.out, 0).offset + int64_t{p.out_begin + repeat * p.rows} * kStride;
-        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, groups_of(tile));
+        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, rows_of(tile));
       }
     }
   }
@@ -128,7 +128,7 @@ class TileContext {
           if (p.adjoint[i].data == nullptr) continue;
           S* to = base + place(source.gradient, source.dt).offset +
                   (source.begin + int64_t{repeat} * source.size) * kStride;
-          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, groups_of(tile));
+          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, rows_of(tile));
         }
       }
     }

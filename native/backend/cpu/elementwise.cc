@@ -114,6 +114,8 @@ UpdateNumbers<S> fold(const OptimizerStep<S>& step) {
   n.momentum = static_cast<S>(step.momentum);
   n.rho = static_cast<S>(step.rho);
   n.nesterov = step.nesterov;
+  n.epsilon_inside = step.epsilon_inside;
+  n.clip_value = static_cast<S>(step.clip_value);
   return n;
 }
 
@@ -127,6 +129,7 @@ void update_range(const OptimizerStep<S>& step, const UpdateNumbers<S> n, int64_
   const S* __restrict g = step.grad + begin;
   S* __restrict s0 = step.slot0 == nullptr ? nullptr : step.slot0 + begin;
   S* __restrict s1 = step.slot1 == nullptr ? nullptr : step.slot1 + begin;
+  S* __restrict s2 = step.slot2 == nullptr ? nullptr : step.slot2 + begin;
   switch (step.kind) {
     case OptimizerKind::kSgd:
       if (s0 == nullptr) {
@@ -144,7 +147,17 @@ void update_range(const OptimizerStep<S>& step, const UpdateNumbers<S> n, int64_
       return;
     case OptimizerKind::kAdam:
     case OptimizerKind::kAdamW:
-      for (int64_t i = 0; i < count; ++i) update_adam(n, p[i], g[i], s0[i], s1[i]);
+      if (s2 == nullptr) {
+        for (int64_t i = 0; i < count; ++i) update_adam(n, p[i], g[i], s0[i], s1[i]);
+      } else {
+        for (int64_t i = 0; i < count; ++i) update_amsgrad(n, p[i], g[i], s0[i], s1[i], s2[i]);
+      }
+      return;
+    case OptimizerKind::kAdagrad:
+      for (int64_t i = 0; i < count; ++i) update_adagrad(n, p[i], g[i], s0[i]);
+      return;
+    case OptimizerKind::kAdadelta:
+      for (int64_t i = 0; i < count; ++i) update_adadelta(n, p[i], g[i], s0[i], s1[i]);
       return;
   }
 }
