@@ -141,11 +141,13 @@ class Recurrence {
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
   /// Uses the tape of the last `forward`, once (it overwrites what was saved).
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
-  /// To be called after every update of the parameters, and once before the first. Cells that
+  /// To be called after every update of the parameters, and once before the `first`. Cells that
   /// describe a matrix in more than one way may change parameters and buffers (by their names, in
   /// place) to another description of it. Returns the parameters, by their place in
   /// CellInfo::params, whose optimizer state no longer belongs to them. Throws ERR_NUMERIC.
-  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) {
+  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                  bool first) {
+    static_cast<void>(first);
     static_cast<void>(params);
     static_cast<void>(buffers);
     return {};

@@ -85,6 +85,14 @@ class Layer {
   /// dx  out  gradient of x, assigned; null where nobody asks
   virtual void backward(const Pass& pass, const S* x, const S* y, S* dy, S* dx) = 0;
 
+  /// After every update of the parameters, and once before the `first`: see Recurrence::settle.
+  /// `params` are those of `bind`, to be written. Gives positions in `params()`.
+  virtual std::vector<int> settle(const std::vector<S*>& params, bool first) {
+    static_cast<void>(params);
+    static_cast<void>(first);
+    return {};
+  }
+
   /// True where the output is a softmax that `Pass::logits` leaves out.
   virtual bool ends_in_softmax() const { return false; }
   /// Bytes kept between passes.

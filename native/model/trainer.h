@@ -90,6 +90,8 @@ class Trainer {
   LossSum squared_error(const Pass& pass, const S* output, double scale, S* d_output);
   LossSum train_batch(Pass pass, double rate_factor);
   void update(double rate_factor);
+  void settle(bool first);
+  void settle_once();
   void check_cancel() const;
   void remember_buffers();
   void restore_buffers();
@@ -107,6 +109,7 @@ class Trainer {
   Pass open_pass_;
   bool open_ = false;           ///< `backward` can follow
   bool has_gradients_ = false;  ///< `step` can follow
+  bool settled_ = false;        ///< since `compile`
 };
 
 }  // namespace lookback

@@ -75,7 +75,7 @@ HostArrays train(Parametrization& parametrization, HostArrays params, size_t tra
     buffers.emplace_back(size, buffer.initial);
   }
   const int through = long_run() ? 1 : 20;
-  parametrization.settle(params, buffers, multiply);
+  parametrization.settle(params, buffers, true, multiply);
   for (int step = 0; step < updates; ++step) {
     HostArrays d_params;
     for (const std::vector<double>& param : params) d_params.emplace_back(param.size());
@@ -96,7 +96,7 @@ HostArrays train(Parametrization& parametrization, HostArrays params, size_t tra
       }
     }
     for (size_t i = 0; i < trained; ++i) update(params[i], d_params[i]);
-    parametrization.settle(params, buffers, multiply);
+    parametrization.settle(params, buffers, false, multiply);
     for (std::vector<double>& param : params) round_to_float(param);
   }
   parametrization.build(params, buffers, derived, multiply);
