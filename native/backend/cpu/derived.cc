@@ -148,6 +148,10 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
     if (wanted != call.d_inputs.end())
       std::copy(gradients_[i].begin(), gradients_[i].end(), wanted->second.data);
   }
+  const bool wanted = std::any_of(reads_.begin(), reads_.end(), [&call](int param) {
+    return call.d_params[static_cast<size_t>(param)] != nullptr;
+  });
+  if (!wanted) return;  // a frozen layer
   for (const std::vector<double>& param : params_) d_params.emplace_back(param.size());
   d_.parametrization->adjoint(params_, d_derived, d_params, multiply);
   for (size_t i = 0; i < reads_.size(); ++i) {
