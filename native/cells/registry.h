@@ -2,9 +2,9 @@
 /// taken.
 #pragma once
 
-#include "cells/gru.h"
 #include "cells/enrnn.h"
 #include "cells/exprnn.h"
+#include "cells/gru.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
 #include "cells/rnn.h"
