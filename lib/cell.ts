@@ -5,6 +5,8 @@ import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
 import { definitions } from './cells';
 import type { CellDefinition } from './cells/definition';
+import { resign } from './cells/scornn';
+import { dynamicTrivialisation } from './cells/trivialisation';
 import type { Device } from './devices';
 import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
@@ -226,4 +228,9 @@ export const cells = {
   lstm: constructorOf('lstm'),
   larnn: constructorOf('larnn'),
   rnn: constructorOf('rnn'),
+  gru: constructorOf('gru'),
+  scornn: Object.assign(constructorOf('scornn'), { resign }),
+  enrnn: constructorOf('enrnn'),
+  scurnn: constructorOf('scurnn'),
+  exprnn: Object.assign(constructorOf('exprnn'), { dynamicTrivialisation }),
 } as const;

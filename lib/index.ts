@@ -7,12 +7,20 @@ loadAddon();
 
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { GruOptions } from './cells/gru';
+export type { EnrnnOptions } from './cells/enrnn';
+export type { ExprnnOptions, TrivialisationOptions } from './cells/exprnn';
 export type { LarnnOptions, Normalization } from './cells/larnn';
 export type { LstmOptions } from './cells/lstm';
+export type { OrthogonalOptions } from './cells/orthogonal';
 export type { RnnOptions } from './cells/rnn';
+export type { Resigned, ScornnOptions } from './cells/scornn';
+export type { ScurnnOptions } from './cells/scurnn';
+export type { DynamicTrivialisation } from './cells/trivialisation';
 export { datasets } from './data';
 export type {
   AddingOptions,
+  CopyingOptions,
   Answers,
   Dataset,
   HarDataset,
@@ -30,11 +38,17 @@ export { layers } from './layers';
 export type {
   DenseOptions,
   DropoutOptions,
+  GruLayerOptions,
+  EnrnnLayerOptions,
+  ExprnnLayerOptions,
   LarnnLayerOptions,
   LayerOptions,
   LayerSpec,
   LstmLayerOptions,
   RecurrentLayerOptions,
+  RnnLayerOptions,
+  ScornnLayerOptions,
+  ScurnnLayerOptions,
 } from './layers';
 export { loadModel } from './load-model';
 export type { LoadModelOptions } from './load-model';

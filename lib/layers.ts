@@ -48,7 +48,12 @@ export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inp
   RecurrentLayerOptions;
 export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
+export type ScornnLayerOptions = CellLayerOptions<'scornn'>;
+export type EnrnnLayerOptions = CellLayerOptions<'enrnn'>;
+export type ScurnnLayerOptions = CellLayerOptions<'scurnn'>;
+export type ExprnnLayerOptions = CellLayerOptions<'exprnn'>;
 
 /** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
 export type LayerSpec = NativeSpec & { kind: string };
@@ -161,6 +166,16 @@ export const layers = {
   larnn: recurrentLayer('larnn'),
   /** The plain recurrent network; see {@link RnnOptions}. */
   rnn: recurrentLayer('rnn'),
+  /** Gated recurrent unit; see {@link GruOptions}. */
+  gru: recurrentLayer('gru'),
+  /** Orthogonal recurrence by the scaled Cayley transform; see {@link ScornnOptions}. */
+  scornn: recurrentLayer('scornn'),
+  /** A long-term block with an orthogonal matrix, fed by a short-term block; see {@link EnrnnOptions}. */
+  enrnn: recurrentLayer('enrnn'),
+  /** Orthogonal recurrence by the matrix exponential; see {@link ExprnnOptions}. */
+  exprnn: recurrentLayer('exprnn'),
+  /** Complex recurrence with a unitary matrix; see {@link ScurnnOptions}. */
+  scurnn: recurrentLayer('scurnn'),
 } as const;
 
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */

@@ -149,6 +149,8 @@ export interface Addon {
   buildInfo(): NativeBuildInfo;
   createCell(kind: string, spec: NativeSpec, dtype: DType, device: 'cpu' | 'emulated'): NativeCell;
   createEngine(spec: EngineSpec): NativeEngine;
+  /** An operation on the parameters of a cell ('scornn.resign'), in float64, at once. */
+  operate(operation: string, spec: NativeSpec, tensors: NativeTensors): NativeTensors;
   /** The shared generator: `count` uniform numbers in [0,1) of stream `stream` under `seed`. */
   uniforms(seed: number, stream: number, count: number): Float64Array;
 }

@@ -19,6 +19,14 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/threads.cc
   native/ops/linalg.cc
+  native/parametrization/cayley.cc
+  native/parametrization/complex_cayley.cc
+  native/parametrization/enrnn_weights.cc
+  native/parametrization/exponential.cc
+  native/parametrization/operations.cc
+  native/parametrization/scaled_cayley.cc
+  native/parametrization/spectral.cc
+  native/parametrization/trivialisation.cc
   native/model/cell_call.cc
   native/model/dataset.cc
   native/model/dense.cc
@@ -35,9 +43,14 @@ set(LOOKBACK_CORE_SOURCES
 # Compiled once for each instruction set, with its flags: one source a cell, so that a change to one recompiles it alone.
 set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 set(LOOKBACK_KERNEL_SOURCES
+  native/backend/cpu/kernels/enrnn.cc
+  native/backend/cpu/kernels/exprnn.cc
+  native/backend/cpu/kernels/gru.cc
   native/backend/cpu/kernels/larnn.cc
   native/backend/cpu/kernels/lstm.cc
   native/backend/cpu/kernels/rnn.cc
+  native/backend/cpu/kernels/scornn.cc
+  native/backend/cpu/kernels/scurnn.cc
   native/backend/cpu/kernels/table.cc
 )
 
@@ -48,6 +61,7 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/convert.cc
   native/bridge/engine.cc
   native/bridge/errors.cc
+  native/bridge/operation.cc
   native/bridge/worker.cc
 )
 

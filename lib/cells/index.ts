@@ -4,11 +4,16 @@
 import type { NativeSpec } from '../native';
 import type { CellDefinition } from './definition';
 import { numberOf } from './definition';
+import { gru } from './gru';
+import { enrnn } from './enrnn';
+import { exprnn } from './exprnn';
 import { larnn } from './larnn';
 import { lstm } from './lstm';
 import { rnn } from './rnn';
+import { scornn } from './scornn';
+import { scurnn } from './scurnn';
 
-export const definitions = { lstm, larnn, rnn } as const;
+export const definitions = { lstm, larnn, rnn, gru, scornn, enrnn, exprnn, scurnn } as const;
 
 export type CellKind = keyof typeof definitions;
 

@@ -35,7 +35,7 @@ export interface LarnnOptions {
   /**
    * A named set of options, under those given explicitly. `'plain'`: no norm and bare keys and values. `'paper'`: the
    * printed formulas. `'published'`: the author's program, whose layers also stay at their random start
-   * (`trainable: false`); unlike it, evaluation here uses running statistics and no dropout.
+   * (`trainable: false`) and keep batch statistics and dropout when they evaluate (`evaluation: 'training'`).
    */
   preset?: 'plain' | 'paper' | 'published';
   /**
@@ -70,6 +70,12 @@ export interface LarnnOptions {
   bnEps?: number;
   /** Weight of the newest statistics in the running ones. 0 to 1. Default 0.1. */
   bnMomentum?: number;
+  /**
+   * What a model's `evaluate` and `predict` use: running statistics; the statistics of the batch at hand, so that a
+   * prediction depends on its batch neighbours; or those and dropout, as the published program does by accident. Running
+   * statistics only change in training. Default `'running'`.
+   */
+  evaluation?: 'running' | 'batch' | 'training';
   /** One set of running statistics, or one for each of the first `bnMaxSteps` steps. Default `'shared'`. */
   bnStats?: 'shared' | 'perStep';
   /** Rows of running statistics for `bnStats: 'perStep'`. Default 1. */
@@ -117,6 +123,7 @@ const schema = z.strictObject({
   bnHidden: site,
   bnEps: z.number().gt(0).max(1).default(1e-5),
   bnMomentum: z.number().min(0).max(1).default(0.1),
+  evaluation: z.enum(['running', 'batch', 'training']).default('running'),
   bnStats: z.enum(['shared', 'perStep']).default('shared'),
   bnMaxSteps: z.int().min(1).max(1_000_000).default(1),
   positional: z.enum(['none', 'concat', 'add']).default('none'),
@@ -154,6 +161,7 @@ const presets: Record<'plain' | 'paper' | 'published', Partial<LarnnOptions>> = 
     bnPre: false,
     stacking: 'replayResidual',
     attentionDropout: 0.1,
+    evaluation: 'training',
     init: 'published',
     unitForgetBias: false,
     normalization: 'batch',

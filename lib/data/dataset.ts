@@ -11,7 +11,7 @@ export type Answers = Int32Array | Float32Array;
 export interface Split<Y extends Answers = Answers> {
   /** `[n, steps, features]`, in the units of the source. */
   x: Tensor<Float32Array>;
-  /** `[n]` labels from 0 (`Int32Array`), or `[n, outputs]` targets (`Float32Array`). */
+  /** `[n]` labels from 0 (`Int32Array`; `[n, steps]` where every step has one), or `[n, outputs]` targets (`Float32Array`). */
   y: Tensor<Y>;
   /** Who was recorded, `[n]`, by the publisher's number. Only where the data set knows. */
   subjects?: Int32Array;

@@ -2,14 +2,16 @@
  * Data sets as plain typed arrays. Nothing here touches the network, and nothing is scaled: that belongs to the model.
  */
 import { adding } from './adding';
+import { copying } from './copying';
 import { splitBySubject } from './dataset';
 import { har } from './har';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
-export const datasets = { adding, har, splitBySubject, uciHar } as const;
+export const datasets = { adding, copying, har, splitBySubject, uciHar } as const;
 
 export type { AddingOptions } from './adding';
+export type { CopyingOptions } from './copying';
 export type { Answers, Dataset, Split, SubjectSplit } from './dataset';
 export type { HarOptions } from './har';
 export type { HarDataset, HarSplit } from './har-layout';

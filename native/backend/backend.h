@@ -53,6 +53,7 @@ struct ParamInfo {
   std::string name;  ///< as in the test vectors: "W_x", "l0.bn_k.gamma"
   std::vector<int64_t> shape;
   Initializer init;
+  bool fixed = false;  ///< never trained: it has no gradient
 };
 
 /// State that training carries beside the parameters (running statistics); same names as inputs and
@@ -66,6 +67,7 @@ struct BufferInfo {
 struct TensorInfo {
   std::string name;
   std::vector<int64_t> shape;
+  bool differentiable = true;  ///< `backward` takes a gradient of it
 };
 
 struct CellInfo {
@@ -130,7 +132,7 @@ class Recurrence {
   /// included.
   virtual std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const = 0;
   /// Matrices that the time loop works with and that are made from parameters ("W" of an orthogonal
-  /// cell): outputs of `forward`, and gradients among the `d_inputs` of `backward`.
+  /// cell): outputs of `forward`, and gradients that `backward` gives among its `d_inputs`.
   virtual std::vector<TensorInfo> derived() const { return {}; }
   /// Names of the inputs that have a gradient, a subset of those that `forward` understands.
   virtual std::vector<std::string> differentiable_inputs() const = 0;
@@ -139,11 +141,13 @@ class Recurrence {
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
   /// Uses the tape of the last `forward`, once (it overwrites what was saved).
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
-  /// To be called after every update of the parameters, and once before the first. Cells that
+  /// To be called after every update of the parameters, and once before the `first`. Cells that
   /// describe a matrix in more than one way may change parameters and buffers (by their names, in
   /// place) to another description of it. Returns the parameters, by their place in
   /// CellInfo::params, whose optimizer state no longer belongs to them. Throws ERR_NUMERIC.
-  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) {
+  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                  bool first) {
+    static_cast<void>(first);
     static_cast<void>(params);
     static_cast<void>(buffers);
     return {};

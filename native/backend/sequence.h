@@ -19,6 +19,9 @@ struct SlotPlace {
   bool carry = false;   ///< a gradient ring: see Life::kCarry
 };
 
+/// Numbers behind packed weights that a kernel may read, and never uses.
+constexpr int kPackedOverrun = 16;
+
 /// Weights in the order in which the micro-kernel reads them: [block of `block` outputs][k][block].
 template <class S>
 struct PackedMatrix {
@@ -41,6 +44,7 @@ struct PackedLinear {
   struct Source {
     int slot = 0, dt = 0, size = 0, gradient = -1;
     bool accumulate = false;
+    int begin = 0;  ///< of the `size * repeat` units of slot and gradient that take part
   } source[kMaxSources];
   PackedMatrix<S> forward;               ///< k runs through all sources in order
   PackedMatrix<S> adjoint[kMaxSources];  ///< outputs: the source's units; k runs through the rows

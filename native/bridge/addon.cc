@@ -7,6 +7,7 @@
 #include "bridge/convert.h"
 #include "bridge/engine.h"
 #include "bridge/errors.h"
+#include "bridge/operation.h"
 
 #ifndef LOOKBACK_VERSION
 #error "LOOKBACK_VERSION is not defined; the build takes it from package.json"
@@ -90,6 +91,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("buildInfo", Napi::Function::New<build_info>(env, "buildInfo"));
   exports.Set("createCell", Napi::Function::New<CellWrap::create>(env, "createCell"));
   exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
+  exports.Set("operate", Napi::Function::New<operate>(env, "operate"));
   exports.Set("uniforms", Napi::Function::New<uniforms>(env, "uniforms"));
   return exports;
 }

@@ -64,8 +64,10 @@ enum class Life {
   kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
              ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
-  kSum,      ///< zero before the first step; summed over rows after the last
-  kPast,     ///< only the `history` steps before the first: values of a window that was carried in
+  kRing,  ///< the last `history` + 1 steps, which programs fill; backward finds it as forward left
+          ///< it
+  kSum,   ///< zero before the first step; summed over rows after the last
+  kPast,  ///< only the `history` steps before the first: values of a window that was carried in
   kPastGradient,  ///< their gradients, zero before backward
 };
 
@@ -94,6 +96,7 @@ struct CellParam {
   std::string name;
   std::vector<int> shape;
   Start start;
+  bool fixed = false;  ///< chosen at the start and never trained: it has no gradient
 };
 
 /// A rectangle of a weight (a parameter, or a matrix derived from some) inside the matrix of a
@@ -121,6 +124,8 @@ struct LinearSource {
   int dt = 0;
   Slot gradient;            ///< id -1: nobody wants it
   bool accumulate = false;  ///< add to the gradient instead of assigning it
+  int begin = 0;            ///< first unit of value and gradient that takes part
+  int units = 0;            ///< how many do; 0: all
 };
 
 struct LinearInfo {
@@ -186,12 +191,17 @@ struct TableInfo {
   int entries = 0, width = 0;                  ///< the table is [entries][width]
   std::vector<std::vector<double>> constants;  ///< [entries][features]
   std::vector<TableBlock> blocks;
+  /// Behind the table stands e^entry of each, and then one number: 1 where no entry is beyond +-70,
+  /// so that e^u e^entry can stand for e^(u + entry) in an ELU for whatever u (a clamped e^u is off
+  /// by less than e^-17 where the ELU is not u + entry itself), else 0.
+  bool exponentials = false;
 };
 
 /// A matrix that `Declaration::parametrization` makes from parameters before a pass.
 struct DerivedInfo {
   std::string name;  ///< as in the test vectors: "W"
   std::vector<int> shape;
+  bool used = true;  ///< by the time loop; otherwise only told to the caller, without a gradient
 };
 
 /// Collects what a cell needs. Host only; runs once per model.
@@ -201,11 +211,21 @@ class Declaration {
     params.push_back({std::move(name), std::move(shape), start});
     return static_cast<int>(params.size()) - 1;
   }
+  /// A weight that is chosen at the start and never trained: signs, a base point.
+  int fixed_param(std::string name, std::vector<int> shape, Start start) {
+    const int number = param(std::move(name), std::move(shape), std::move(start));
+    params.back().fixed = true;
+    return number;
+  }
   /// A matrix made by `parametrization`, in the order of its results; gives a number that stands
   /// wherever that of a parameter may.
   int derived(std::string name, std::vector<int> shape) {
     derivations.push_back({std::move(name), std::move(shape)});
     return kDerived + static_cast<int>(derivations.size()) - 1;
+  }
+  /// A result of `parametrization` that no program reads: the caller sees it among the outputs.
+  void told(std::string name, std::vector<int> shape) {
+    derivations.push_back({std::move(name), std::move(shape), false});
   }
   /// The place of a weight in the list of all parameters followed by all derived matrices.
   size_t place_of(int weight) const {
@@ -220,6 +240,7 @@ class Declaration {
   Slot past_gradient(int size, int history) { return slot(Life::kPastGradient, size, history); }
   Slot tape(int size, int history = 0) { return slot(Life::kTape, size, history); }
   Slot carry(int size, int history = 1) { return slot(Life::kCarry, size, history); }
+  Slot ring(int size, int history) { return slot(Life::kRing, size, history); }
   Slot scratch(int size) { return slot(Life::kScratch, size, 0); }
   Vector vector(int param, int size) {
     vectors.push_back({param, size});

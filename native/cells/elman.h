@@ -24,8 +24,8 @@ struct Elman {
   int units = 0;
   ElmanActivation activation = ElmanActivation::kTanh;
   Slot p, h, dh, dy;
-  Linear product;
-  Vector bias;  ///< of modReLU
+  Linear product, second;  ///< the second writes the rest of p, where the cell has one
+  Vector bias;             ///< of modReLU
   Slot d_bias;
 
   template <class X>
@@ -35,6 +35,7 @@ struct Elman {
   HD void forward(X& x) const {
     using V = typename X::Number;
     x.linear(product);
+    if (second.id >= 0) x.linear(second);
     switch (activation) {
       case ElmanActivation::kTanh:
         return apply(x, [](V z) { return tanh(z); });
@@ -70,6 +71,7 @@ struct Elman {
         break;
     }
     x.adjoint(product);
+    if (second.id >= 0) x.adjoint(second);
   }
 
   template <class X>

@@ -149,11 +149,12 @@ class LarnnBuilder {
     } else {
       cell_.window.projected = d_.tape(2 * H_, k);
       cell_.window.d_projected = d_.carry(2 * H_, k);
-      if (cell_.window.entries == Entries::kTabled)
+      if (cell_.window.entries == Entries::kTabled) {
         cell_.window.entry_values = d_.scratch(k * 2 * H_);
+        if (cell_.window.bent) cell_.window.exponentials = d_.ring(2 * H_, k);
+      }
     }
-    if (cell_.window.entries != Entries::kProjected || entry_norm)
-      cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
+    if (reprojected || entry_norm) cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
     if (kNorm == NormKind::kLayer && entry_norm) cell_.window.entry_stats = d_.scratch(4 * k);
     cell_.d_out = d_.scratch(H_);
     cell_.d_cell = d_.scratch(H_);
@@ -254,7 +255,8 @@ class LarnnBuilder {
                          cell_.window.length,
                          2 * H_,
                          codes_,
-                         {{W_k_, column, H_, 0, b_k_}, {W_v_, column, H_, H_, b_v_}}});
+                         {{W_k_, column, H_, 0, b_k_}, {W_v_, column, H_, H_, b_v_}},
+                         cell_.window.bent});
     cell_.window.d_table = d_.sum(cell_.window.table);
   }
 

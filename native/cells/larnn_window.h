@@ -31,6 +31,7 @@ struct LarnnWindow {
   bool add_code = false, shared_norm = false;
   Slot state, d_state;                ///< the cell states
   Slot projected, d_projected;        ///< kProjected, kTabled: [2H] of each state
+  Slot exponentials;                  ///< kTabled with ELU: e^ of those still seen
   Slot entry_values, d_entry_values;  ///< made for one step: [k][2H]
   Slot entry_inputs, d_entry_inputs;  ///< kReprojected: [k][H + P]
   Slot entry_stats;                   ///< kLayer: [k][4] mean, rstd of key, of value
@@ -54,10 +55,13 @@ struct LarnnWindow {
     const X* x;
     Slot projected;
     typename X::Column made, made_gradient, stats;
-    bool made_each_step, normalised, direct;
+    bool made_each_step, normalised;
+    bool direct;  ///< gradients go straight to the projections, and to the table where there is one
+    bool tabled, bent;
     int units;
     typename NormSite<kNorm>::template Reader<X> key_norm, value_norm;
     Slot d_projected;
+    typename X::Column d_table;
 
     struct Entry {
       typename X::Column values, gradient;
@@ -68,7 +72,7 @@ struct LarnnWindow {
       e.age = age;
       e.begin = made_each_step ? (age - 1) * 2 * units : 0;
       e.values = made_each_step ? made : x->at(projected, -age);
-      e.gradient_begin = direct ? 0 : (age - 1) * 2 * units;
+      e.gradient_begin = direct && !tabled ? 0 : (age - 1) * 2 * units;
       e.gradient = direct ? x->at(d_projected, -age) : made_gradient;
       return e;
     }
@@ -103,13 +107,22 @@ struct LarnnWindow {
     }
     template <class R>
     HD void add(R r, const Entry& e, int j, V dk, V dv) const {
-      if (direct) {
+      if (direct && tabled) {
+        add_tabled(r, e, j, dk);
+        add_tabled(r, e, units + j, dv);
+      } else if (direct) {
         r(e.gradient, j) += dk;
         r(e.gradient, units + j) += dv;
       } else {
         r(e.gradient, e.gradient_begin + j) = dk;
         r(e.gradient, e.gradient_begin + units + j) = dv;
       }
+    }
+    template <class R>
+    HD void add_tabled(R r, const Entry& e, int i, V d) const {
+      const V d_u = bent ? d * d_elu(raw(r, e, i)) : d;
+      r(e.gradient, i) += d_u;
+      r(d_table, e.gradient_begin + i) += d_u;
     }
   };
 
@@ -122,13 +135,16 @@ struct LarnnWindow {
               {},
               made_each_step(),
               norm_key.on,
-              false,
+              entries != Entries::kReprojected && !norm_key.on,
+              entries == Entries::kTabled,
+              bent,
               units,
               norm_key.reader(x),
               norm_value.reader(x),
-              d_projected};
+              d_projected,
+              {}};
     if (made_each_step()) w.made = x.at(entry_values);
-    w.direct = !made_each_step() && !norm_key.on;
+    if (w.tabled) w.d_table = x.at(d_table);
     if (!w.direct) w.made_gradient = x.at(d_entry_values);
     if (kNorm == NormKind::kLayer && norm_key.on) w.stats = x.at(entry_stats);
     return w;
@@ -139,8 +155,9 @@ struct LarnnWindow {
   HD void push(X& x) const {
     if (entries == Entries::kReprojected) return;
     x.linear(project);
-    if (entries == Entries::kTabled || !bent) return;
+    if (!bent) return;
     const auto values = x.at(projected);
+    if (entries == Entries::kTabled) return exponentiate(x, 0);
     x.each(2 * units, [=](auto r, int i) { r(values, i) = elu(r(values, i)); });
   }
 
@@ -162,26 +179,12 @@ struct LarnnWindow {
   template <class X>
   HD void make(X& x, int m) const {
     if (!made_each_step()) return;
-    using V = typename X::Number;
+    if (entries == Entries::kTabled) return make_tabled(x, m);
     const auto made = x.at(entry_values);
     const bool through_elu = bent;
-    const int H = units, width = 2 * units;
-    if (entries == Entries::kTabled) {
-      const auto of_age = x.vector(table);
-      const X* from = &x;
-      const Slot slot = projected;
-      x.rows(m, [=](auto r, int i) {
-        const auto projection = from->at(slot, -(i + 1));
-        for (int j = 0; j < width; ++j) {
-          const V u = r(projection, j) + V(of_age[i * width + j]);
-          r(made, i * width + j) = through_elu ? elu(u) : u;
-        }
-      });
-      return;
-    }
-    make_inputs(x, m, H);
+    make_inputs(x, m, units);
     x.linear(reproject);
-    x.each(m * width, [=](auto r, int i) {
+    x.each(m * 2 * units, [=](auto r, int i) {
       if (through_elu) r(made, i) = elu(r(made, i));
     });
   }
@@ -223,7 +226,11 @@ struct LarnnWindow {
   /// and statistics per row and age.
   template <class X>
   HD void restore(X& x, int m) const {
-    if (entries == Entries::kTabled) make(x, m);
+    if (entries == Entries::kTabled) {
+      // Forward left the exponentials of the last k states; one more comes into reach each step.
+      if (bent && m == length) exponentiate(x, -length);
+      make(x, m);
+    }
     if (kNorm == NormKind::kLayer) measure(x, m);
   }
 
@@ -242,6 +249,41 @@ struct LarnnWindow {
  private:
   /// Whether entries differ from step to step, so that they are written out for the step.
   HD bool made_each_step() const { return entries != Entries::kProjected; }
+
+  template <class X>
+  HD void exponentiate(X& x, int dt) const {
+    const auto values = x.at(projected, dt), to = x.at(exponentials, dt);
+    x.each(2 * units, [=](auto r, int i) { r(to, i) = exp(r(values, i)); });
+  }
+
+  /// phi(u + v) of every age, u a state's projection and v the age's part of the table. An ELU
+  /// needs e^(u + v) = e^u e^v: one multiplication in place of an exponential.
+  template <class X>
+  HD void make_tabled(X& x, int m) const {
+    using V = typename X::Number;
+    const auto made = x.at(entry_values);
+    const int width = 2 * units, count = length * width;
+    const auto of_age = x.vector(table);
+    const bool factored = bent && of_age[2 * count] > typename X::S(0), through_elu = bent;
+    const X* from = &x;
+    const Slot slot = projected, powers = factored ? exponentials : projected;
+    x.rows(m, [=](auto r, int i) {
+      const auto projection = from->at(slot, -(i + 1)), power = from->at(powers, -(i + 1));
+      const auto v = of_age + i * width, power_of_age = v + count;
+      if (factored) {
+        for (int j = 0; j < width; ++j) {
+          const V u = r(projection, j) + V(v[j]);
+          const V bend = fma(r(power, j), V(power_of_age[j]), V(-1));
+          r(made, i * width + j) = where_positive(u, u, bend);
+        }
+      } else {
+        for (int j = 0; j < width; ++j) {
+          const V u = r(projection, j) + V(v[j]);
+          r(made, i * width + j) = through_elu ? elu(u) : u;
+        }
+      }
+    });
+  }
 
   /// mask [c ; pi] or mask (c + pi) for every age; ages that do not exist yet are zero.
   template <class X>

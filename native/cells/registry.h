@@ -2,9 +2,14 @@
 /// taken.
 #pragma once
 
+#include "cells/enrnn.h"
+#include "cells/exprnn.h"
+#include "cells/gru.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
 #include "cells/rnn.h"
+#include "cells/scornn.h"
+#include "cells/scurnn.h"
 
 namespace lookback {
 
@@ -13,7 +18,7 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells =
-    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn>;
+using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
+                       Larnn<NormKind::kBatch>, Rnn, Gru, Scornn, Enrnn, Exprnn, Scurnn>;
 
 }  // namespace lookback

@@ -209,16 +209,12 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
   const CellInfo& info = recurrence_->info();
   const OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
   const std::vector<TensorInfo> outputs = recurrence_->outputs(batch_, steps_);
-  const std::vector<TensorInfo> derived = recurrence_->derived();
   BackwardCall<S> call;
   for (const auto& [name, tensor] : given) {
     const auto output =
         std::find_if(outputs.begin(), outputs.end(),
                      [&name = name](const TensorInfo& each) { return each.name == name; });
-    const auto named = [&name = name](const auto& each) { return each.name == name; };
-    const bool plain = std::none_of(info.buffers.begin(), info.buffers.end(), named) &&
-                       std::none_of(derived.begin(), derived.end(), named);
-    REQUIRE(output != outputs.end() && plain, kOption, "upstream gradient '", name,
+    REQUIRE(output != outputs.end() && output->differentiable, kOption, "upstream gradient '", name,
             "' belongs to no output that has a gradient");
     REQUIRE(tensor.shape == output->shape, kShape, "upstream gradient '", name, "' has shape ",
             shape_text(tensor.shape), "; expected ", shape_text(output->shape));
@@ -241,6 +237,10 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
                                   matrix.shape};
   }
   for (const ParamInfo& param : info.params) {
+    if (param.fixed) {
+      call.d_params.push_back(nullptr);
+      continue;
+    }
     grads.push_back({NamedTensor::Role::kParam, param.name,
                      make_tensor<S>(param.shape, "the gradient of a weight")});
     auto& numbers = std::get<Buffer<S>>(grads.back().tensor.data);

@@ -75,7 +75,7 @@ void Model<S>::place_tensors() {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer<S>& layer = *layers_[i];
     for (const ParamInfo& info : layer.params()) {
-      param_layout_.add(layer.name() + "." + info.name, info.shape, trainable_[i]);
+      param_layout_.add(layer.name() + "." + info.name, info.shape, trainable_[i] && !info.fixed);
     }
     for (const BufferInfo& info : layer.buffers()) {
       buffer_layout_.add(layer.name() + "." + info.name, info.shape);
@@ -95,7 +95,7 @@ void Model<S>::place_tensors() {
       const Segment& segment = param_layout_.segments()[param];
       initialize(info, seed_, static_cast<uint32_t>(param), params_.at(segment));
       memory.params.push_back(params_.at(segment));
-      memory.grads.push_back(trainable_[i] ? grads_.at(segment) : nullptr);
+      memory.grads.push_back(segment.trainable ? grads_.at(segment) : nullptr);
       ++param;
     }
     for (const BufferInfo& info : layers_[i]->buffers()) {
@@ -103,6 +103,9 @@ void Model<S>::place_tensors() {
       std::fill_n(buffers_.at(segment), segment.size, static_cast<S>(info.initial));
       memory.buffers.push_back(buffers_.at(segment));
     }
+    weights_.emplace_back();
+    for (size_t k = param - memory.params.size(); k < param; ++k)
+      weights_.back().push_back(params_.at(param_layout_.segments()[k]));
     layers_[i]->bind(std::move(memory));
   }
 }
@@ -152,6 +155,18 @@ void Model<S>::backward(const Pass& pass, const S* x, S* dx) {
     layer.backward(own, i > 0 ? outputs_[i - 1].data() : x, outputs_[i].data(),
                    d_outputs_[i % 2].data(), d_input);
   }
+}
+
+template <class S>
+std::vector<size_t> Model<S>::settle(bool first) {
+  std::vector<size_t> afresh;
+  size_t begin = 0;
+  for (size_t i = 0; i < layers_.size(); begin += weights_[i++].size()) {
+    if (!trainable_[i]) continue;
+    for (const int param : layers_[i]->settle(weights_[i], first))
+      afresh.push_back(begin + static_cast<size_t>(param));
+  }
+  return afresh;
 }
 
 template <class S>

@@ -10,7 +10,7 @@ namespace {
 Spec cell_spec(const Spec& options, int64_t input_size) {
   Spec spec;
   for (const auto& [key, value] : options.values()) {
-    if (key != "returnSequences") spec.set(key, value);
+    if (key != "returnSequences" && key != "evaluation") spec.set(key, value);
   }
   spec.set("inputSize", static_cast<double>(input_size));
   return spec;
@@ -26,6 +26,8 @@ class Recurrent final : public Layer<S> {
             "' is recurrent and needs a sequence; set returnSequences: true on the recurrent "
             "layer before it");
     return_sequences_ = setup.options.flag("returnSequences", false);
+    evaluation_ = static_cast<Evaluation>(
+        setup.options.choice("evaluation", {"running", "batch", "training"}));
     recurrence_ =
         setup.backend.recurrence(setup.kind, cell_spec(setup.options, setup.input.features));
     output_ = {return_sequences_, recurrence_->info().output_size};
@@ -33,6 +35,14 @@ class Recurrent final : public Layer<S> {
 
   std::vector<ParamInfo> params() const override { return recurrence_->info().params; }
   std::vector<BufferInfo> buffers() const override { return recurrence_->info().buffers; }
+
+  std::vector<int> settle(const std::vector<S*>& params, bool first) override {
+    Tensors<S> buffers;
+    const std::vector<BufferInfo>& infos = recurrence_->info().buffers;
+    for (size_t i = 0; i < infos.size(); ++i)
+      buffers[infos[i].name] = {memory_.buffers[i], infos[i].shape};
+    return recurrence_->settle(params, buffers, first);
+  }
 
   int64_t bytes() const override {
     int64_t sum = 0;
@@ -48,7 +58,7 @@ class Recurrent final : public Layer<S> {
     ForwardCall<S>& call = kept.forward[pass.training];
     DropoutKey key = pass.dropout;
     key.layer = index_;
-    call.dropout = pass.training ? &key : nullptr;
+    call.dropout = pass.training || evaluation_ == Evaluation::kTraining ? &key : nullptr;
     call.lengths = pass.lengths;
     call.inputs.find("x")->second.data = x;
     call.outputs.find(output_name())->second.data = y;
@@ -68,6 +78,10 @@ class Recurrent final : public Layer<S> {
   using Layer<S>::input_;
   using Layer<S>::output_;
   using Layer<S>::memory_;
+
+  /// What a pass outside of training computes: with running statistics; with those of its own
+  /// batch; with those and dropout. The last two never touch the running statistics.
+  enum class Evaluation { kRunning, kBatch, kTraining };
 
   /// Everything that is made once per shape of a batch.
   struct Kept {
@@ -96,7 +110,7 @@ class Recurrent final : public Layer<S> {
       call = ForwardCall<S>();
       call.batch = pass.batch;
       call.steps = pass.steps;
-      call.training = training;
+      call.training = training || evaluation_ != Evaluation::kRunning;
       call.params = memory_.params;
       call.inputs["x"] = {nullptr, x_shape};
       call.outputs[output_name()] = {nullptr, y_shape};
@@ -117,6 +131,7 @@ class Recurrent final : public Layer<S> {
 
   std::unique_ptr<Recurrence<S>> recurrence_;
   bool return_sequences_ = false;
+  Evaluation evaluation_ = Evaluation::kRunning;
   Kept kept_[2];  ///< for passes without and with a backward
 };
 

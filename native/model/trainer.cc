@@ -35,6 +35,7 @@ void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
   optimizer_.emplace(std::move(made));
   loss_ = wanted;
   counters_.updates = 0;
+  settled_ = false;
 }
 
 template <class S>
@@ -198,6 +199,7 @@ Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
   pass.ending = loss_.ending();
   pass.dropout.seed = model_.seed();
   pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  settle_once();
   remember_buffers();
   try {
     model_.grads().zero();
@@ -245,7 +247,25 @@ void Trainer<S>::update(double rate_factor) {
                                      counters_.updates, ". Lower learningRate"));
     }
   }
+  try {
+    settle(false);
+  } catch (...) {
+    std::copy_n(kept_params_.data(), params.size(), params.data());
+    throw;
+  }
   ++counters_.updates;
+}
+
+template <class S>
+void Trainer<S>::settle(bool first) {
+  for (const size_t segment : model_.settle(first)) optimizer_->reset(segment);
+}
+
+/// A run that goes on from a checkpoint has settled already.
+template <class S>
+void Trainer<S>::settle_once() {
+  if (counters_.updates == 0 && !settled_) settle(true);
+  settled_ = true;
 }
 
 template <class S>
@@ -314,6 +334,7 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
   pass.keep = true;
   pass.dropout.seed = model_.seed();
   pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  if (training && compiled()) settle_once();
   remember_buffers();
   try {
     const S* output = model_.forward(pass, batch_.x.data());

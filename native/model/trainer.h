@@ -115,6 +115,8 @@ class Trainer {
   void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums);
   Sums train_batch(Pass pass, double rate_factor);
   void update(double rate_factor);
+  void settle(bool first);
+  void settle_once();
   void check_cancel() const;
   void remember_buffers();
   void restore_buffers();
@@ -132,6 +134,7 @@ class Trainer {
   Pass open_pass_;
   bool open_ = false;           ///< `backward` can follow
   bool has_gradients_ = false;  ///< `step` can follow
+  bool settled_ = false;        ///< since `compile`
 };
 
 }  // namespace lookback

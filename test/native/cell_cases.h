@@ -137,6 +137,94 @@ inline void add_rnn_cases(std::vector<CellCase>& cases) {
     cases.push_back(simple_case("rnn", std::string("bias ") + bias, {{"bias", word(bias)}}));
 }
 
+inline void add_gru_cases(std::vector<CellCase>& cases) {
+  for (const char* reset : {"after", "before"}) {
+    const CellCase base =
+        simple_case("gru", std::string("reset ") + reset, {{"reset", word(reset)}});
+    cases.push_back(base);
+    add_plain_calls(base, cases);
+    for (const char* update : {"keep", "write"}) {
+      for (const char* order : {"rzn", "zrn"}) {
+        CellCase c = base;
+        c.name += std::string(", update ") + update + ", order " + order;
+        c.spec.set("update", word(update));
+        c.spec.set("gateOrder", word(order));
+        c.entries = 1;
+        c.hold = true;
+        cases.push_back(c);
+      }
+    }
+    CellCase c = base;
+    c.name += ", no bias";
+    c.spec.set("bias", word("none"));
+    cases.push_back(c);
+  }
+  cases.push_back(simple_case("gru", "one bias", {{"bias", word("single")}}));
+}
+
+inline void add_scornn_cases(std::vector<CellCase>& cases) {
+  const CellCase base = simple_case("scornn", "default");
+  cases.push_back(base);
+  add_plain_calls(base, cases);
+  for (const char* activation : {"relu", "tanh", "sigmoid", "identity"}) {
+    const CellCase one = simple_case("scornn", activation, {{"activation", word(activation)}});
+    cases.push_back(one);
+    add_plain_calls(one, cases);
+  }
+  for (const char* activation : {"modrelu", "tanh"}) {
+    cases.push_back(simple_case("scornn", std::string(activation) + " without bias",
+                                {{"activation", word(activation)}, {"bias", false}}));
+  }
+  cases.push_back(simple_case("scornn", "left", {{"side", word("left")}, {"negatives", 0.0}}));
+  cases.push_back(simple_case("scornn", "packed", {{"storage", word("packed")}}));
+  cases.push_back(simple_case("scornn", "one unit", {{"units", 1.0}}));
+}
+
+inline CellCase enrnn_case(const std::string& name, const Options& options = {}) {
+  CellCase c = simple_case("enrnn", name, {{"longUnits", 6.0}, {"shortUnits", 5.0}});
+  for (const auto& [key, value] : options) c.spec.set(key, value);
+  return c;
+}
+
+inline void add_enrnn_cases(std::vector<CellCase>& cases) {
+  const CellCase base = enrnn_case("default");
+  cases.push_back(base);
+  add_plain_calls(base, cases);
+  for (const char* activation : {"relu", "tanh", "sigmoid", "identity"})
+    cases.push_back(enrnn_case(activation, {{"activation", word(activation)}}));
+  for (const char* mode : {"always", "threshold", "off"})
+    cases.push_back(enrnn_case(std::string("norm ") + mode, {{"normMode", word(mode)}}));
+  cases.push_back(enrnn_case("eps", {{"normMode", word("always")}, {"normEps", 0.25}}));
+  cases.push_back(enrnn_case("left", {{"side", word("left")}, {"bias", false}}));
+  cases.push_back(enrnn_case("uncoupled", {{"coupled", false}, {"activation", word("tanh")}}));
+  cases.push_back(enrnn_case("uncoupled left", {{"coupled", false}, {"side", word("left")}}));
+  cases.push_back(enrnn_case("packed", {{"storage", word("packed")}}));
+  cases.push_back(enrnn_case("small blocks", {{"longUnits", 1.0}, {"shortUnits", 1.0}}));
+}
+
+inline void add_exprnn_cases(std::vector<CellCase>& cases) {
+  const CellCase base = simple_case("exprnn", "default");
+  cases.push_back(base);
+  add_plain_calls(base, cases);
+  cases.push_back(simple_case("exprnn", "cayley", {{"map", word("cayley")}}));
+  cases.push_back(simple_case("exprnn", "dynamic", {{"mode", word("dynamic")}}));
+  cases.push_back(
+      simple_case("exprnn", "left",
+                  {{"side", word("left")}, {"activation", word("sigmoid")}, {"bias", false}}));
+}
+
+inline void add_scurnn_cases(std::vector<CellCase>& cases) {
+  const CellCase base = simple_case("scurnn", "default");
+  cases.push_back(base);
+  add_plain_calls(base, cases);
+  cases.push_back(simple_case("scurnn", "exact", {{"modReluEpsIn", 0.0}, {"modReluEpsOut", 0.0}}));
+  cases.push_back(
+      simple_case("scurnn", "large eps", {{"modReluEpsIn", 0.25}, {"modReluEpsOut", 0.5}}));
+  cases.push_back(
+      simple_case("scurnn", "left", {{"side", word("left")}, {"sharedInitialState", false}}));
+  cases.push_back(simple_case("scurnn", "one unit", {{"units", 1.0}}));
+}
+
 /// Every option by itself, for one kind of normalisation.
 inline std::vector<CellCase> larnn_singles(const std::string& norm) {
   std::vector<CellCase> cases;
@@ -278,6 +366,11 @@ inline std::vector<CellCase> cell_cases() {
   std::vector<CellCase> cases;
   add_lstm_cases(cases);
   add_rnn_cases(cases);
+  add_gru_cases(cases);
+  add_scornn_cases(cases);
+  add_enrnn_cases(cases);
+  add_exprnn_cases(cases);
+  add_scurnn_cases(cases);
   for (const char* norm : {"none", "layer", "batch"}) {
     const std::vector<CellCase> singles = larnn_singles(norm);
     cases.insert(cases.end(), singles.begin(), singles.end());

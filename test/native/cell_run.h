@@ -47,6 +47,7 @@ struct CellData {
   std::map<std::string, Shape> input_shapes, output_shapes, param_shapes;
   Arrays<double> inputs, params, upstream;
   std::vector<std::string> param_order;
+  std::set<std::string> fixed;   ///< parameters that have no gradient
   std::vector<int32_t> lengths;  ///< empty: none
   int64_t batch = 0, steps = 0;
   bool training = false, drawn = false;
@@ -106,17 +107,43 @@ inline double number_of(const std::string& name, int64_t i) {
   const double u = noise(name, i);
   if (ends_with(name, ".var")) return 1.2 + u;
   if (ends_with(name, ".gamma")) return 1 + 0.6 * u;
+  if (name == "d") return u < 0 ? -1 : 1;
   if (starts_with(name, "mask.")) return u < -0.4 ? 0 : 1 / 0.7;
   // A third of each: step skipped, step taken, and the exotic share of both.
   if (name == "mask") return u < -0.33 ? 0 : u < 0.33 ? 1 : 0.5 * u;
   return u;
 }
 
+/// Brings a matrix into the form that its cell asks for: A skew-symmetric or skew-Hermitian, a base
+/// orthogonal.
+inline void keep_form(const std::string& name, const Shape& shape, std::vector<double>& numbers) {
+  const bool skew = name == "A" || name == "A_re", symmetric = name == "A_im";
+  if (!skew && !symmetric && name != "base") return;
+  const auto n = static_cast<size_t>(shape[0]);
+  if (name == "base") {  // the reflection along the first row
+    const std::vector<double> v(numbers.begin(), numbers.begin() + shape[0]);
+    double square = 0;
+    for (const double entry : v) square += entry * entry;
+    for (size_t i = 0; i < n * n; ++i)
+      numbers[i] = (i % n == i / n ? 1 : 0) - 2 * v[i / n] * v[i % n] / square;
+    return;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < i; ++j) numbers[i * n + j] = (skew ? -1 : 1) * numbers[j * n + i];
+    if (skew) numbers[i * n + i] = 0;
+  }
+}
+
 inline std::vector<double> numbers_of(const std::string& name, const Shape& shape) {
   std::vector<double> numbers;
   for (int64_t i = 0; i < count(shape); ++i) numbers.push_back(number_of(name, i));
+  keep_form(name, shape, numbers);
   return numbers;
 }
+
+/// What <gradient, direction> counts of the derivative along the direction: the entries of A are
+/// tied in pairs, and the gradient of the pair stands at both. (That of scuRNN is a projection.)
+inline double counted_times(const std::string& name) { return name == "A" ? 2 : 1; }
 
 /// Lengths T, T / 2, 0, 1 and T - 1 in turn.
 inline std::vector<int32_t> some_lengths(int64_t batch, int64_t steps) {
@@ -139,19 +166,22 @@ CellData make_data(const CellCase& c, const Recurrence<S>& cell) {
   shape_masks(c, cell, data);
   for (const BufferInfo& b : cell.info().buffers) data.input_shapes[b.name] = b.shape;
   for (const auto& [name, shape] : data.input_shapes) data.inputs[name] = numbers_of(name, shape);
+  for (const BufferInfo& b : cell.info().buffers) {
+    // Running statistics may be any; the state of a parametrization is that of the start.
+    if (ends_with(b.name, ".mean") || ends_with(b.name, ".var")) continue;
+    for (double& number : data.inputs[b.name]) number = b.initial;
+  }
   for (const ParamInfo& p : cell.info().params) {
     data.param_order.push_back(p.name);
+    if (p.fixed) data.fixed.insert(p.name);
     data.param_shapes[p.name] = p.shape;
     data.params[p.name] = numbers_of(p.name, p.shape);
   }
   std::vector<TensorInfo> outputs = cell.outputs(c.batch, c.steps);
   outputs.push_back({"y_last", {c.batch, cell.info().output_size}});
-  std::set<std::string> derived;
-  for (const TensorInfo& matrix : cell.derived()) derived.insert(matrix.name);
   for (const TensorInfo& out : outputs) {
     data.output_shapes[out.name] = out.shape;
-    if (starts_with(out.name, "buf.") || out.name == "queue_count") continue;
-    if (derived.count(out.name) != 0) continue;
+    if (!out.differentiable) continue;
     data.upstream[out.name] = numbers_of("up." + out.name, out.shape);
   }
   return data;
@@ -220,7 +250,7 @@ class CellRun {
   Arrays<S> backward(const Arrays<S>& upstream, const Arrays<S>& params) {
     Arrays<S> gradients;
     for (const std::string& name : data_.param_order) {
-      gradients[name].assign(params.at(name).size(), S(0));
+      if (data_.fixed.count(name) == 0) gradients[name].assign(params.at(name).size(), S(0));
     }
     backward_onto(upstream, params, gradients);
     return gradients;
@@ -238,7 +268,7 @@ class CellRun {
     }
     call.d_inputs = destinations(shapes, gradients);
     for (const std::string& name : data_.param_order) {
-      call.d_params.push_back(gradients.at(name).data());
+      call.d_params.push_back(data_.fixed.count(name) == 0 ? gradients.at(name).data() : nullptr);
     }
     cell_.backward(call, *tape_);
   }

@@ -165,7 +165,7 @@ TEST(rows_do_not_depend_on_the_size_of_the_product) {
 template <class S>
 std::vector<S> pack(const std::vector<S>& w, int rows, int k, int block) {
   const int blocks = (rows + block - 1) / block;
-  std::vector<S> packed(static_cast<size_t>(blocks * block * k), S(1e6));
+  std::vector<S> packed(static_cast<size_t>(blocks * block * k + kPackedOverrun), S(1e6));
   for (int o = 0; o < rows; ++o) {
     for (int i = 0; i < k; ++i) {
       packed[static_cast<size_t>(((o / block) * k + i) * block + o % block)] =
@@ -177,7 +177,8 @@ std::vector<S> pack(const std::vector<S>& w, int rows, int k, int block) {
 
 template <class S>
 struct TileShape {
-  int rows, block, groups;
+  int rows, block;
+  int filled;  ///< batch rows in the tile
   std::vector<int> operands;
   bool bias, accumulate;
 };
@@ -204,11 +205,14 @@ std::vector<S> run_tile(const TileShape<S>& s) {
   }
   const PackedMatrix<S> matrix{packed.data(), s.bias ? bias.data() : nullptr, s.rows, s.block};
   linear_tile<Lanes<S>>(matrix, operands.data(), static_cast<int>(operands.size()), out.data(),
-                        s.accumulate, s.groups);
+                        s.accumulate, s.filled);
+  // Few rows are computed one by one, more of them a vector at a time.
+  const bool few = s.filled <= kFewRows && 2 * s.filled <= kWidth;
+  const int computed = few ? s.filled : s.filled > kWidth ? kStride : kWidth;
   for (int o = 0; o < s.rows; ++o) {
     for (int row = 0; row < kStride; ++row) {
       const S old = before[static_cast<size_t>(o * kStride + row)];
-      if (row >= s.groups * kWidth) {
+      if (row >= computed) {
         CHECK_EQUAL(out[o * kStride + row], old);
         continue;
       }
@@ -235,11 +239,20 @@ void check_linear_tile() {
         std::vector<S> first;
         for (const int block : kBlockSizes) {
           const bool bias = kind % 2 == 1, accumulate = kind / 2 == 1;
-          run_tile<S>({rows, block, 1, operands, bias, accumulate});
-          const std::vector<S> out = run_tile<S>({rows, block, 2, operands, bias, accumulate});
-          // The block is a choice of speed: it must not show in the bits.
+          constexpr int kStride = kTileRows<Lanes<S>>;
+          const std::vector<S> out =
+              run_tile<S>({rows, block, kStride, operands, bias, accumulate});
+          // Blocks and the number of rows are choices of speed: they must not show in the bits.
           if (first.empty()) first = out;
           CHECK(out == first);
+          for (const int filled : {1, 2, kFewRows, Lanes<S>::kWidth}) {
+            const std::vector<S> part =
+                run_tile<S>({rows, block, filled, operands, bias, accumulate});
+            for (int i = 0; i < rows * kStride; ++i) {
+              const auto at = static_cast<size_t>(i);
+              if (i % kStride < filled) CHECK_EQUAL(part[at], out[at]);
+            }
+          }
         }
       }
     }

@@ -4,6 +4,7 @@
 import type { Cell, CellOptions, Device, DType, LarnnOptions, Tensor, TensorLike } from 'lookback';
 import { cells, layers, sequential } from 'lookback';
 import type { Computed } from './compare';
+import { orthogonalProgram } from './orthogonal';
 import type { VectorCase } from './vectors';
 import { toLibrary } from './vectors';
 
@@ -29,6 +30,8 @@ export async function compute(vectors: VectorCase, how: How): Promise<Computed> 
   if (config['model'] === 'classifier') return computeClassifier(vectors, how);
   if (config['model'] !== undefined)
     throw new Error(`unknown model ${JSON.stringify(config['model'])}`);
+  const orthogonal = orthogonalProgram(vectors);
+  if (orthogonal) return orthogonal(vectors, how);
   const cell = makeCell(vectors, how);
   const inputs = toLibrary(vectors.inputs, how.dtype);
   const weights = toLibrary(vectors.weights, how.dtype);

@@ -1,4 +1,5 @@
-/// Every instruction set computes what the baseline computes, up to rounding, in float and double.
+/// Every instruction set, and the kernel body of the GPU on host threads where it is built,
+/// computes what the baseline computes, up to rounding, in float and double.
 ///
 /// The bound follows from backward stability: a floating-point dot product of length K is the exact
 /// one of numbers changed by at most K epsilon each (Higham, "Accuracy and Stability of Numerical
@@ -59,6 +60,9 @@ inline LOOKBACK_DECLARE_KERNELS(generic)
     if (has_avx512) all.push_back({"avx512", &avx512::float_kernels(), &avx512::double_kernels()});
     if (!has_avx2) std::cout << "     without avx2, which this processor lacks\n";
     if (!has_avx512) std::cout << "     without avx512, which this processor lacks\n";
+#endif
+#if defined(LOOKBACK_EMULATED)
+    all.push_back({"emulated", &emulated_kernels<float>(), &emulated_kernels<double>()});
 #endif
     return all;
   }

@@ -117,6 +117,7 @@ describe('larnn presets', () => {
       bnPre: false,
       stacking: 'replayResidual',
       attentionDropout: 0.1,
+      evaluation: 'training',
       init: 'published',
     });
   });

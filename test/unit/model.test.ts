@@ -217,6 +217,35 @@ describe('evaluate and predict', () => {
     );
   });
 
+  it('take the statistics that `evaluation` names, and leave the running ones alone', async () => {
+    const predicted = async (evaluation: 'running' | 'batch' | 'training') => {
+      const norm = { normalization: 'batch', attentionDropout: 0.5, evaluation } as const;
+      using model = sequential({
+        inputShape: [steps, features],
+        layers: [layers.larnn({ units: 4, window: 3, ...norm }), layers.dense({ units: 2 })],
+      });
+      model.compile({ optimizer: 'sgd', loss: 'sparseCategoricalCrossentropy' });
+      await model.fit(train, { ...silent, epochs: 1 });
+      const before = weightsOf(model);
+      const [all, half] = [
+        await model.predict(held.x),
+        await model.predict(held.x, { batchSize: 20 }),
+      ];
+      expect(weightsOf(model)).toEqual(before);
+      const trained = await model.forward(held.x, { training: true });
+      return { all, half, trained };
+    };
+    const [running, batch, training] = [
+      await predicted('running'),
+      await predicted('batch'),
+      await predicted('training'),
+    ];
+    expect(running.all).toEqual(running.half);
+    expect(batch.all).not.toEqual(batch.half);
+    expect(training.all).toEqual(training.trained);
+    expect(batch.all).not.toEqual(training.all);
+  });
+
   it('never read beyond lengths', async () => {
     using model = tinyModel();
     const lengths = Int32Array.from({ length: 40 }, (_, row) => 1 + (row % steps));

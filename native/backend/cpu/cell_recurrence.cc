@@ -101,7 +101,8 @@ void CellRecurrence<S>::describe(const Spec&) {
   info_.input_size = d.x.size;
   info_.output_size = d.y.size;
   for (const CellParam& p : d.params) {
-    info_.params.push_back({p.name, {p.shape.begin(), p.shape.end()}, initializer_of(p.start)});
+    info_.params.push_back(
+        {p.name, {p.shape.begin(), p.shape.end()}, initializer_of(p.start), p.fixed});
   }
   std::set<std::string> seen;
   for (const BatchSiteInfo& site : d.sites) {
@@ -122,8 +123,9 @@ std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps)
     if (s.queue) shape.insert(shape.begin(), s.entries);
     out.push_back({s.out, shape});
   }
-  for (const TensorInfo& matrix : derived()) out.push_back(matrix);
-  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
+  for (const DerivedInfo& d : cell_.declaration.derivations)
+    out.push_back({d.name, {d.shape.begin(), d.shape.end()}, false});
+  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape, false});
   return out;
 }
 
@@ -131,7 +133,7 @@ template <class S>
 std::vector<TensorInfo> CellRecurrence<S>::derived() const {
   std::vector<TensorInfo> list;
   for (const DerivedInfo& d : cell_.declaration.derivations)
-    list.push_back({d.name, {d.shape.begin(), d.shape.end()}});
+    if (d.used) list.push_back({d.name, {d.shape.begin(), d.shape.end()}, false});
   return list;
 }
 
@@ -452,9 +454,9 @@ void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellT
 }
 
 template <class S>
-std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params,
-                                           const Tensors<S>& buffers) {
-  return derived_.settle(params, buffers, multiply());
+std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                           bool first) {
+  return derived_.settle(params, buffers, first, multiply());
 }
 
 template <class S>

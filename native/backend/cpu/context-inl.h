@@ -105,12 +105,12 @@ class TileContext {
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         for (int i = 0; i < p.sources; ++i) {
           const auto& source = p.source[i];
-          operands[i] = {
-              base + place(source.slot, source.dt).offset + int64_t{repeat} * source.size * kStride,
-              source.size};
+          operands[i] = {base + place(source.slot, source.dt).offset +
+                             (source.begin + int64_t{repeat} * source.size) * kStride,
+                         source.size};
         }
         S* out = base + place(p.out, 0).offset + int64_t{p.out_begin + repeat * p.rows} * kStride;
-        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, groups_of(tile));
+        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, rows_of(tile));
       }
     }
   }
@@ -127,8 +127,8 @@ class TileContext {
           const auto& source = p.source[i];
           if (p.adjoint[i].data == nullptr) continue;
           S* to = base + place(source.gradient, source.dt).offset +
-                  int64_t{repeat} * source.size * kStride;
-          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, groups_of(tile));
+                  (source.begin + int64_t{repeat} * source.size) * kStride;
+          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, rows_of(tile));
         }
       }
     }

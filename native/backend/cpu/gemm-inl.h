@@ -47,8 +47,11 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
                   const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
                   int valid, bool accumulate) {
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  // Every loop over accumulators is unrolled: one that is not keeps them all in memory.
   V acc[kBlock][kUsed];
+  UNROLL(12)
   for (int o = 0; o < kBlock; ++o) {
+    UNROLL(2)
     for (int g = 0; g < kUsed; ++g) {
       if (accumulate && o < valid) {
         acc[o][g] = at<V>(out + o * kStride + g * kWidth);
@@ -72,9 +75,12 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
       }
     }
   }
+  UNROLL(12)
   for (int o = 0; o < kBlock; ++o) {
-    if (o >= valid) break;
-    for (int g = 0; g < kUsed; ++g) at<V>(out + o * kStride + g * kWidth) = acc[o][g];
+    UNROLL(2)
+    for (int g = 0; g < kUsed; ++g) {
+      if (o < valid) at<V>(out + o * kStride + g * kWidth) = acc[o][g];
+    }
   }
 }
 
@@ -112,12 +118,101 @@ void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<Scalar
   }
 }
 
-/// out[rows][tile rows] = bias + packed weights times the operands, for the first `groups` vectors
-/// of rows.
+/// Up to this many rows of a tile are faster one by one, a lane being an output, than all lanes at
+/// once: a row costs 1 / kWidth of the whole in arithmetic, and loads the weights anew.
+constexpr int kFewRows = 4;
+
+/// Packed weights are read a whole vector at a time, up to this many numbers beyond the last.
+static_assert(kVectorBytes / sizeof(float) <= kPackedOverrun);
+
+/// One row, kBlock outputs a lane each, `kBlocks` blocks side by side to hide the latency of the
+/// sums. Every output is summed over k in the same order as in linear_block, so to the same bits.
+template <class V, int kBlock, int kBlocks>
+void row_blocks(const ScalarOf<V>* w, int64_t depth, const ScalarOf<V>* bias,
+                const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
+                int valid, bool accumulate) {
+  using S = ScalarOf<V>;
+  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  constexpr int kParts = (kBlock + kWidth - 1) / kWidth;
+  alignas(64) S line[kBlocks][kParts * kWidth];
+  V acc[kBlocks][kParts];
+  UNROLL(4)
+  for (int b = 0; b < kBlocks; ++b) {
+    for (int i = 0; i < kParts * kWidth; ++i) {
+      const int o = b * kBlock + i;
+      const bool real = i < kBlock && o < valid;
+      line[b][i] = !real ? S(0) : accumulate ? out[o * kStride] : bias != nullptr ? bias[o] : S(0);
+    }
+    UNROLL(4)
+    for (int p = 0; p < kParts; ++p) acc[b][p] = at<V>(line[b] + p * kWidth);
+  }
+  for (int i = 0; i < operand_count; ++i) {
+    const S* row = operands[i].data;
+    const int size = operands[i].size;
+    for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
+      const V x(*row);
+      UNROLL(4)
+      for (int b = 0; b < kBlocks; ++b) {
+        UNROLL(4)
+        for (int p = 0; p < kParts; ++p) {
+          V weight;
+          __builtin_memcpy(&weight, w + b * depth * kBlock + p * kWidth, sizeof(V));
+          acc[b][p] = fma(weight, x, acc[b][p]);
+        }
+      }
+    }
+  }
+  UNROLL(4)
+  for (int b = 0; b < kBlocks; ++b) {
+    UNROLL(4)
+    for (int p = 0; p < kParts; ++p) at<V>(line[b] + p * kWidth) = acc[b][p];
+    for (int i = 0; i < kBlock && b * kBlock + i < valid; ++i)
+      out[(b * kBlock + i) * kStride] = line[b][i];
+  }
+}
+
+template <class V, int kBlock>
+void row_outputs(const PackedMatrix<ScalarOf<V>>& m, int64_t depth,
+                 const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
+                 bool accumulate) {
+  constexpr int kBlocks = 4;
+  for (int o = 0; o < m.rows;) {
+    const bool wide = o + (kBlocks - 1) * kBlock < m.rows;
+    const auto blocks = wide ? row_blocks<V, kBlock, kBlocks> : row_blocks<V, kBlock, 1>;
+    const ScalarOf<V>* bias = m.bias != nullptr ? m.bias + o : nullptr;
+    blocks(m.data + o * depth, depth, bias, operands, operand_count,
+           out + static_cast<int64_t>(o) * kTileRows<V>, m.rows - o, accumulate);
+    o += wide ? kBlocks * kBlock : kBlock;
+  }
+}
+
+/// linear_tile for the first `rows` rows of a tile. The other lanes of `out` stay as they are.
+template <class V>
+void linear_rows(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
+                 int operand_count, ScalarOf<V>* out, bool accumulate, int rows) {
+  int64_t depth = 0;
+  for (int i = 0; i < operand_count; ++i) depth += operands[i].size;
+  for (int row = 0; row < rows; ++row) {
+    Operand<ScalarOf<V>> of_row[kMaxSources];
+    for (int i = 0; i < operand_count; ++i) of_row[i] = {operands[i].data + row, operands[i].size};
+    const auto run = m.block == kBlockSizes[0]   ? row_outputs<V, kBlockSizes[0]>
+                     : m.block == kBlockSizes[1] ? row_outputs<V, kBlockSizes[1]>
+                     : m.block == kBlockSizes[2] ? row_outputs<V, kBlockSizes[2]>
+                     : m.block == kBlockSizes[3] ? row_outputs<V, kBlockSizes[3]>
+                                                 : row_outputs<V, kBlockSizes[4]>;
+    run(m, depth, of_row, operand_count, out + row, accumulate);
+  }
+}
+
+/// out[rows][tile rows] = bias + packed weights times the operands, for the tile's first `rows`
+/// rows.
 template <class V>
 void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
-                 int operand_count, ScalarOf<V>* out, bool accumulate, int groups) {
-  if (groups == kGroups) {
+                 int operand_count, ScalarOf<V>* out, bool accumulate, int rows) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  if (kWidth > 1 && rows <= kFewRows && rows * 2 <= kWidth) {
+    linear_rows<V>(m, operands, operand_count, out, accumulate, rows);
+  } else if (rows > kWidth) {
     linear_tile_blocks<V, kGroups>(m, operands, operand_count, out, accumulate);
   } else {
     linear_tile_blocks<V, 1>(m, operands, operand_count, out, accumulate);

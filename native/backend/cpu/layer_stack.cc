@@ -97,8 +97,8 @@ std::vector<TensorInfo> LayerStack<S>::outputs(int64_t batch, int64_t steps) con
   std::vector<TensorInfo> out = {{"y", {batch, steps, units_}},
                                  {"h_n", {passes_, batch, units_}},
                                  {"queue_n", {passes_, window_, batch, units_}},
-                                 {"queue_count", {passes_, batch}}};
-  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape});
+                                 {"queue_count", {passes_, batch}, false}};
+  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape, false});
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "math/scalar.h"
 
 namespace lookback {
 
@@ -64,15 +65,17 @@ PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kern
     std::vector<AlignedArray<S>> adjoints;
     for (size_t i = 0; i < info.sources.size(); ++i) {
       const LinearSource& source = info.sources[i];
-      const int size = source.value.size / info.repeat;
-      p.source[i] = {source.value.id, source.dt, size, source.gradient.id, source.accumulate};
+      const int size = (source.units > 0 ? source.units : source.value.size) / info.repeat;
+      p.source[i] = {source.value.id,    source.dt,         size,
+                     source.gradient.id, source.accumulate, source.begin};
       const int block = best_block(size);
       p.adjoint[i] = {nullptr, nullptr, size, block};
-      adjoints.emplace_back(int64_t{(size + block - 1) / block * block} * info.rows);
+      adjoints.emplace_back(int64_t{(size + block - 1) / block * block} * info.rows +
+                            kPackedOverrun);
       depth += size;
     }
     const int block = best_block(info.rows);
-    forward_.emplace_back((info.rows + block - 1) / block * block * depth);
+    forward_.emplace_back((info.rows + block - 1) / block * block * depth + kPackedOverrun);
     bias_.emplace_back(info.rows);
     p.forward = {forward_.back().data(), info.biases.empty() ? nullptr : bias_.back().data(),
                  info.rows, block};
@@ -208,14 +211,25 @@ VectorSet<S>::VectorSet(const Declaration& d)
     for (const double value : d.vectors[v].constants) tables_[v].push_back(static_cast<S>(value));
   }
   for (const TableInfo& table : d.tables) {
+    const int numbers = table.entries * table.width;
     tables_[static_cast<size_t>(table.vector.id)].resize(
-        static_cast<size_t>(table.entries * table.width));
+        static_cast<size_t>(table.exponentials ? 2 * numbers + 1 : numbers));
   }
 }
 
 /// What tables are summed in: double, also for float.
 template <class S>
 using Wide = decltype(S() * 1.0);
+
+template <class S>
+void append_exponentials(S* table, int count) {
+  bool small = true;
+  for (int i = 0; i < count; ++i) {
+    table[count + i] = exp(table[i]);
+    small = small && !(table[i] > S(70)) && !(-table[i] > S(70));
+  }
+  table[2 * count] = S(small ? 1 : 0);
+}
 
 template <class S>
 void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
@@ -240,6 +254,7 @@ void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
         }
       }
     }
+    if (table.exponentials) append_exponentials(out, table.entries * table.width);
   }
 }
 

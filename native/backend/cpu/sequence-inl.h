@@ -54,8 +54,9 @@ void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args
     const int end = chunk.unit_begin + chunk.units - begin;
     const int last = end < source.size ? end : source.size;
     if (first < last) {
-      const auto* from = x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
-                         (int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
+      const auto* from =
+          x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
+          (source.begin + int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
       pack_lines<V>(from, int64_t{args.slots[source.slot].size} * kTileRows<V>, last - first,
                     chunk.steps, line, to + (begin + first - chunk.unit_begin) * line);
     }

@@ -85,7 +85,7 @@ class BlockContext {
         const auto& source = p.source[i];
         const BlockColumn from = place(source.slot, source.dt);
         for (int k = 0; k < source.size; ++k) {
-          sum = fma(*w++, r(from, repeat * source.size + k), sum);
+          sum = fma(*w++, r(from, source.begin + repeat * source.size + k), sum);
         }
       }
       to = sum;
@@ -101,11 +101,12 @@ class BlockContext {
       const BlockColumn to = place(source.gradient, source.dt);
       each(source.size * p.repeat, [&](Row r, int index) {
         const int k = index % source.size, repeat = index / source.size;
-        S sum = source.accumulate ? r(to, index) : S(0);
+        const int unit = source.begin + index;
+        S sum = source.accumulate ? r(to, unit) : S(0);
         const S* w = p.adjoint[i].data + int64_t{k} * p.rows;
         for (int o = 0; o < p.rows; ++o)
           sum = fma(w[o], r(d_out, p.d_out_begin + repeat * p.rows + o), sum);
-        r(to, index) = sum;
+        r(to, unit) = sum;
       });
     }
   }
@@ -239,6 +240,7 @@ HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int 
     int source = 0;
     int64_t unit = k;
     while (source < p.sources && unit >= p.source[source].size) unit -= p.source[source++].size;
+    const int begin = source < p.sources ? p.source[source].begin : 0;
     S sum(0);
     for (int t = first_step; t < args.steps; ++t) {
       x.set_time(t);
@@ -249,9 +251,11 @@ HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int 
         for (int64_t b = 0; b < args.batch; ++b) {
           const S* base = args.storage + b / kRows * args.tile_stride + b % kRows;
           const S left = base[d.offset + int64_t{p.d_out_begin + repeat * p.rows + o} * kRows];
-          sum += k < depth
-                     ? left * base[from.offset + (repeat * p.source[source].size + unit) * kRows]
-                     : left;
+          sum +=
+              k < depth
+                  ? left *
+                        base[from.offset + (begin + repeat * p.source[source].size + unit) * kRows]
+                  : left;
         }
       }
     }

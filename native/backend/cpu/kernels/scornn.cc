@@ -1,0 +1,11 @@
+#include "cells/scornn.h"
+
+#include "backend/cpu/kernels/loops-inl.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+LOOKBACK_CELL_LOOPS(Scornn)
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback

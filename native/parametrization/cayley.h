@@ -1,0 +1,60 @@
+/// Skew-symmetric matrices and the orthogonal ones that the Cayley transform makes from them
+/// (Helfrich, Willmott, Ye 2018). All matrices are row-major.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "parametrization/parametrization.h"
+
+namespace lookback {
+
+/// Entries above the diagonal of an n x n matrix.
+constexpr int64_t packed_size(int n) { return int64_t{n} * (n - 1) / 2; }
+/// Where entry (row, col) with row < col lies in the strict upper triangle, row by row.
+constexpr int64_t packed_index(int n, int row, int col) {
+  return int64_t{row} * n - int64_t{row} * (row + 1) / 2 + (col - row - 1);
+}
+
+/// How far from skew-symmetric a matrix may be, in units of its largest entry: far above the
+/// rounding of float32 and of decimal files, far below any matrix that is not meant to be.
+constexpr double kSkewTolerance = 1e-5;
+
+/// The skew-symmetric matrix with this strict upper triangle.
+std::vector<double> unpack_skew(int n, const std::vector<double>& packed);
+
+/// (A - A^T) / 2, which is A itself where that is skew-symmetric bit for bit. ERR_DATA with the
+/// entries that differ most where they do so by more than what a float32 file loses; `owner` begins
+/// the message.
+std::vector<double> require_skew(const std::string& owner, int n, const std::vector<double>& A);
+
+/// Z = (I + A)^{-1} (I - A) = 2 (I + A)^{-1} - I: orthogonal, without the eigenvalue -1.
+/// ERR_NUMERIC where numbers overflow; the matrix itself is never singular.
+std::vector<double> cayley(const std::string& owner, int n, const std::vector<double>& A);
+
+/// V = S H S / 2 with S = I + Z^T, from H = dL/dZ. The gradient of the free entries of A, each of
+/// which stands twice in it, is V^T - V.
+std::vector<double> cayley_adjoint(int n, const std::vector<double>& Z,
+                                   const std::vector<double>& H, const Multiply& multiply);
+
+/// to += scale (V^T - V), skew-symmetric bit for bit where `to` is. Packed: the upper triangle
+/// alone.
+void add_skew_gradient(int n, const std::vector<double>& V, double scale, bool packed,
+                       std::vector<double>& to);
+
+/// max |W^T W - I|.
+double orthogonality_error(int n, const std::vector<double>& W, const Multiply& multiply);
+
+/// Looks at every hundredth matrix that is built, the first one included.
+class OrthogonalityWatch {
+ public:
+  /// ERR_NUMERIC where W is less than orthogonal to 1e-3; `owner` and `matrix` name it and `advice`
+  /// ends the message.
+  void look(const std::string& owner, const std::string& matrix, int n,
+            const std::vector<double>& W, const std::string& advice, const Multiply& multiply);
+
+ private:
+  int builds_ = 0;
+};
+
+}  // namespace lookback
