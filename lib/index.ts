@@ -76,7 +76,16 @@ export { History } from './training/fit';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';
-export type { CrossentropyOptions, LossLike, LossSpec } from './training/losses';
+export type {
+  BinaryCrossentropyOptions,
+  CrossentropyOptions,
+  GaussianOptions,
+  HuberOptions,
+  LossLike,
+  LossSpec,
+  QuantileOptions,
+  TargetLossOptions,
+} from './training/losses';
 export { metrics } from './training/metrics';
 export type { Logs, MetricLike, MetricSpec } from './training/metrics';
 export { optimizers } from './training/optimizers';

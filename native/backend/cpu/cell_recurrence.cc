@@ -454,9 +454,9 @@ void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellT
 }
 
 template <class S>
-std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params,
-                                           const Tensors<S>& buffers) {
-  return derived_.settle(params, buffers, multiply());
+std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                           bool first) {
+  return derived_.settle(params, buffers, first, multiply());
 }
 
 template <class S>
