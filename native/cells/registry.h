@@ -3,9 +3,12 @@
 #pragma once
 
 #include "cells/gru.h"
+#include "cells/gru_norm.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
+#include "cells/lstm_norm.h"
 #include "cells/rnn.h"
+#include "cells/rnn_norm.h"
 
 namespace lookback {
 
@@ -14,7 +17,8 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
-                       Larnn<NormKind::kBatch>, Rnn, Gru>;
+using Cells =
+    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn,
+             Gru, LayerNormLstm, LayerNormRnn, LayerNormGru>;
 
 }  // namespace lookback
