@@ -7,6 +7,7 @@ loadAddon();
 
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
 export type { EnrnnOptions } from './cells/enrnn';
 export type { ExprnnOptions, TrivialisationOptions } from './cells/exprnn';
