@@ -124,7 +124,7 @@ const S* Model<S>::forward(const Pass& pass, const S* x) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer<S>& layer = *layers_[i];
     Pass own = pass;
-    own.logits = pass.logits && i + 1 == layers_.size();
+    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
     outputs_[i].ensure(layer.output().elements(pass.batch, pass.steps), "an activation");
     layer.forward(own, x, outputs_[i].data());
     x = outputs_[i].data();
@@ -144,7 +144,7 @@ void Model<S>::backward(const Pass& pass, const S* x, S* dx) {
   for (size_t i = layers_.size(); i-- > 0;) {
     Layer<S>& layer = *layers_[i];
     Pass own = pass;
-    own.logits = pass.logits && i + 1 == layers_.size();
+    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
     S* d_input = dx;
     if (i > 0) {
       Buffer<S>& gradient = d_outputs_[(i - 1) % 2];

@@ -25,7 +25,6 @@ class Model {
   const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return layers_; }
   FeatureShape input() const { return layers_.front()->input(); }
   FeatureShape output() const { return layers_.back()->output(); }
-  bool ends_in_softmax() const { return layers_.back()->ends_in_softmax(); }
   uint64_t seed() const { return seed_; }
   /// Parameters of one layer.
   int64_t parameter_count(size_t layer) const;
