@@ -47,8 +47,9 @@ struct CellData {
   std::map<std::string, Shape> input_shapes, output_shapes, param_shapes;
   Arrays<double> inputs, params, upstream;
   std::vector<std::string> param_order;
-  std::set<std::string> fixed;   ///< parameters that have no gradient
-  std::vector<int32_t> lengths;  ///< empty: none
+  std::set<std::string> fixed;      ///< parameters that have no gradient
+  std::set<std::string> of_no_row;  ///< outputs without a batch: buffers and built matrices
+  std::vector<int32_t> lengths;     ///< empty: none
   int64_t batch = 0, steps = 0;
   bool training = false, drawn = false;
 };
@@ -187,6 +188,7 @@ CellData make_data(const CellCase& c, const Recurrence<S>& cell) {
   outputs.push_back({"y_last", {c.batch, cell.info().output_size}});
   for (const TensorInfo& out : outputs) {
     data.output_shapes[out.name] = out.shape;
+    if (!out.differentiable && out.name != "queue_count") data.of_no_row.insert(out.name);
     if (!out.differentiable) continue;
     data.upstream[out.name] = numbers_of("up." + out.name, out.shape);
   }

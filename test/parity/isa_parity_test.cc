@@ -100,11 +100,11 @@ inline LOOKBACK_DECLARE_KERNELS(generic)
     return data;
   }
 
-  /// All numbers times 1 + kChange u, except masks, which are exact.
+  /// All numbers times 1 + kChange u, except masks and signs, which are exact.
   CellData changed(CellData data, int sample) {
     const auto change = [&](Arrays<double>& arrays) {
       for (auto& [name, numbers] : arrays) {
-        if (starts_with(name, "mask")) continue;
+        if (starts_with(name, "mask") || data.fixed.count(name) != 0) continue;
         for (size_t i = 0; i < numbers.size(); ++i) {
           numbers[i] *= 1 + kChange * noise(text("change ", sample, name), static_cast<int64_t>(i));
         }

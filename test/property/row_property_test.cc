@@ -60,7 +60,7 @@ CellData data_of_part(const CellData& whole, const Part& part) {
     data.input_shapes[name] = shape_of_part(name, whole.input_shapes.at(name), part);
   }
   for (auto& [name, shape] : data.output_shapes) {
-    if (starts_with(name, "buf.")) continue;
+    if (whole.of_no_row.count(name) != 0) continue;
     if (whole.upstream.count(name) != 0) {
       data.upstream[name] = take(name, whole.upstream.at(name), shape, part);
     }
@@ -93,7 +93,7 @@ void check_part(const CellCase& c, const char* what, const CellData& whole_data,
     }
   };
   for (const auto& [name, shape] : whole_data.output_shapes) {
-    if (!starts_with(name, "buf.")) {
+    if (whole_data.of_no_row.count(name) == 0) {
       check(name, whole.outputs, result.outputs, whole_data.output_shapes);
     }
   }
