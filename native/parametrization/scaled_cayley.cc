@@ -5,13 +5,21 @@
 #include "base/error.h"
 
 namespace lookback {
+namespace {
+
+void require_signs(const std::string& owner, const std::vector<double>& d) {
+  for (size_t j = 0; j < d.size(); ++j) {
+    REQUIRE(std::abs(d[j]) == 1, kData, owner, ": d holds ", d[j], " at position ", j,
+            "; expected 1 or -1");
+  }
+}
+
+}  // namespace
+
 void ScaledCayley::build(const std::vector<double>& A, const std::vector<double>& d,
                          std::vector<double>& W, const Multiply& multiply) {
   const auto n = static_cast<size_t>(n_);
-  for (size_t j = 0; j < n; ++j) {
-    REQUIRE(std::abs(d[j]) == 1, kData, owner_, ": d holds ", d[j], " at position ", j,
-            "; expected 1 or -1");
-  }
+  require_signs(owner_, d);
   Z_ = cayley(owner_ + ", matrix " + matrix_, n_,
               packed_ ? unpack_skew(n_, A) : require_skew(owner_ + ": A", n_, A));
   for (size_t i = 0; i < n; ++i)
@@ -30,6 +38,7 @@ void ScaledCayley::adjoint(const std::vector<double>& d, const std::vector<doubl
 }
 
 Flips resign(int n, double tau, std::vector<double>& A, std::vector<double>& d) {
+  require_signs("scornn", d);
   const auto at = [&](int i, int j) -> double& { return A[static_cast<size_t>(i * n + j)]; };
   Flips flips;
   for (;;) {

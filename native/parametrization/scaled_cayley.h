@@ -41,7 +41,8 @@ using Flips = std::vector<std::pair<int, int>>;
 
 /// Moves A and d to another description of the same W in which no entry of A exceeds tau (at least
 /// 1) in size: while one does, the largest is pivoted on and its two signs flip. Training stalls
-/// where A is large, since then it must travel far for a small rotation.
+/// where A is large, since then it must travel far for a small rotation. ERR_DATA where d is not
+/// made of signs.
 Flips resign(int n, double tau, std::vector<double>& A, std::vector<double>& d);
 
 /// scoRNN's W from A (or its upper triangle) and d.
