@@ -35,6 +35,8 @@ export { backendInfo, devices } from './devices';
 export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
+export { exportWeights, importWeights } from './foreign-weights';
+export type { ForeignWeightsOptions } from './foreign-weights';
 export { layers } from './layers';
 export type {
   DenseOptions,
