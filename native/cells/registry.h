@@ -8,6 +8,7 @@
 #include "cells/larnn.h"
 #include "cells/lstm.h"
 #include "cells/rnn.h"
+#include "cells/rra.h"
 #include "cells/scornn.h"
 #include "cells/scurnn.h"
 
@@ -19,6 +20,6 @@ struct CellList {
 };
 
 using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
-                       Larnn<NormKind::kBatch>, Rnn, Gru, Scornn, Enrnn, Exprnn, Scurnn>;
+                       Larnn<NormKind::kBatch>, Rnn, Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn>;
 
 }  // namespace lookback
