@@ -10,7 +10,7 @@ export interface Shape {
   units: number;
 }
 
-export type CellKey = 'lstm' | 'larnn';
+export type CellKey = 'lstm' | 'gru' | 'larnn';
 
 export interface BenchCase {
   name: string;
@@ -51,6 +51,22 @@ function lstm(data: string, shape: Shape): BenchCase {
     cell: 'lstm',
     shape,
     spec: { inputSize, units, bias: 'double', gateOrder: 'ifgo' },
+    weights: { W_x: [gates, inputSize], W_h: [gates, units], b_x: [gates], b_h: [gates] },
+    forwardFlops,
+    stepFlops: 3 * forwardFlops,
+    tolerance: 1e-3,
+  };
+}
+
+function gru(data: string, shape: Shape): BenchCase {
+  const { batch, steps, inputSize, units } = shape;
+  const gates = 3 * units;
+  const forwardFlops = 2 * batch * steps * gates * (inputSize + units);
+  return {
+    name: `gru-${data}-b${batch}-h${units}`,
+    cell: 'gru',
+    shape,
+    spec: { inputSize, units, bias: 'double', gateOrder: 'rzn', reset: 'after', update: 'keep' },
     weights: { W_x: [gates, inputSize], W_h: [gates, units], b_x: [gates], b_h: [gates] },
     forwardFlops,
     stepFlops: 3 * forwardFlops,
@@ -127,6 +143,10 @@ export const CASES: readonly BenchCase[] = [
   lstm('har', { batch: 37, ...HAR, units: 100 }),
   lstm('mnist', { batch: 128, ...MNIST, units: 128 }),
   lstm('ptb', { batch: 128, ...PTB, units: 512 }),
+  gru('har', { batch: 64, ...HAR, units: 32 }),
+  gru('har', { batch: 64, ...HAR, units: 128 }),
+  gru('mnist', { batch: 128, ...MNIST, units: 128 }),
+  gru('ptb', { batch: 128, ...PTB, units: 512 }),
   larnn('har', { batch: 64, ...HAR, units: 32 }, plain),
   larnn('har', { batch: 64, ...HAR, units: 128 }, plain),
   larnn('har', { batch: 256, ...HAR, units: 81 }, published),

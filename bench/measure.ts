@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cells } from 'lookback';
-import type { Cell, Device } from 'lookback';
+import type { Cell, CellOptions, Device } from 'lookback';
 import type { BenchCase } from './cases';
 import { TorchPeer, VARIANTS } from './peer';
 import { summarize } from './statistics';
@@ -107,9 +107,8 @@ class Ours {
 
   constructor(bench: BenchCase, work: Workload, { threads, device }: Choices) {
     const how = { dtype: 'float32', device, threads } as const;
-    const spec = bench.spec as unknown as Parameters<typeof cells.lstm>[0] &
-      Parameters<typeof cells.larnn>[0];
-    this.#cell = cells[bench.cell](spec, how);
+    const make: (spec: never, how: CellOptions) => Cell = cells[bench.cell];
+    this.#cell = make(bench.spec as never, how);
     this.#work = work;
   }
 

@@ -16,6 +16,7 @@ export class PeerMissing extends Error {}
 /** The ways in which a peer computes a cell, each measured; the faster one counts. */
 export const VARIANTS: Record<CellKey, readonly string[]> = {
   lstm: ['nn.LSTM'],
+  gru: ['nn.GRU'],
   larnn: ['cached', 'reprojecting'],
 };
 

@@ -7,6 +7,7 @@ loadAddon();
 
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
 export type { EnrnnOptions } from './cells/enrnn';
 export type { ExprnnOptions, TrivialisationOptions } from './cells/exprnn';
@@ -78,7 +79,16 @@ export { History } from './training/fit';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';
-export type { CrossentropyOptions, LossLike, LossSpec } from './training/losses';
+export type {
+  BinaryCrossentropyOptions,
+  CrossentropyOptions,
+  GaussianOptions,
+  HuberOptions,
+  LossLike,
+  LossSpec,
+  QuantileOptions,
+  TargetLossOptions,
+} from './training/losses';
 export { metrics } from './training/metrics';
 export type { Logs, MetricLike, MetricSpec } from './training/metrics';
 export { optimizers } from './training/optimizers';

@@ -184,6 +184,11 @@ export const layers = {
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */
 export type RowShape = readonly [number | null, number] | readonly [number];
 
+/** The features at the end of a shape. */
+export function featuresOf(shape: RowShape): number {
+  return shape.length === 2 ? shape[1] : shape[0];
+}
+
 /** A checked stack of layers. */
 export interface LayerStack {
   layers: LayerSpec[];

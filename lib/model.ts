@@ -1,7 +1,7 @@
 import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
 import type { LayerSpec, RowShape } from './layers';
-import { resolveStack, suggestedGroups } from './layers';
+import { featuresOf, resolveStack, suggestedGroups } from './layers';
 import type {
   Compiled,
   CompileOptions,
@@ -28,12 +28,12 @@ import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, PreparedData } from './training/data';
-import { prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
+import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
-import { checkLossFits, resolveLoss } from './training/losses';
+import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
 import { logsOf, resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
@@ -116,11 +116,11 @@ export class Model {
     if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
     const last = this.#layers[this.#layers.length - 1];
-    if (last) checkLossFits(loss, last);
+    if (last) checkLossFits(loss, last, featuresOf(this.#outputShape));
     const names = engine.params().map((param) => param.name);
     const suggested = suggestedGroups(this.#layers);
     engine.compile({
-      loss: { kind: loss.kind === 'meanSquaredError' ? 'meanSquaredError' : 'softmaxCrossEntropy' },
+      loss: nativeLoss(loss),
       optimizer: nativeOptimizer(optimizer),
       groups: assignGroups(compiled.groups ?? [], suggested, optimizer, names),
     });
@@ -207,7 +207,7 @@ export class Model {
     const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
     const data = this.#prepare({ x, lengths }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
-      const handle = engine.addData(data.x, null, data.lengths);
+      const handle = addData(engine, data);
       try {
         const outputs = await withSignal(signal, engine, () =>
           engine.predict({ data: handle, batchSize }),
@@ -458,7 +458,7 @@ export class Model {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
     return this.#exclusive(call, async (engine) => {
-      const handle = engine.addData(data.x, data.y, data.lengths);
+      const handle = addData(engine, data);
       try {
         return logsOf(await work(engine, handle, data.rows), compiled.metrics);
       } finally {

@@ -50,7 +50,10 @@ export interface EngineSpec {
 }
 
 export interface CompileSpec {
-  /** 'softmaxCrossEntropy' (int labels; the last layer gives logits or has activation softmax) or 'meanSquaredError'. */
+  /**
+   * 'softmaxCrossEntropy' (int labels; the last layer gives logits or has activation softmax), 'binaryCrossentropy'
+   * (likewise with sigmoid and float targets), or another kind of loss with its numbers.
+   */
   loss: NativeSpec;
   /** `kind` with its numbers; learningRate, l2, weightDecay, clipValue, clipNorm. */
   optimizer: NativeSpec;
@@ -58,12 +61,17 @@ export interface CompileSpec {
   groups?: { params: string[]; optimizer: NativeSpec; trainable: boolean }[];
 }
 
-/** Sums over the rows that took part; TypeScript divides. */
+/** Sums over the terms of the loss (rows, or their valid steps) that took part; TypeScript divides. */
 export interface EngineSums {
   rows: number;
   steps: number;
+  /** What `loss` is to be divided by. */
+  weight: number;
+  /** What `hits` and `absolute` are to be divided by. */
+  count: number;
   loss: number;
   hits: number;
+  absolute: number;
   seconds: number;
 }
 
@@ -80,10 +88,16 @@ export interface NativeEngine {
   params(): { name: string; shape: number[]; size: number }[];
   compile(spec: CompileSpec): void;
   /**
-   * Keeps a data set resident. x [n, steps, features]; y Int32Array [n] for labels or floats [n, outputs...];
-   * lengths Int32Array [n] optional. Copied. Returns a handle for the calls below.
+   * Keeps a data set resident. x [n, steps, features]; y Int32Array [n] or [n, steps] for labels or floats
+   * [n, targets...]; lengths Int32Array [n] and weights [n] or [n, steps] optional. Copied. Returns a handle for the
+   * calls below.
    */
-  addData(x: NativeTensor, y: NativeTensor | null, lengths: Int32Array | null): number;
+  addData(
+    x: NativeTensor,
+    y: NativeTensor | null,
+    lengths: Int32Array | null,
+    weights?: NativeTensor | null,
+  ): number;
   removeData(data: number): void;
   /**
    * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the

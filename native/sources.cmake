@@ -16,6 +16,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/layer_stack.cc
   native/backend/cpu/plan.cc
   native/backend/cpu/recurrence.cc
+  native/backend/cpu/rows.cc
   native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
   native/ops/linalg.cc
@@ -34,6 +35,7 @@ set(LOOKBACK_CORE_SOURCES
   native/model/dropout.cc
   native/model/engine.cc
   native/model/initialize.cc
+  native/model/loss.cc
   native/model/model.cc
   native/model/optimizer.cc
   native/model/recurrent.cc

@@ -2,6 +2,7 @@
  * What the library knows about a kind of cell without asking the native code: its options and the tensors it reads.
  */
 import { z } from 'zod';
+import { LookbackError } from '../errors';
 import type { NativeSpec } from '../native';
 import type { ShapePattern } from '../tensor';
 
@@ -43,6 +44,33 @@ export const size = z.int().min(1).max(largest);
 /** A whole number out of a resolved spec, where `resolve` has put one. */
 export function numberOf(spec: NativeSpec, key: string): number {
   return Number(spec[key]);
+}
+
+/** Options as a spec: without those that are not there. */
+export function specOf(options: Record<string, string | number | boolean | undefined>): NativeSpec {
+  const spec: NativeSpec = {};
+  for (const [key, value] of Object.entries(options)) if (value !== undefined) spec[key] = value;
+  return spec;
+}
+
+/**
+ * The biases of a cell that has two: with layer norm there is one at most, since a second one would be the same.
+ *
+ * @throws {LookbackError} ERR_OPTION
+ */
+export function biasOf(
+  given: string | undefined,
+  normalization: string,
+  where: string,
+): 'double' | 'single' | 'none' {
+  if (normalization === 'layer' && given === 'double') {
+    throw new LookbackError(
+      'ERR_OPTION',
+      `${where}: bias "double" with normalization "layer" would be one bias twice; use "single" or "none"`,
+    );
+  }
+  if (given === 'single' || given === 'none') return given;
+  return normalization === 'layer' ? 'single' : 'double';
 }
 
 /** Inputs of a cell whose states are `[B, units]`: x, those states, `mask` and `lengths`. */

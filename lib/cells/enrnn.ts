@@ -66,7 +66,7 @@ const unitsOf = (spec: Parameters<typeof numberOf>[0]): number =>
   numberOf(spec, 'longUnits') + numberOf(spec, 'shortUnits');
 
 /**
- * ENRNN (Maduranga, Helfrich, Ye 2019): a long-term block with an orthogonal matrix, fed by a short-term block whose
+ * ENRNN (Helfrich, Ye 2019): a long-term block with an orthogonal matrix, fed by a short-term block whose
  * matrix is divided by its spectral radius.
  *
  * $$ z_L = x W_{xL}^T + h_L W_L + h_S W_C, \quad z_S = x W_{xS}^T + h_S W_S, \quad W_S = T / (\rho(T) + \epsilon) $$

@@ -2,10 +2,12 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
-import { plainInputs, size } from './definition';
+import { plainInputs, size, specOf } from './definition';
+import type { ExtensionOptions } from './extensions';
+import { extensionInputs, extensionSchema } from './extensions';
 
 /** Options of the GRU cell and layer. */
-export interface GruOptions {
+export interface GruOptions extends ExtensionOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.gru`; a layer takes it from what comes before it. */
@@ -25,6 +27,10 @@ export interface GruOptions {
    */
   bias?: 'double' | 'single' | 'none';
   /**
+   * Layer norm over the features of each product of a row (Ba, Kiros, Hinton 2016); for `reset: 'after'`. Default `'none'`.
+   */
+  normalization?: 'none' | 'layer';
+  /**
    * How the weights start. `'default'` and `'pytorch'`: all uniform in ±1/sqrt(H). `'keras'`: `W_x` Glorot, `W_h`
    * orthogonal, biases 0.
    */
@@ -38,7 +44,9 @@ const schema = z.strictObject({
   update: z.enum(['keep', 'write']).default('keep'),
   gateOrder: z.enum(['rzn', 'zrn']).default('rzn'),
   bias: z.enum(['double', 'single', 'none']).optional(),
+  normalization: z.enum(['none', 'layer']).default('none'),
   init: z.enum(['default', 'pytorch', 'keras']).default('default'),
+  ...extensionSchema,
 });
 
 /**
@@ -47,7 +55,7 @@ const schema = z.strictObject({
  * $$ r, z = \sigma(x_t W_x^T + b_x + h_{t-1} W_h^T + b_h),\quad
  *    n = \tanh(x_t W_{xn}^T + b_{xn} + r\,(h_{t-1} W_{hn}^T + b_{hn})),\quad h_t = z h_{t-1} + (1 - z) n $$
  *
- * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, H]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`. Outputs: `y`
+ * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, H]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and the masks of {@link ExtensionOptions}. Outputs: `y`
  * `[B, T, H]`, `h_n` `[B, H]`.
  */
 export const gru: CellDefinition<GruOptions> = {
@@ -61,7 +69,16 @@ export const gru: CellDefinition<GruOptions> = {
         `${where}: bias "double" with reset "before" would be one bias twice; use "single", or reset "after"`,
       );
     }
-    return { ...rest, bias, ...(inputSize !== undefined && { inputSize }) };
+    if (rest.reset === 'before' && rest.normalization === 'layer') {
+      throw new LookbackError(
+        'ERR_OPTION',
+        `${where}: normalization "layer" with reset "before" is not defined; use reset "after"`,
+      );
+    }
+    return specOf({ ...rest, bias, inputSize });
   },
-  inputs: (spec, batch, steps) => plainInputs(spec, batch, steps, ['h0']),
+  inputs: (spec, batch, steps) => ({
+    ...plainInputs(spec, batch, steps, ['h0']),
+    ...extensionInputs(spec, batch, steps),
+  }),
 };

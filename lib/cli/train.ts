@@ -6,6 +6,7 @@ import { sequential } from '../model';
 import { backendInfo } from '../devices';
 import type { Report } from '../report/report';
 import type { Logs } from '../training/metrics';
+import { noSums } from '../training/metrics';
 import { History } from '../training/fit';
 import type { Cursor } from '../training/fit';
 import type { Callback } from '../training/callbacks';
@@ -155,7 +156,7 @@ class Run {
         const record: EpochRecord = { epoch: epoch + 1, ...logs, seconds };
         this.#records.push(record);
         this.#output.tell('epoch', record, null);
-        await this.#save({ epoch: epoch + 1, batch: 0, sums: { rows: 0, loss: 0, hits: 0 } });
+        await this.#save({ epoch: epoch + 1, batch: 0, sums: noSums() });
         await this.#folder.writeLog(this.#records, null);
       },
     };

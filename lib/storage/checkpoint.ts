@@ -15,7 +15,14 @@ const stateSchema = z.object({
   cursor: z.object({
     epoch: z.int().min(0),
     batch: z.int().min(0),
-    sums: z.object({ rows: z.int().min(0), loss: z.number(), hits: z.int().min(0) }),
+    sums: z.object({
+      rows: z.int().min(0),
+      weight: z.number(),
+      count: z.number(),
+      loss: z.number(),
+      hits: z.number(),
+      absolute: z.number(),
+    }),
   }),
   counters: z.object({ updates: z.int().min(0), draws: z.int().min(0) }),
   /** One record per finished epoch, as in the run's log. */

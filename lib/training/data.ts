@@ -3,19 +3,27 @@
  */
 import { LookbackError } from '../errors';
 import type { RowShape } from '../layers';
+import { featuresOf } from '../layers';
+import type { NativeEngine } from '../native';
 import { show } from '../options';
-import type { DType, Tensor, TensorLike } from '../tensor';
-import { asTensor, indexText, requireFinite } from '../tensor';
+import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
+import { asTensor, indexText, isTensorLike, requireFinite, zeros } from '../tensor';
 import type { LossSpec } from './losses';
+import { outputsPerTarget, wantsLabels } from './losses';
 
 /** Sequences with their labels or targets. */
 export interface TrainingData {
   /** `[n, steps, features]` in the model's number type. */
   readonly x: TensorLike;
-  /** Labels `[n]` as Int32Array, or targets `[n, ...outputs]` in the model's number type. */
+  /**
+   * Labels `[n]` as Int32Array, or targets `[n, targets]` in the model's number type; `[n, steps]` and
+   * `[n, steps, targets]` where the model gives an output at every step.
+   */
   readonly y: TensorLike;
   /** Valid steps of each row, `[n]` as Int32Array, 0 to `steps`; what is behind them is never read. Default: all. */
   readonly lengths?: TensorLike;
+  /** What each row counts in the loss, `[n]`, or each step, `[n, steps]`. At least 0. Default: all 1. */
+  readonly sampleWeight?: TensorLike;
 }
 
 /** A data set, or `[x, y]`. */
@@ -37,6 +45,13 @@ export interface PreparedData {
   x: Tensor;
   y: Tensor | null;
   lengths: Int32Array | null;
+  /** `[rows]` or `[rows, steps]`. */
+  weights: Tensor | null;
+}
+
+/** Copies data to native memory; gives its handle. */
+export function addData(engine: NativeEngine, data: PreparedData): number {
+  return engine.addData(data.x, data.y, data.lengths, data.weights);
 }
 
 /** @throws {LookbackError} ERR_SHAPE, or ERR_DATA for values that cannot be learned from */
@@ -44,19 +59,31 @@ export function prepareData(given: unknown, wish: DataWish, where: string): Prep
   const data = namedData(given, where);
   const x = prepareInput(data.x, wish, `${where}.x`);
   const rows = x.shape[0] ?? 0;
-  const y = wish.loss === null ? null : prepareAnswers(data.y, rows, wish, wish.loss, `${where}.y`);
   const lengths =
     data.lengths === undefined ? null : prepareLengths(data.lengths, x, `${where}.lengths`);
-  return { rows, steps: x.shape[1] ?? 0, x, y, lengths };
+  const steps = x.shape[1] ?? 0;
+  if (wish.loss === null) return { rows, steps, x, y: null, lengths, weights: null };
+  const answers = { ...wish, loss: wish.loss, rows, steps, lengths };
+  const y = prepareAnswers(data.y, answers, `${where}.y`);
+  const weights = prepareWeights(data.sampleWeight, y, answers, `${where}.sampleWeight`);
+  return { rows, steps, x, y, lengths, weights };
 }
 
-function namedData(given: unknown, where: string): { x: unknown; y: unknown; lengths?: unknown } {
+interface NamedData {
+  x: unknown;
+  y: unknown;
+  lengths?: unknown;
+  sampleWeight?: unknown;
+}
+
+function namedData(given: unknown, where: string): NamedData {
   if (Array.isArray(given) && given.length === 2) return { x: given[0], y: given[1] };
   if (typeof given === 'object' && given !== null && 'x' in given) {
     return {
       x: given.x,
       y: 'y' in given ? given.y : undefined,
       lengths: 'lengths' in given ? given.lengths : undefined,
+      sampleWeight: 'sampleWeight' in given ? given.sampleWeight : undefined,
     };
   }
   const message = `${where} is ${show(given)}; expected { x, y } such as datasets.har().train, or [x, y]`;
@@ -80,40 +107,99 @@ export function prepareInput(
   return x;
 }
 
-function prepareAnswers(
-  value: unknown,
-  rows: number,
-  wish: DataWish,
-  loss: LossSpec,
-  name: string,
-): Tensor {
-  const { outputShape } = wish;
-  if (loss.kind === 'meanSquaredError') {
-    const y = asTensor(flatTargets(value, outputShape), {
-      name,
-      dtype: wish.dtype,
-      shape: [rows, ...outputShape],
-    });
-    requireFinite(name, y);
-    return y;
-  }
-  if (outputShape.length !== 1) {
-    const message = `the loss sparseCategoricalCrossentropy wants one row of outputs per sequence but the model gives one per step; leave returnSequences out of the last recurrent layer`;
-    throw new LookbackError('ERR_SHAPE', message);
-  }
-  const classes = outputShape[0];
-  const y = asTensor(value, { name, dtype: 'int32', shape: [rows] });
-  const wrong = y.data.findIndex((label) => label < 0 || label >= classes);
-  if (wrong >= 0) {
-    const message = `${name}${indexText(wrong, y.shape)} is ${y.data[wrong]}; expected a label from 0 to ${classes - 1}, since the last layer has ${classes} outputs`;
+/** What labels, targets and weights have to fit. */
+interface AnswerWish extends DataWish {
+  loss: LossSpec;
+  rows: number;
+  steps: number;
+  lengths: Int32Array | null;
+}
+
+/** `[rows]`, or `[rows, steps]` where the model gives an output at every step. */
+function termShape(wish: AnswerWish): number[] {
+  return wish.outputShape.length === 1 ? [wish.rows] : [wish.rows, wish.steps];
+}
+
+/** The first entry of a valid term that is `wrong`; -1 where there is none. */
+function findWrong(tensor: Tensor, wish: AnswerWish, wrong: (value: number) => boolean): number {
+  const { lengths, steps, rows } = wish;
+  const { data } = tensor;
+  const perRow = wish.outputShape.length === 1 || data.length < rows * steps;
+  if (lengths === null || perRow) return data.findIndex(wrong);
+  const perStep = data.length / (rows * steps);
+  return data.findIndex((value, at) => {
+    const step = Math.floor(at / perStep);
+    return step % steps < (lengths[Math.floor(step / steps)] ?? 0) && wrong(value);
+  });
+}
+
+function prepareAnswers(value: unknown, wish: AnswerWish, name: string): Tensor {
+  const { loss, outputShape } = wish;
+  const outputs = featuresOf(outputShape);
+  if (wantsLabels(loss)) {
+    const y = asTensor(value, { name, dtype: 'int32', shape: termShape(wish) });
+    const wrong = findWrong(y, wish, (label) => label < 0 || label >= outputs);
+    if (wrong < 0) return y;
+    const message = `${name}${indexText(wrong, y.shape)} is ${y.data[wrong]}; expected a label from 0 to ${outputs - 1}, since the last layer has ${outputs} outputs`;
     throw new LookbackError('ERR_DATA', message, { details: { index: wrong } });
   }
-  return y;
+  const targets = outputs / outputsPerTarget(loss);
+  const shape = [...termShape(wish), targets];
+  const y = asTensor(shape.length === 2 && targets === 1 ? flatTargets(value) : value, {
+    name,
+    dtype: wish.dtype,
+    shape,
+  });
+  const { skipNaN = false } = loss;
+  const binary = loss.kind === 'binaryCrossentropy';
+  const wrong = findWrong(y, wish, (target) =>
+    Number.isNaN(target)
+      ? !skipNaN
+      : !Number.isFinite(target) || (binary && (target < 0 || target > 1)),
+  );
+  if (wrong < 0) return y;
+  const expected = binary ? 'a number from 0 to 1' : 'a finite number';
+  const hint = Number.isNaN(y.data[wrong]) ? ', or skipNaN: true for the loss' : '';
+  const message = `${name}${indexText(wrong, y.shape)} is ${y.data[wrong]}; expected ${expected}${hint}`;
+  throw new LookbackError('ERR_DATA', message, { details: { index: wrong } });
+}
+
+/** The weight of every term: what the caller gave times that of the label's class. */
+function prepareWeights(value: unknown, y: Tensor, wish: AnswerWish, name: string): Tensor | null {
+  const classWeight = wantsLabels(wish.loss) ? wish.loss.classWeight : undefined;
+  if (value === undefined && !classWeight) return null;
+  const shape = termShape(wish);
+  const given = value === undefined ? null : sampleWeights(value, shape, wish, name);
+  if (!classWeight) return given;
+  const perWeight = given === null ? 1 : y.data.length / given.data.length;
+  const data = zeros(wish.dtype, y.data.length);
+  y.data.forEach((label, at) => {
+    const own = given === null ? 1 : (given.data[Math.floor(at / perWeight)] ?? 0);
+    data[at] = own * (classWeight[label] ?? 0);
+  });
+  return { shape, data };
+}
+
+function sampleWeights(value: unknown, shape: number[], wish: AnswerWish, name: string): Tensor {
+  const { dtype, rows } = wish;
+  const perRow = shape.length === 1 || rankOf(value, rows) === 1;
+  const weights = asTensor(value, { name, dtype, shape: perRow ? [rows] : shape });
+  const wrong = findWrong(weights, wish, (weight) => !(weight >= 0 && weight < Infinity));
+  if (wrong < 0) return weights;
+  const message = `${name}${indexText(wrong, weights.shape)} is ${weights.data[wrong]}; expected a finite number of at least 0`;
+  throw new LookbackError('ERR_DATA', message, { details: { index: wrong } });
+}
+
+/** How many dimensions an array has; a bare one has two unless it has one entry for each row. */
+function rankOf(value: unknown, rows: number): number {
+  if (ArrayBuffer.isView(value)) return (value as FloatArray).length === rows ? 1 : 2;
+  if (Array.isArray(value)) return Array.isArray(value[0]) ? 2 : 1;
+  const shape: unknown = isTensorLike(value) ? (value as { shape: unknown }).shape : undefined;
+  return Array.isArray(shape) ? shape.length : 2;
 }
 
 /** One target per row may be written without the axis of length 1. */
-function flatTargets(value: unknown, outputShape: RowShape): unknown {
-  if (outputShape.length !== 1 || outputShape[0] !== 1) return value;
+function flatTargets(value: unknown): unknown {
   if (Array.isArray(value))
     return value.every((entry) => typeof entry === 'number')
       ? value.map((entry) => [entry])
@@ -151,5 +237,6 @@ export function sliceRows(data: PreparedData, from: number, to: number): Prepare
     x: cut(data.x),
     y: data.y && cut(data.y),
     lengths: data.lengths && data.lengths.subarray(from, to),
+    weights: data.weights && cut(data.weights),
   };
 }

@@ -3,11 +3,12 @@
  */
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import type { Addon, EngineSums, NativeEngine } from '../native';
+import type { Addon, NativeEngine } from '../native';
 import type { Callback, CallbackContext } from './callbacks';
 import type { DataLike, PreparedData } from './data';
-import type { Logs, MetricSpec } from './metrics';
-import { logsOf } from './metrics';
+import { addData } from './data';
+import type { Logs, LossSums, MetricSpec } from './metrics';
+import { logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
 import type { ScheduleLike } from './schedules';
 import { changesWithinEpoch, factorAt } from './schedules';
@@ -84,7 +85,7 @@ export interface Cursor {
   /** Batches of that epoch that are done. */
   batch: number;
   /** Sums over those batches. */
-  sums: { rows: number; loss: number; hits: number };
+  sums: LossSums;
 }
 
 /** What the loop needs of a model. */
@@ -114,11 +115,11 @@ export interface FitRun {
 /** Null when the run is finished, else the point where it paused. */
 export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null> {
   const { engine } = host;
-  const data = engine.addData(run.data.x, run.data.y, run.data.lengths);
+  const data = addData(engine, run.data);
   let validation: number | null = null;
   try {
     if (run.validation) {
-      validation = engine.addData(run.validation.x, run.validation.y, run.validation.lengths);
+      validation = addData(engine, run.validation);
     }
     return await withSignal(run.options.signal, engine, () => epochs(host, run, data, validation));
   } finally {
@@ -141,7 +142,7 @@ async function epochs(
   const begin = run.start ?? {
     epoch: options.initialEpoch,
     batch: 0,
-    sums: { rows: 0, loss: 0, hits: 0 },
+    sums: noSums(),
   };
   for (const callback of options.callbacks) await callback.onTrainBegin?.(context);
   for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
@@ -149,7 +150,7 @@ async function epochs(
     const cursor: Cursor =
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
-        : { epoch, batch: 0, sums: { rows: 0, loss: 0, hits: 0 } };
+        : { epoch, batch: 0, sums: noSums() };
     const done = await oneEpoch(host, run, data, cursor);
     if (!done) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
@@ -201,11 +202,11 @@ async function oneEpoch(
   return true;
 }
 
-function addSums(cursor: Cursor, sums: EngineSums, batch: number): void {
+function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
   cursor.batch = batch;
-  cursor.sums.rows += sums.rows;
-  cursor.sums.loss += sums.loss;
-  cursor.sums.hits += sums.hits;
+  for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
+    cursor.sums[key] += sums[key];
+  }
 }
 
 /**

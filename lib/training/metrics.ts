@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { LookbackError } from '../errors';
+import { z } from 'zod';
 import type { EngineSums } from '../native';
 import type { LossSpec } from './losses';
 import { resolveKind } from './specs';
@@ -7,6 +7,9 @@ import { resolveKind } from './specs';
 const schemas = {
   accuracy: z.strictObject({}),
   meanSquaredError: z.strictObject({}),
+  meanAbsoluteError: z.strictObject({}),
+  bitsPerCharacter: z.strictObject({}),
+  perplexity: z.strictObject({}),
 };
 
 /** A metric by its kind. */
@@ -18,15 +21,33 @@ export type MetricLike = MetricSpec | MetricSpec['kind'];
 
 /** Constructors of metrics. */
 export const metrics = {
-  /** Share of rows whose largest output is the label; for `sparseCategoricalCrossentropy`. */
+  /**
+   * Share of rows (or steps) whose largest output is the label; with `binaryCrossentropy`, of outputs on the target's
+   * side of one half.
+   */
   accuracy: (): MetricSpec => ({ kind: 'accuracy' }),
   /** For `meanSquaredError`, whose value it equals; there so that logs can name it. */
   meanSquaredError: (): MetricSpec => ({ kind: 'meanSquaredError' }),
+  /** Mean absolute difference of outputs (of a Gaussian its mean) and targets. */
+  meanAbsoluteError: (): MetricSpec => ({ kind: 'meanAbsoluteError' }),
+  /** The cross-entropy in bits. */
+  bitsPerCharacter: (): MetricSpec => ({ kind: 'bitsPerCharacter' }),
+  /** e to the power of the cross-entropy. */
+  perplexity: (): MetricSpec => ({ kind: 'perplexity' }),
 } as const;
 
-const lossOf: Record<MetricSpec['kind'], LossSpec['kind']> = {
-  accuracy: 'sparseCategoricalCrossentropy',
-  meanSquaredError: 'meanSquaredError',
+/** The losses under which a metric says something. */
+const lossesOf: Record<MetricSpec['kind'], readonly LossSpec['kind'][]> = {
+  accuracy: ['sparseCategoricalCrossentropy', 'binaryCrossentropy'],
+  meanSquaredError: ['meanSquaredError'],
+  meanAbsoluteError: [
+    'meanSquaredError',
+    'meanAbsoluteError',
+    'huber',
+    'gaussianNegativeLogLikelihood',
+  ],
+  bitsPerCharacter: ['sparseCategoricalCrossentropy'],
+  perplexity: ['sparseCategoricalCrossentropy'],
 };
 
 /** @throws {LookbackError} ERR_OPTION, also for a metric that says nothing under `loss` */
@@ -37,8 +58,9 @@ export function resolveMetrics(
 ): MetricSpec[] {
   return values.map((value, index) => {
     const metric = resolveKind<MetricSpec>(schemas, value, `${where}[${index}]`);
-    if (lossOf[metric.kind] !== loss.kind) {
-      const message = `${where}[${index}] is "${metric.kind}", which goes with the loss ${lossOf[metric.kind]}; the loss is ${loss.kind}`;
+    const fitting = lossesOf[metric.kind];
+    if (!fitting.includes(loss.kind)) {
+      const message = `${where}[${index}] is "${metric.kind}", which goes with the loss ${fitting.join(' or ')}; the loss is ${loss.kind}`;
       throw new LookbackError('ERR_OPTION', message);
     }
     return metric;
@@ -48,15 +70,26 @@ export function resolveMetrics(
 /** Named numbers of an epoch or an evaluation: `loss`, `accuracy`, `valLoss`, ... */
 export type Logs = Record<string, number>;
 
-/** Means over the rows that `sums` covers. */
-export function logsOf(
-  sums: Pick<EngineSums, 'rows' | 'loss' | 'hits'>,
-  metricSpecs: readonly MetricSpec[],
-): Logs {
-  const rows = Math.max(1, sums.rows);
-  const logs: Logs = { loss: sums.loss / rows };
-  for (const { kind } of metricSpecs) {
-    logs[kind] = kind === 'accuracy' ? sums.hits / rows : sums.loss / rows;
-  }
+/** What logs are made from. */
+export type LossSums = Pick<EngineSums, 'rows' | 'weight' | 'count' | 'loss' | 'hits' | 'absolute'>;
+
+/** Sums over nothing. */
+export function noSums(): LossSums {
+  return { rows: 0, weight: 0, count: 0, loss: 0, hits: 0, absolute: 0 };
+}
+
+/** Means over what `sums` covers. */
+export function logsOf(sums: LossSums, metricSpecs: readonly MetricSpec[]): Logs {
+  const share = (sum: number, of: number): number => (of > 0 ? sum / of : 0);
+  const loss = share(sums.loss, sums.weight);
+  const values: Record<MetricSpec['kind'], number> = {
+    accuracy: share(sums.hits, sums.count),
+    meanSquaredError: loss,
+    meanAbsoluteError: share(sums.absolute, sums.count),
+    bitsPerCharacter: loss / Math.LN2,
+    perplexity: Math.exp(loss),
+  };
+  const logs: Logs = { loss };
+  for (const { kind } of metricSpecs) logs[kind] = values[kind];
   return logs;
 }

@@ -103,7 +103,7 @@ struct ForwardCall {
   /// "x" [B,T,C]; optionally states, masks and buffers under their vector names, with [T,B,..] as
   /// [B,T,..]; "resets" [B,T], see SegmentedRecurrence.
   Tensors<const S> inputs;
-  const int32_t* lengths = nullptr;  ///< [B], each in 0..T, or null: all T
+  const int32_t* lengths = nullptr;    ///< [B], each in 0..T, or null: all T
   const RowOrigin* origins = nullptr;  ///< [B], or null: each row is itself, from step 0
   std::vector<const S*> params;        ///< in the order of CellInfo::params
   /// Beside the names of `Recurrence::outputs`: "y_last" [B,H], y at each row's last step. A model
@@ -154,11 +154,13 @@ class Recurrence {
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
   /// Uses the tape of the last `forward`, once (it overwrites what was saved).
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
-  /// To be called after every update of the parameters, and once before the first. Cells that
+  /// To be called after every update of the parameters, and once before the `first`. Cells that
   /// describe a matrix in more than one way may change parameters and buffers (by their names, in
   /// place) to another description of it. Returns the parameters, by their place in
   /// CellInfo::params, whose optimizer state no longer belongs to them. Throws ERR_NUMERIC.
-  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) {
+  virtual std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                  bool first) {
+    static_cast<void>(first);
     static_cast<void>(params);
     static_cast<void>(buffers);
     return {};
@@ -190,10 +192,62 @@ struct OptimizerStep {
   double clip_value = std::numeric_limits<double>::infinity();  ///< of each entry, after scaling
 };
 
-/// The result of a loss over a batch: a sum, to be divided by the rows that took part.
+enum class LossKind {
+  kSoftmaxCrossEntropy,  ///< of logits against labels
+  kSquaredError,
+  kAbsoluteError,
+  kHuber,
+  kQuantile,
+  kGaussian,
+  kBinaryCrossEntropy,  ///< of logits against targets in 0..1
+};
+
+/// A loss over terms: the rows of a batch, or their steps. That of a term is the mean over its
+/// targets; ops/loss.h has the formulas.
+template <class S>
+struct LossCall {
+  LossKind kind = LossKind::kSquaredError;
+  int64_t terms = 0;
+  int64_t outputs = 0;                ///< per term
+  const S* y = nullptr;               ///< [terms, outputs]; logits for both cross-entropies
+  const int32_t* labels = nullptr;    ///< [terms], for kSoftmaxCrossEntropy
+  int64_t target_size = 0;            ///< per term; targets that are NaN are left out
+  const S* targets = nullptr;         ///< [terms, target_size], for the others
+  const S* weights = nullptr;         ///< [terms], or null: all 1. Terms of weight 0 are not read
+  double scale = 1;                   ///< on the gradient
+  S* d = nullptr;                     ///< [terms, outputs], assigned; null: no gradient. May be y
+  double delta = 1;                   ///< kHuber: where squares turn into absolute values
+  double min_variance = 0;            ///< kGaussian
+  const double* quantiles = nullptr;  ///< kQuantile: [outputs / target_size]
+};
+
+/// The result of a loss over a batch: sums over its terms, each times the share of its targets that
+/// are not NaN.
 struct LossSum {
-  double loss = 0;
-  int64_t hits = 0;  ///< rows whose largest output is the label (classification)
+  double loss = 0;      ///< weighted
+  double hits = 0;      ///< share of right decisions (classification), not weighted
+  double absolute = 0;  ///< mean absolute error, not weighted
+};
+
+/// Rows normalised to mean 0 and variance 1, then y = xhat * gain + bias.
+template <class S>
+struct LayerNorm {
+  int64_t rows = 0, cols = 0;
+  double epsilon = 1e-5;
+  const S* gain = nullptr;  ///< [cols], or null: 1
+  const S* bias = nullptr;  ///< [cols], or null: 0
+  const S* x = nullptr;
+};
+
+enum class PoolKind { kLast, kMean, kMax };
+
+/// One row of features from the valid steps of a sequence; zeros where there are none.
+template <class S>
+struct Pool {
+  PoolKind kind = PoolKind::kLast;
+  int64_t batch = 0, steps = 0, features = 0;
+  const int32_t* lengths = nullptr;  ///< [batch], or null: all steps
+  const S* x = nullptr;              ///< [batch, steps, features]; backward: for kMax only
 };
 
 template <class S>
@@ -220,13 +274,28 @@ class Backend {
   /// to a gradient is its own backward. x may be y.
   virtual void dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols, const S* x,
                        S* y) = 0;
-  /// Cross-entropy of softmax(logits) against integer labels; d_logits (may be null, may alias
-  /// logits) gets scale * gradient.
-  virtual LossSum softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits,
-                                        const int32_t* labels, double scale, S* d_logits) = 0;
-  /// Sum over rows of the mean over cols of (y - target)^2; dy likewise.
-  virtual LossSum mean_squared_error(int64_t rows, int64_t cols, const S* y, const S* target,
-                                     double scale, S* dy) = 0;
+  virtual LossSum loss(const LossCall<S>& call) = 0;
+  virtual void layer_norm(const LayerNorm<S>& norm, S* y) = 0;
+  /// dx is assigned (null: skipped); dy becomes dy * xhat, whose sum over rows is the gradient of
+  /// the gain.
+  virtual void layer_norm_backward(const LayerNorm<S>& norm, S* dy, S* dx) = 0;
+  /// y[i] = table[index[i]], rows of `cols` numbers; every index is in range.
+  virtual void gather_rows(int64_t count, int64_t cols, const int32_t* index, const S* table,
+                           S* y) = 0;
+  /// table[index[i]] += y[i], in the order of i.
+  virtual void scatter_rows(int64_t count, int64_t cols, const int32_t* index, const S* y,
+                            int64_t table_rows, S* table) = 0;
+  virtual void pool(const Pool<S>& pool, S* y) = 0;
+  /// dx [batch, steps, features] is assigned. Equal maxima: the first gets the gradient.
+  virtual void pool_backward(const Pool<S>& pool, const S* dy, S* dx) = 0;
+  /// y[b, t] = x[b, L - 1 - t] for the L valid steps of each row; what is behind them is copied.
+  virtual void reverse_steps(int64_t batch, int64_t steps, int64_t features, const int32_t* lengths,
+                             const S* x, S* y) = 0;
+  /// Copies rows of `cols` numbers between arrays whose rows are further apart.
+  virtual void copy_columns(int64_t rows, int64_t cols, const S* from, int64_t from_row, S* to,
+                            int64_t to_row) = 0;
+  /// y += x.
+  virtual void add(int64_t n, const S* x, S* y) = 0;
   /// In double, in a fixed order.
   virtual double sum_squares(int64_t n, const S* x) = 0;
   virtual void update(const OptimizerStep<S>& step) = 0;

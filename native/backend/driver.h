@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "backend/backend.h"
 #include "backend/sequence.h"
+#include "ops/gemm.h"
 
 namespace lookback {
 

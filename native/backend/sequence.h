@@ -66,6 +66,7 @@ struct StatePlace {
   int slot = 0, gradient = 0, entries = 1, size = 0;
   int given = 0;               ///< entries of the initial value; 0: zeros (one entry)
   int past = -1, d_past = -1;  ///< slots of a window's entries from before the first step
+  int zoneout = -1;            ///< number of the sequence that keeps old units; -1: none
   bool shared = false;         ///< `initial` is [size], for every row
   const S* initial = nullptr;  ///< [given][B][size], oldest first; of a window [entries][B][size],
                                ///< newest first
@@ -74,11 +75,14 @@ struct StatePlace {
   const S* d_final = nullptr;
 };
 
-/// A per-step sequence given by the caller or drawn by the driver (dropout masks): [B][T][size].
+/// A sequence of factors given by the caller or drawn by the driver (dropout masks), a row after
+/// the other.
 template <class S>
 struct SequencePlace {
-  int slot = 0, size = 0;
-  const S* data = nullptr;  ///< null: all ones
+  int slot = 0, size = 0;                   ///< slot -1: read where it lies
+  const S* data = nullptr;                  ///< null: `rest` everywhere
+  int64_t row_stride = 0, step_stride = 0;  ///< step_stride 0: the same at every step
+  S rest = S(1);
 };
 
 template <class S>
@@ -112,6 +116,7 @@ struct SequenceArgs {
   StatePlace<S> state[4];
   int sequences = 0;
   SequencePlace<S> sequence[6];
+  int input_mask = -1;  ///< number of the sequence that x is multiplied by
 
   BatchSiteState<S>* sites = nullptr;
   int stat_rows = 1;

@@ -41,8 +41,27 @@ class Exchange {
   HD void load_sequences() {
     for (int i = 0; i < args_.sequences; ++i) {
       const SequencePlace<S>& s = args_.sequence[i];
-      if (s.data != nullptr) load(s.data, s.size, s.slot, S(1));
+      if (s.data == nullptr || s.slot < 0) continue;
+      const auto to = x_.place(s.slot, 0);
+      x_.each_row([=, this](auto row) {
+        const int64_t b = row.batch();
+        const S* from = at_step(s, b);
+        for (int j = 0; j < s.size; ++j) row.at(to, j) = ended(b) ? S(1) : from[j];
+      });
     }
+  }
+
+  /// x or dx times the input's mask. What has ended is zero already.
+  HD void mask_input(int slot) {
+    if (args_.input_mask < 0) return;
+    const SequencePlace<S> mask = args_.sequence[args_.input_mask];
+    if (mask.data == nullptr) return;
+    const auto to = x_.place(slot, 0);
+    x_.each_row([=, this](auto row) {
+      if (ended(row.batch())) return;
+      const S* factor = at_step(mask, row.batch());
+      for (int j = 0; j < mask.size; ++j) row.at(to, j) *= factor[j];
+    });
   }
 
   /// A slot into the public array; rows that have ended get 0.
@@ -87,19 +106,18 @@ class Exchange {
   }
 
   /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
-  /// says.
+  /// says, and with zoneout the share of each unit that is not kept besides.
   HD void hold() {
-    if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S>& state = args_.state[i];
-      if (state.past >= 0) continue;
+      const StatePlace<S> state = args_.state[i];
+      if (state.past >= 0 || !may_hold(state)) continue;
       const auto now = x_.place(state.slot, 0), before = x_.place(state.slot, -1);
-      const int size = state.size;
       x_.each_row([=, this](auto row) {
-        const S m = weight(row.batch());
-        if (m == S(1)) return;
-        for (int j = 0; j < size; ++j) {
-          const S old = row.at(before, j);
+        const S all = weight(row.batch());
+        if (all == S(1) && state.zoneout < 0) return;
+        for (int j = 0; j < state.size; ++j) {
+          const S m = unit_weight(state, all, row.batch(), j), old = row.at(before, j);
+          if (m == S(1)) continue;
           row.at(now, j) = m == S(0) ? old : m * row.at(now, j) + (S(1) - m) * old;
         }
       });
@@ -109,18 +127,17 @@ class Exchange {
   /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The
   /// output's own gradient takes the same way where the output is the state.
   HD void hold_gradient() {
-    if (!may_hold()) return;
     for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S>& state = args_.state[i];
-      if (state.past >= 0) continue;
+      const StatePlace<S> state = args_.state[i];
+      if (state.past >= 0 || !may_hold(state)) continue;
       const auto now = x_.place(state.gradient, 0), before = x_.place(state.gradient, -1);
       const auto dy = x_.place(args_.dy_slot, 0);
       const bool is_output = state.slot == args_.y_slot;
-      const int size = state.size;
       x_.each_row([=, this](auto row) {
-        const S m = weight(row.batch());
-        if (m == S(1)) return;
-        for (int j = 0; j < size; ++j) {
+        const S all = weight(row.batch());
+        if (all == S(1) && state.zoneout < 0) return;
+        for (int j = 0; j < state.size; ++j) {
+          const S m = unit_weight(state, all, row.batch(), j);
           const S total = row.at(now, j) + (is_output ? row.at(dy, j) : S(0));
           row.at(before, j) += (S(1) - m) * total;
           row.at(now, j) *= m;
@@ -279,7 +296,21 @@ class Exchange {
   }
   /// Whether this may be the last step of a row.
   HD bool may_end() const { return args_.lengths != nullptr || x_.time() == args_.steps - 1; }
-  HD bool may_hold() const { return args_.lengths != nullptr || args_.mask != nullptr; }
+  HD bool may_hold(const StatePlace<S>& state) const {
+    return args_.lengths != nullptr || args_.mask != nullptr || state.zoneout >= 0;
+  }
+  HD bool ended(int64_t b) const {
+    return args_.lengths != nullptr && x_.time() >= args_.lengths[b];
+  }
+  HD const S* at_step(const SequencePlace<S>& s, int64_t b) const {
+    return s.data + b * s.row_stride + x_.time() * s.step_stride;
+  }
+  /// Zoneout within what the mask lets through; beyond a row's length there is nothing of it.
+  HD S unit_weight(const StatePlace<S>& state, S all, int64_t b, int j) const {
+    if (state.zoneout < 0 || all == S(0)) return all;
+    const SequencePlace<S>& keep = args_.sequence[state.zoneout];
+    return all * (S(1) - (keep.data != nullptr ? at_step(keep, b)[j] : keep.rest));
+  }
   HD S weight(int64_t b) const {
     if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);
     return args_.mask != nullptr ? args_.mask[b * args_.steps + x_.time()] : S(1);
@@ -312,6 +343,7 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     x.set_time(t);
     if (args.lengths != nullptr || t == 0) x.set_active(t);
     exchange.load(args.x, args.input_size, args.x_slot, typename X::S(0));
+    exchange.mask_input(args.x_slot);
     exchange.load_sequences();
     cell.forward(x);
     exchange.hold();
@@ -338,6 +370,7 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
     exchange.inject_final_gradients();
     exchange.hold_gradient();
     cell.backward(x);
+    if (args.dx != nullptr) exchange.mask_input(args.dx_slot);
     exchange.store(args.dx_slot, args.input_size, args.dx);
   }
   x.set_active(-1);

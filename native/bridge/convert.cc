@@ -300,8 +300,11 @@ Napi::Value write_sums(Napi::Env env, const Sums& sums) {
   const Napi::Object object = Napi::Object::New(env);
   object.Set("rows", Napi::Number::New(env, static_cast<double>(sums.rows)));
   object.Set("steps", Napi::Number::New(env, static_cast<double>(sums.steps)));
+  object.Set("weight", Napi::Number::New(env, sums.weight));
+  object.Set("count", Napi::Number::New(env, sums.count));
   object.Set("loss", Napi::Number::New(env, sums.loss));
-  object.Set("hits", Napi::Number::New(env, static_cast<double>(sums.hits)));
+  object.Set("hits", Napi::Number::New(env, sums.hits));
+  object.Set("absolute", Napi::Number::New(env, sums.absolute));
   object.Set("seconds", Napi::Number::New(env, sums.seconds));
   return object;
 }

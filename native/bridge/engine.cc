@@ -211,7 +211,10 @@ Napi::Value EngineWrap::add_data(const Napi::CallbackInfo& info) {
     std::optional<HostTensor> y;
     if (!info[1].IsNull() && !info[1].IsUndefined()) y = read_tensor(info[1], "y");
     std::optional<std::vector<int32_t>> lengths = read_lengths(info[2]);
-    const int64_t handle = idle().add_data(std::move(x), std::move(y), std::move(lengths));
+    std::optional<HostTensor> weights;
+    if (!info[3].IsNull() && !info[3].IsUndefined()) weights = read_tensor(info[3], "the weights");
+    const int64_t handle =
+        idle().add_data(std::move(x), std::move(y), std::move(lengths), std::move(weights));
     report_memory(env);
     return number(env, handle);
   });

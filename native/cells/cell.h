@@ -153,13 +153,18 @@ struct StateInfo {
   /// those from before, which are given as a whole or zero. It follows `value` and is never held
   /// itself. Newest first, where a queue is oldest first.
   Slot past = {}, d_past = {};
+  /// Number of the sequence m with which the new value becomes m old + (1 - m) new; -1: none.
+  int zoneout = -1;
 };
 
-/// A sequence that the caller may give for every step: dropout masks.
+/// A sequence of factors that the caller may give for every step, or that the driver draws.
 struct SequenceInput {
   std::string name;
-  Slot slot;
-  double rate = 0;  ///< dropout rate for masks drawn by the driver; 0: only given ones
+  Slot slot;        ///< where programs read it; id -1: only the loop over time does
+  double rate = 0;  ///< for masks drawn by the driver; 0: only given ones
+  bool constant = false;  ///< one draw for a row's whole sequence
+  /// Units to keep (1 with probability `rate`, else 0), where the others are dropout's factors.
+  bool zoneout = false;
 };
 
 struct BatchSiteInfo {
@@ -253,7 +258,13 @@ class Declaration {
   }
   /// A dropout mask of `slot.size` factors per row and step; returns its number for `X::given`.
   int sequence(std::string name, int size, double rate) {
-    sequences.push_back({std::move(name), scratch(size), rate});
+    sequences.push_back({std::move(name), scratch(size), rate, false, false});
+    return static_cast<int>(sequences.size()) - 1;
+  }
+  /// The same, read by the loop over time alone.
+  int mask(SequenceInput input, int size) {
+    input.slot.size = size;
+    sequences.push_back(std::move(input));
     return static_cast<int>(sequences.size()) - 1;
   }
   /// Per-row sums whose total over rows is the gradient of `of`.
@@ -282,6 +293,7 @@ class Declaration {
   std::vector<TableInfo> tables;
   std::vector<StateInfo> states;
   std::vector<SequenceInput> sequences;
+  int input_mask = -1;  ///< number of the sequence that x is multiplied by before the cell sees it
   std::vector<BatchSiteInfo> sites;
   double batch_eps = 1e-5, batch_momentum = 0.1;
   int batch_rows = 1;  ///< rows of running statistics: 1 shared, or one per step

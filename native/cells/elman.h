@@ -10,10 +10,12 @@
 /// Backward, all from phi(z) itself, here p: phi' is 1 - p^2, [p > 0], p (1 - p), 1 or [p != 0];
 /// modReLU's bias gets dh sign(p).
 ///
-/// Saved per row and step: p and h, which differ where a step was held. dz replaces p.
+/// Saved per row and step: p and h, which differ where a step was held. dz replaces p. h_{t-1} may
+/// be masked on its way into the product (extensions.h).
 #pragma once
 
 #include "cells/cell.h"
+#include "cells/extensions.h"
 #include "math/scalar.h"
 
 namespace lookback {
@@ -25,7 +27,8 @@ struct Elman {
   ElmanActivation activation = ElmanActivation::kTanh;
   Slot p, h, dh, dy;
   Linear product, second;  ///< the second writes the rest of p, where the cell has one
-  Vector bias;             ///< of modReLU
+  RecurrentInput recurrent;
+  Vector bias;  ///< of modReLU
   Slot d_bias;
 
   template <class X>
@@ -33,9 +36,29 @@ struct Elman {
 
   template <class X>
   HD void forward(X& x) const {
-    using V = typename X::Number;
+    recurrent.forward(x);
     x.linear(product);
     if (second.id >= 0) x.linear(second);
+    activate(x);
+  }
+
+  template <class X>
+  HD void backward(X& x) const {
+    recurrent.begin_backward(x);
+    activate_backward(x);
+    x.adjoint(product);
+    if (second.id >= 0) x.adjoint(second);
+    recurrent.backward(x);
+  }
+
+  template <class X>
+  HD void finish(X&) const {}
+
+ protected:
+  /// h from the pre-activation z, which p holds.
+  template <class X>
+  HD void activate(X& x) const {
+    using V = typename X::Number;
     switch (activation) {
       case ElmanActivation::kTanh:
         return apply(x, [](V z) { return tanh(z); });
@@ -50,8 +73,9 @@ struct Elman {
     }
   }
 
+  /// p becomes the gradient of z.
   template <class X>
-  HD void backward(X& x) const {
+  HD void activate_backward(X& x) const {
     using V = typename X::Number;
     switch (activation) {
       case ElmanActivation::kTanh:
@@ -70,17 +94,11 @@ struct Elman {
         differentiate_modrelu(x);
         break;
     }
-    x.adjoint(product);
-    if (second.id >= 0) x.adjoint(second);
   }
 
-  template <class X>
-  HD void finish(X&) const {}
-
- protected:
   /// The slots of a recurrence of `size` units over `inputs` features, and its product without
-  /// weights: source 0 is x_t, source 1 is h_{t-1}.
-  LinearInfo declare_slots(Declaration& d, int inputs, int size) {
+  /// weights: source 0 is x_t, source 1 is h_{t-1}. The spec says what is around it (extensions.h).
+  LinearInfo declare_slots(Declaration& d, int inputs, int size, const Spec& spec = {}) {
     units = size;
     d.x = d.tape(inputs);
     d.dx = d.scratch(inputs);
@@ -91,10 +109,12 @@ struct Elman {
     d.y = h;
     d.dy = dy;
     d.states = {{"h0", "h_n", h, dh}};
+    recurrent = RecurrentInput::declare(spec, d, h, dh);
+    declare_extensions(spec, d);
     LinearInfo info;
     info.out = info.d_out = p;
     info.rows = size;
-    info.sources = {{d.x, 0, d.dx, false}, {h, -1, dh, true}};
+    info.sources = {{d.x, 0, d.dx, false}, recurrent.source()};
     return info;
   }
 

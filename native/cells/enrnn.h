@@ -1,4 +1,4 @@
-/// ENRNN (Maduranga, Helfrich, Ye 2019): a long-term block with an orthogonal matrix, and a
+/// ENRNN (Helfrich, Ye 2019): a long-term block with an orthogonal matrix, and a
 /// short-term block whose matrix has a spectral radius of at most 1, which feeds the long-term one.
 ///
 ///   state [h_L (longUnits) | h_S (shortUnits)]

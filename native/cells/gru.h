@@ -16,6 +16,7 @@
 /// Saved per row and step: r, z, n, v, h. The gradients replace r, z, n, v; h_t is made from
 /// h_{t-1}, z and n, so that a step held by a mask differentiates what it computed. Each product is
 /// made once: 6 H (I + H) operations a step.
+/// h' may be masked on its way into the products (extensions.h), never in the sum that makes h_t.
 ///
 /// Deviations: none. With reset 'before' a second bias would be the same as the first, so there is
 /// one at most, b_x.
@@ -27,6 +28,7 @@
 
 #include "base/spec.h"
 #include "cells/cell.h"
+#include "cells/extensions.h"
 #include "math/scalar.h"
 
 namespace lookback {
@@ -40,9 +42,10 @@ struct Gru {
   bool reset_after = true, write = false;
   Slot gates, n, v, h;  ///< gates: r, then z
   Slot dh, dy, dv;      ///< dv: reset 'before' only; else the gradient replaces v
+  RecurrentInput recurrent;
   Linear gate_product, candidate, hidden;  ///< hidden: reset 'after' only
 
-  static bool accepts(const Spec&) { return true; }
+  static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "none"; }
   static Gru declare(const Spec& spec, Declaration& d);
 
   template <class X>
@@ -50,6 +53,7 @@ struct Gru {
 
   template <class X>
   HD void forward(X& x) const {
+    recurrent.forward(x);
     x.linear(gate_product);
     if (reset_after) {
       x.linear(candidate);
@@ -69,6 +73,7 @@ struct Gru {
 
   template <class X>
   HD void backward(X& x) const {
+    recurrent.begin_backward(x);
     if (write) {
       update_backward<true>(x);
     } else {
@@ -82,13 +87,14 @@ struct Gru {
       reset_before_backward(x);
     }
     x.adjoint(gate_product);
+    recurrent.backward(x);
   }
 
   template <class X>
   HD void finish(X&) const {}
 
  private:
-  void declare_products(Declaration& d, const Start& kernel, const Start& recurrent,
+  void declare_products(Declaration& d, const Start& kernel, const Start& square,
                         const Start& biases, int bias, const std::string& order);
 
   template <class X>
@@ -106,7 +112,7 @@ struct Gru {
   template <class X>
   HD void open_before(X& x) const {
     const int H = units;
-    const auto gates_ = x.at(gates), v_ = x.at(v), h_prev = x.at(h, -1);
+    const auto gates_ = x.at(gates), v_ = x.at(v), h_prev = recurrent.at(x);
     x.each(H, [=](auto r, int j) {
       const auto reset = sigmoid(r(gates_, j));
       r(gates_, j) = reset;
@@ -158,7 +164,8 @@ struct Gru {
 
   template <class X>
   HD void reset_before_backward(X& x) const {
-    const auto gates_ = x.at(gates), dv_ = x.at(dv), h_prev = x.at(h, -1), dh_prev = x.at(dh, -1);
+    const auto gates_ = x.at(gates), dv_ = x.at(dv);
+    const auto h_prev = recurrent.at(x), dh_prev = recurrent.gradient(x);
     x.each(units, [=](auto r, int j) {
       const auto reset = r(gates_, j), d = r(dv_, j);
       r(gates_, j) = d * r(h_prev, j) * d_sigmoid(reset);
@@ -181,10 +188,10 @@ inline Gru Gru::declare(const Spec& spec, Declaration& d) {
 
   // Starts: PyTorch's, under two names; Glorot and orthogonal over all gates as Keras has them.
   const double limit = 1.0 / std::sqrt(static_cast<double>(H));
-  Start kernel{Start::kUniform, limit}, recurrent = kernel, biases = kernel;
+  Start kernel{Start::kUniform, limit}, square = kernel, biases = kernel;
   if (start == 2) {
     kernel.value = std::sqrt(6.0 / (I + 3.0 * H));
-    recurrent.kind = Start::kOrthogonal;
+    square.kind = Start::kOrthogonal;
     biases = {};
   }
 
@@ -200,18 +207,20 @@ inline Gru Gru::declare(const Spec& spec, Declaration& d) {
   d.y = cell.h;
   d.dy = cell.dy;
   d.states = {{"h0", "h_n", cell.h, cell.dh}};
-  cell.declare_products(d, kernel, recurrent, biases, bias, order);
+  cell.recurrent = RecurrentInput::declare(spec, d, cell.h, cell.dh);
+  declare_extensions(spec, d);
+  cell.declare_products(d, kernel, square, biases, bias, order);
   return cell;
 }
 
-inline void Gru::declare_products(Declaration& d, const Start& kernel, const Start& recurrent,
+inline void Gru::declare_products(Declaration& d, const Start& kernel, const Start& square,
                                   const Start& biases, int bias, const std::string& order) {
   const int I = d.x.size, H = units;
   const auto stored = [&](int gate) { return static_cast<int>(order.find("rzn"[gate])) * H; };
-  const int W_x = d.param("W_x", {3 * H, I}, kernel), W_h = d.param("W_h", {3 * H, H}, recurrent);
+  const int W_x = d.param("W_x", {3 * H, I}, kernel), W_h = d.param("W_h", {3 * H, H}, square);
   const int b_x = bias < 2 ? d.param("b_x", {3 * H}, biases) : -1;
   const int b_h = bias < 1 ? d.param("b_h", {3 * H}, biases) : -1;
-  const LinearSource input{d.x, 0, d.dx, true}, state{h, -1, dh, true};
+  const LinearSource input{d.x, 0, d.dx, true}, state = recurrent.source();
 
   LinearInfo product;
   product.out = product.d_out = gates;

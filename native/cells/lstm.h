@@ -12,7 +12,8 @@
 ///   dc_{t-1} = dc f      dh_{t-1} = dz W_h    dx_t = dz W_x
 ///
 /// Saved per row and step: i, f, g, o (over z), c, h. tanh(c_t) is computed again, from f c_{t-1} +
-/// i g, so that a step held by a mask differentiates what it computed and not what it kept.
+/// i g, so that a step held by a mask differentiates what it computed and not what it kept. h_{t-1}
+/// may be masked on its way into the product (extensions.h).
 ///
 /// Deviations: none from the equations above. No peepholes. Two biases (b_x, b_h) get the same
 /// gradient each.
@@ -23,6 +24,7 @@
 
 #include "base/spec.h"
 #include "cells/cell.h"
+#include "cells/extensions.h"
 #include "math/scalar.h"
 
 namespace lookback {
@@ -37,8 +39,9 @@ struct Lstm {
   double forget_bias_add = 0;
   Slot z, c, h, dc, dh, dy;
   Linear gates;
+  RecurrentInput recurrent;
 
-  static bool accepts(const Spec&) { return true; }
+  static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "none"; }
   static Lstm declare(const Spec& spec, Declaration& d);
 
   template <class X>
@@ -46,6 +49,7 @@ struct Lstm {
 
   template <class X>
   HD void forward(X& x) const {
+    recurrent.forward(x);
     x.linear(gates);
     if (hard) {
       forward_units<true>(x);
@@ -56,12 +60,14 @@ struct Lstm {
 
   template <class X>
   HD void backward(X& x) const {
+    recurrent.begin_backward(x);
     if (hard) {
       backward_units<true>(x);
     } else {
       backward_units<false>(x);
     }
     x.adjoint(gates);
+    recurrent.backward(x);
   }
 
   template <class X>
@@ -138,10 +144,10 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
   // Starts: section 3 of the baselines' document. "default" is PyTorch's with a forget bias of 1 in
   // total.
   const double limit = 1.0 / std::sqrt(static_cast<double>(H));
-  Start kernel{Start::kUniform, limit}, recurrent = kernel, bias_x = kernel, bias_h = kernel;
+  Start kernel{Start::kUniform, limit}, square = kernel, bias_x = kernel, bias_h = kernel;
   if (start == 2) {
     kernel.value = std::sqrt(6.0 / (I + 4.0 * H));
-    recurrent.kind = Start::kOrthogonal;
+    square.kind = Start::kOrthogonal;
     bias_x = bias_h = Start{};
   }
   if (start != 1) {
@@ -160,12 +166,15 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
   cell.dy = d.scratch(H);
   d.y = cell.h;
   d.dy = cell.dy;
+  d.states = {{"h0", "h_n", cell.h, cell.dh}, {"c0", "c_n", cell.c, cell.dc}};
+  cell.recurrent = RecurrentInput::declare(spec, d, cell.h, cell.dh);
+  declare_extensions(spec, d);
 
-  const int W_x = d.param("W_x", {4 * H, I}, kernel), W_h = d.param("W_h", {4 * H, H}, recurrent);
+  const int W_x = d.param("W_x", {4 * H, I}, kernel), W_h = d.param("W_h", {4 * H, H}, square);
   LinearInfo gates;
   gates.out = gates.d_out = cell.z;
   gates.rows = 4 * H;
-  gates.sources = {{d.x, 0, d.dx, false}, {cell.h, -1, cell.dh, true}};
+  gates.sources = {{d.x, 0, d.dx, false}, cell.recurrent.source()};
   std::vector<int> biases;
   if (bias == 0) biases = {d.param("b_x", {4 * H}, bias_x), d.param("b_h", {4 * H}, bias_h)};
   if (bias == 1) biases = {d.param("b", {4 * H}, bias_x)};
@@ -175,7 +184,6 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
     for (const int b : biases) gates.biases.push_back({b, stored(gate), H, gate * H});
   }
   cell.gates = d.linear(std::move(gates));
-  d.states = {{"h0", "h_n", cell.h, cell.dh}, {"c0", "c_n", cell.c, cell.dc}};
   return cell;
 }
 

@@ -22,7 +22,7 @@ struct NormSite {
   bool on = false;
   int features = 0;
   double eps = 1e-5;
-  Vector gamma, beta;
+  Vector gamma, beta;    ///< beta.id -1: no shift
   Slot d_gamma, d_beta;  ///< per-row sums
   Slot row_stats;        ///< kLayer: mean and rstd of each row
   BatchSite batch;       ///< kBatch
@@ -56,7 +56,9 @@ struct NormSite {
     template <class Row>
     HD V operator()(Row r, int j, V u) const {
       if constexpr (kKind == NormKind::kNone) return u;
-      return on ? fma(V(gamma[j]), hat(r, j, u), V(beta[j])) : u;
+      if (!on) return u;
+      const V up = hat(r, j, u);
+      return beta != nullptr ? fma(V(gamma[j]), up, V(beta[j])) : V(gamma[j]) * up;
     }
   };
 
@@ -66,7 +68,7 @@ struct NormSite {
     if constexpr (kKind != NormKind::kNone) {
       if (!on) return reader;
       reader.gamma = x.vector(gamma);
-      reader.beta = x.vector(beta);
+      if (beta.id >= 0) reader.beta = x.vector(beta);
       // Sites with statistics of their own shape (a window's entries) keep them elsewhere.
       if (kKind == NormKind::kLayer && row_stats.id >= 0) reader.stats = x.at(row_stats);
       if constexpr (kKind == NormKind::kBatch) {
@@ -113,7 +115,8 @@ struct NormSite {
     if (!on) return;
     const int F = features;
     const auto scale = x.vector(gamma);
-    const auto sum_gamma = x.at(d_gamma), sum_beta = x.at(d_beta);
+    const bool shift = beta.id >= 0;
+    const auto sum_gamma = x.at(d_gamma), sum_beta = shift ? x.at(d_beta) : sum_gamma;
     if constexpr (kKind == NormKind::kBatch) {
       const auto rstd = x.rstd(batch);
       if (x.training()) {
@@ -126,7 +129,7 @@ struct NormSite {
         x.each(F, [=](auto r, int j) {
           const V dy = r(d, begin + j), u = hat(r, j);
           r(sum_gamma, j) += dy * u;
-          r(sum_beta, j) += dy;
+          if (shift) r(sum_beta, j) += dy;
           const V du = V(scale[j]) * dy - V(totals[j]) * inverse - u * (V(totals[F + j]) * inverse);
           r(d, begin + j) = select(r.active(), V(rstd[j]) * du, V(0));
         });
@@ -134,7 +137,7 @@ struct NormSite {
         x.each(F, [=](auto r, int j) {
           const V dy = r(d, begin + j);
           r(sum_gamma, j) += dy * hat(r, j);
-          r(sum_beta, j) += dy;
+          if (shift) r(sum_beta, j) += dy;
           r(d, begin + j) = V(rstd[j]) * V(scale[j]) * dy;
         });
       }
@@ -145,7 +148,7 @@ struct NormSite {
         for (int j = 0; j < F; ++j) {
           const V dy = r(d, begin + j), u = hat(r, j), D = V(scale[j]) * dy;
           r(sum_gamma, j) += dy * u;
-          r(sum_beta, j) += dy;
+          if (shift) r(sum_beta, j) += dy;
           first += D;
           second = fma(D, u, second);
         }

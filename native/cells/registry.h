@@ -2,12 +2,15 @@
 /// taken.
 #pragma once
 
-#include "cells/gru.h"
 #include "cells/enrnn.h"
 #include "cells/exprnn.h"
+#include "cells/gru.h"
+#include "cells/gru_norm.h"
 #include "cells/larnn.h"
 #include "cells/lstm.h"
+#include "cells/lstm_norm.h"
 #include "cells/rnn.h"
+#include "cells/rnn_norm.h"
 #include "cells/rra.h"
 #include "cells/scornn.h"
 #include "cells/scurnn.h"
@@ -19,7 +22,8 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
-                       Larnn<NormKind::kBatch>, Rnn, Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn>;
+using Cells =
+    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn,
+             Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru>;
 
 }  // namespace lookback

@@ -17,7 +17,7 @@ struct Rnn : Elman {
   static constexpr char kKey[] = "rnn";
   static constexpr bool kLayered = false;
 
-  static bool accepts(const Spec&) { return true; }
+  static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "none"; }
   static Rnn declare(const Spec& spec, Declaration& d);
 };
 
@@ -30,20 +30,20 @@ inline Rnn Rnn::declare(const Spec& spec, Declaration& d) {
   const int bias = spec.choice("bias", {"double", "single", "none"});
   const int start = spec.choice("init", {"default", "keras", "identity"});
 
-  LinearInfo product = cell.declare_slots(d, I, H);
+  LinearInfo product = cell.declare_slots(d, I, H, spec);
   // Starts: PyTorch's; Glorot and orthogonal as Keras has them; the IRNN's.
   const double limit = 1.0 / std::sqrt(static_cast<double>(H));
-  Start kernel{Start::kUniform, limit}, recurrent = kernel, biases = kernel;
+  Start kernel{Start::kUniform, limit}, square = kernel, biases = kernel;
   if (start == 1) {
     kernel.value = std::sqrt(6.0 / (I + H));
-    recurrent.kind = Start::kOrthogonal;
+    square.kind = Start::kOrthogonal;
     biases = {};
   } else if (start == 2) {
     kernel = {Start::kNormal, 0.001};
-    recurrent.kind = Start::kIdentity;
+    square.kind = Start::kIdentity;
     biases = {};
   }
-  const int W_x = d.param("W_x", {H, I}, kernel), W_h = d.param("W_h", {H, H}, recurrent);
+  const int W_x = d.param("W_x", {H, I}, kernel), W_h = d.param("W_h", {H, H}, square);
   product.blocks = {{W_x, 0, 0, H, I, 0, 0}, {W_h, 0, 0, H, H, 0, 1}};
   if (bias == 0)
     product.biases = {{d.param("b_x", {H}, biases), 0, H, 0},

@@ -37,23 +37,46 @@ void require_lengths(const int32_t* lengths, int64_t count, int64_t rows, int64_
 }
 
 template <class S>
-Dataset<S>::Dataset(HostTensor x, std::optional<HostTensor> y,
-                    std::optional<std::vector<int32_t>> lengths, FeatureShape input,
-                    FeatureShape output) {
-  require_input_shape(x.shape, x.size(), input.features);
-  rows_ = x.shape[0];
-  steps_ = x.shape[1];
-  features_ = x.shape[2];
+Dataset<S>::Dataset(DataInput given, const DataShape& shape) {
+  require_input_shape(given.x.shape, given.x.size(), shape.input.features);
+  rows_ = given.x.shape[0];
+  steps_ = given.x.shape[1];
+  features_ = given.x.shape[2];
   REQUIRE(rows_ <= int64_t{UINT32_MAX}, kData, "x has ", rows_, " rows; a data set can have up to ",
           UINT32_MAX, ", split it");
-  x_ = take_numbers<S>(std::move(x), "x");
+  x_ = take_numbers<S>(std::move(given.x), "x");
   require_finite(x_.data(), rows_, steps_, features_, "x");
-  if (lengths) take_lengths(std::move(*lengths));
-  if (!y) return;
-  if (y->is_integer()) {
-    take_labels(*y, output);
+  if (given.lengths) take_lengths(std::move(*given.lengths));
+  if (given.weights) take_weights(std::move(*given.weights), shape.output);
+  if (!given.y) return;
+  if (given.y->is_integer()) {
+    take_labels(*given.y, shape.output);
   } else {
-    take_targets(std::move(*y), output);
+    take_targets(std::move(*given.y), shape);
+  }
+}
+
+template <class S>
+int64_t Dataset<S>::valid_steps(int64_t row, int64_t steps) const {
+  if (steps == 1 || lengths_.empty()) return steps;
+  return lengths_[static_cast<size_t>(row)];
+}
+
+template <class S>
+void Dataset<S>::take_weights(HostTensor weights, FeatureShape output) {
+  std::vector<int64_t> steps{rows_, steps_};
+  const bool per_row = weights.shape == std::vector<int64_t>{rows_};
+  REQUIRE(per_row || (output.sequence && weights.shape == steps), kShape, "the weights have shape ",
+          shape_text(weights.shape), "; expected ", shape_text({rows_}),
+          output.sequence ? " or " + shape_text(steps) : "");
+  REQUIRE(weights.size() == element_count(weights.shape, "the weights"), kShape, "the weights are ",
+          weights.size(), " numbers; expected ", element_count(weights.shape, "the weights"));
+  weights_ = take_numbers<S>(std::move(weights), "the weights");
+  const int64_t size = weights_.size() / rows_;
+  for (int64_t i = 0; i < weights_.size(); ++i) {
+    if (size > 1 && i % size >= valid_steps(i / size, size)) continue;
+    REQUIRE(std::isfinite(weights_[i]) && weights_[i] >= 0, kData, "the weights hold ", weights_[i],
+            " at row ", i / size, "; expected a finite number, 0 or more");
   }
 }
 
@@ -65,41 +88,56 @@ void Dataset<S>::take_lengths(std::vector<int32_t> lengths) {
 
 template <class S>
 void Dataset<S>::take_labels(const HostTensor& y, FeatureShape output) {
-  REQUIRE(!output.sequence, kShape,
-          "y holds labels, one per row, but the model gives an output at every step; set "
-          "returnSequences: false on its last recurrent layer");
-  REQUIRE(y.shape == std::vector<int64_t>{rows_} && y.size() == rows_, kShape, "y has shape ",
-          shape_text(y.shape), " and ", y.size(), " labels; expected [", rows_,
-          "], one per row of x");
+  std::vector<int64_t> expected{rows_};
+  if (output.sequence) expected.push_back(steps_);
+  REQUIRE(y.shape == expected && y.size() == element_count(expected, "y"), kShape, "y has shape ",
+          shape_text(y.shape), " and ", y.size(), " labels; expected ", shape_text(expected),
+          output.sequence ? ", one per step of x, since the model gives an output at every step"
+                          : ", one per row of x");
   const auto& labels = std::get<Buffer<int32_t>>(y.data);
-  for (int64_t i = 0; i < rows_; ++i) {
-    REQUIRE(labels[i] >= 0 && labels[i] < output.features, kData, "y holds label ", labels[i],
-            " at row ", i, "; expected 0..", output.features - 1, " for ", output.features,
-            " classes, the number of outputs of the last layer");
+  const int64_t steps = output.sequence ? steps_ : 1;
+  labels_ = Buffer<int32_t>(rows_ * steps, "y");
+  for (int64_t row = 0; row < rows_; ++row) {
+    const int64_t valid = output.sequence ? valid_steps(row, steps) : 1;
+    for (int64_t t = 0; t < valid; ++t) {
+      const int32_t label = labels[row * steps + t];
+      REQUIRE(label >= 0 && label < output.features, kData, "y holds label ", label, " at row ",
+              row, output.sequence ? text(", step ", t) : "", "; expected 0..", output.features - 1,
+              " for ", output.features, " classes, the number of outputs of the last layer");
+      labels_[row * steps + t] = label;
+    }
   }
-  labels_ = Buffer<int32_t>(rows_, "y");
-  std::copy_n(labels.data(), rows_, labels_.data());
 }
 
 template <class S>
-void Dataset<S>::take_targets(HostTensor y, FeatureShape output) {
+void Dataset<S>::take_targets(HostTensor y, const DataShape& shape) {
+  const int64_t features = shape.target_features, steps = shape.output.sequence ? steps_ : 1;
   std::vector<int64_t> expected{rows_};
-  if (output.sequence) expected.push_back(steps_);
-  expected.push_back(output.features);
+  if (shape.output.sequence) expected.push_back(steps_);
+  expected.push_back(features);
   const bool column =
-      !output.sequence && output.features == 1 && y.shape == std::vector<int64_t>{rows_};
+      !shape.output.sequence && features == 1 && y.shape == std::vector<int64_t>{rows_};
   REQUIRE((column || y.shape == expected) && y.size() == element_count(expected, "y"), kShape,
           "y has shape ", shape_text(y.shape), " and ", y.size(), " numbers; expected ",
-          shape_text(expected), ", the shape of the model's output");
+          shape_text(expected), ", as the model's output and its loss have it");
   targets_ = take_numbers<S>(std::move(y), "y");
-  const int64_t steps = output.sequence ? steps_ : 1;
-  require_finite(targets_.data(), rows_, steps, output.features, "y");
-  target_size_ = steps * output.features;
+  target_size_ = steps * features;
+  for (int64_t row = 0; row < rows_; ++row) {
+    const int64_t valid = shape.output.sequence ? valid_steps(row, steps) : 1;
+    for (int64_t i = 0; i < valid * features; ++i) {
+      const S value = targets_[row * target_size_ + i];
+      if (std::isfinite(value) || (shape.allow_nan && std::isnan(value))) continue;
+      fail(ErrorCode::kData,
+           text("y holds ", value, " at row ", row, ", step ", i / features, ", feature ",
+                i % features, "; replace or drop what is not a finite number",
+                std::isnan(value) ? ", or give the loss skipNaN: true" : ""));
+    }
+  }
 }
 
 template <class S>
 int64_t Dataset<S>::bytes() const {
-  return x_.bytes() + targets_.bytes() + labels_.bytes() +
+  return x_.bytes() + targets_.bytes() + weights_.bytes() + labels_.bytes() +
          static_cast<int64_t>(lengths_.size() * sizeof(int32_t));
 }
 
@@ -110,11 +148,12 @@ void Dataset<S>::gather(const uint32_t* rows, int64_t first, int64_t count,
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
     std::copy_n(x_.data() + row * row_size, row_size, target.x + i * row_size);
-    if (target.labels != nullptr) target.labels[i] = labels_[row];
-    if (target.targets != nullptr) {
-      std::copy_n(targets_.data() + row * target_size_, target_size_,
-                  target.targets + i * target_size_);
-    }
+    const auto copy = [&](const auto& from, int64_t size, auto* to) {
+      if (to != nullptr) std::copy_n(from.data() + row * size, size, to + i * size);
+    };
+    copy(labels_, label_size(), target.labels);
+    copy(targets_, target_size_, target.targets);
+    copy(weights_, weight_size(), target.weights);
     if (target.lengths != nullptr) target.lengths[i] = lengths_[static_cast<size_t>(row)];
   }
 }

@@ -14,29 +14,50 @@ namespace lookback {
 template <class S>
 struct BatchTarget {
   S* x = nullptr;              ///< [b, T, C]
-  int32_t* labels = nullptr;   ///< [b]
+  int32_t* labels = nullptr;   ///< [b] or [b, T]
   S* targets = nullptr;        ///< [b, targetSize]
+  S* weights = nullptr;        ///< [b] or [b, T]
   int32_t* lengths = nullptr;  ///< [b]
+};
+
+/// What a data set is made from.
+struct DataInput {
+  HostTensor x;
+  std::optional<HostTensor> y = {};
+  std::optional<std::vector<int32_t>> lengths = {};
+  std::optional<HostTensor> weights = {};
+};
+
+/// What a data set has to fit.
+struct DataShape {
+  FeatureShape input, output;
+  int64_t target_features = 0;  ///< per row or step
+  bool allow_nan = false;       ///< in the targets
 };
 
 template <class S>
 class Dataset {
  public:
   /// x        [n, T, inputSize] floats
-  /// y        none; integers [n], labels of a model whose output is [classes]; or floats [n,
-  /// ...output] lengths  none, or [n], each in 0..T Throws ERR_SHAPE (with the shapes expected and
-  /// seen), ERR_DATA (with row, step and feature of the first number that is not finite, or the row
-  /// of a label or length out of range), ERR_MEMORY.
-  Dataset(HostTensor x, std::optional<HostTensor> y, std::optional<std::vector<int32_t>> lengths,
-          FeatureShape input, FeatureShape output);
+  /// y        none; integers, labels: [n], or [n, T] where the model has an output at every step;
+  ///          or floats [n, targets] or [n, T, targets]
+  /// lengths  none, or [n], each in 0..T; what is behind them in y and in weights is not looked at
+  /// weights  none, or floats, 0 or more: [n], or [n, T] where the model has an output at every
+  /// step Throws ERR_SHAPE (with the shapes expected and seen), ERR_DATA (with row, step and
+  /// feature of the first number that is not finite, or the row of a label, length or weight out of
+  /// range), ERR_MEMORY.
+  Dataset(DataInput given, const DataShape& shape);
 
   int64_t rows() const { return rows_; }
   int64_t steps() const { return steps_; }
   bool has_labels() const { return labels_.size() > 0; }
   bool has_targets() const { return targets_.size() > 0; }
   bool has_lengths() const { return !lengths_.empty(); }
-  /// Numbers per row of the targets.
+  bool has_weights() const { return weights_.size() > 0; }
+  /// Labels, numbers of the targets and weights per row.
+  int64_t label_size() const { return labels_.size() / rows_; }
   int64_t target_size() const { return target_size_; }
+  int64_t weight_size() const { return weights_.size() / rows_; }
   int64_t bytes() const;
 
   /// Copies `count` rows to `target`; row i is rows[i], or first + i where `rows` is null. All in
@@ -46,11 +67,14 @@ class Dataset {
 
  private:
   void take_labels(const HostTensor& y, FeatureShape output);
-  void take_targets(HostTensor y, FeatureShape output);
+  void take_targets(HostTensor y, const DataShape& shape);
   void take_lengths(std::vector<int32_t> lengths);
+  void take_weights(HostTensor weights, FeatureShape output);
+  /// Steps of a row whose answers count, where the answers have steps.
+  int64_t valid_steps(int64_t row, int64_t steps) const;
 
   int64_t rows_ = 0, steps_ = 0, features_ = 0, target_size_ = 0;
-  Buffer<S> x_, targets_;
+  Buffer<S> x_, targets_, weights_;
   Buffer<int32_t> labels_;
   std::vector<int32_t> lengths_;
 };

@@ -43,8 +43,6 @@ class Dense final : public Layer<S> {
     return list;
   }
 
-  bool ends_in_softmax() const override { return activation_ == Activation::kSoftmax; }
-
   void forward(const Pass& pass, const S* x, S* y) override {
     const int64_t rows = rows_of(pass), in = input_.features, out = output_.features;
     Gemm<S> product;
@@ -90,7 +88,7 @@ class Dense final : public Layer<S> {
     return input_.sequence ? pass.batch * pass.steps : pass.batch;
   }
   Activation activation_of(const Pass& pass) const {
-    return pass.logits && ends_in_softmax() ? Activation::kLinear : activation_;
+    return pass.ending == activation_ ? Activation::kLinear : activation_;
   }
 
   Activation activation_ = Activation::kLinear;

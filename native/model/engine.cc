@@ -43,9 +43,10 @@ class EngineOf final : public Engine {
   }
 
   int64_t add_data(HostTensor x, std::optional<HostTensor> y,
-                   std::optional<std::vector<int32_t>> lengths) override {
-    data_.try_emplace(next_data_, std::move(x), std::move(y), std::move(lengths), model_.input(),
-                      model_.output());
+                   std::optional<std::vector<int32_t>> lengths,
+                   std::optional<HostTensor> weights) override {
+    DataInput given{std::move(x), std::move(y), std::move(lengths), std::move(weights)};
+    data_.try_emplace(next_data_, std::move(given), trainer_.data_shape());
     return next_data_++;
   }
 

@@ -51,7 +51,8 @@ class Engine {
                        const std::vector<ParamGroup>& groups = {}) = 0;
   /// Keeps a data set (see `Dataset`) and returns its handle.
   virtual int64_t add_data(HostTensor x, std::optional<HostTensor> y,
-                           std::optional<std::vector<int32_t>> lengths) = 0;
+                           std::optional<std::vector<int32_t>> lengths,
+                           std::optional<HostTensor> weights = {}) = 0;
   /// ERR_STATE for an unknown handle, here and below.
   virtual void remove_data(int64_t data) = 0;
 

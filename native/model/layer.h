@@ -30,8 +30,9 @@ struct Pass {
   const int32_t* lengths = nullptr;  ///< [B] valid steps per row, or null: all
   bool training = false;             ///< batch statistics, dropout
   bool keep = false;                 ///< a backward pass will follow
-  bool logits = false;               ///< the last layer leaves its softmax to the loss
-  DropoutKey dropout;                ///< `layer` is filled in by each layer
+  /// What the last layer leaves out where it ends in it, because the loss contains it.
+  Activation ending = Activation::kLinear;
+  DropoutKey dropout;  ///< `layer` is filled in by each layer
 };
 
 /// Where a layer's tensors live, in the order of `params()` and `buffers()`. All outlive the layer.
@@ -85,8 +86,14 @@ class Layer {
   /// dx  out  gradient of x, assigned; null where nobody asks
   virtual void backward(const Pass& pass, const S* x, const S* y, S* dy, S* dx) = 0;
 
-  /// True where the output is a softmax that `Pass::logits` leaves out.
-  virtual bool ends_in_softmax() const { return false; }
+  /// After every update of the parameters, and once before the `first`: see Recurrence::settle.
+  /// `params` are those of `bind`, to be written. Gives positions in `params()`.
+  virtual std::vector<int> settle(const std::vector<S*>& params, bool first) {
+    static_cast<void>(params);
+    static_cast<void>(first);
+    return {};
+  }
+
   /// Bytes kept between passes.
   virtual int64_t bytes() const { return 0; }
 

@@ -103,6 +103,9 @@ void Model<S>::place_tensors() {
       std::fill_n(buffers_.at(segment), segment.size, static_cast<S>(info.initial));
       memory.buffers.push_back(buffers_.at(segment));
     }
+    weights_.emplace_back();
+    for (size_t k = param - memory.params.size(); k < param; ++k)
+      weights_.back().push_back(params_.at(param_layout_.segments()[k]));
     layers_[i]->bind(std::move(memory));
   }
 }
@@ -121,7 +124,7 @@ const S* Model<S>::forward(const Pass& pass, const S* x) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer<S>& layer = *layers_[i];
     Pass own = pass;
-    own.logits = pass.logits && i + 1 == layers_.size();
+    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
     outputs_[i].ensure(layer.output().elements(pass.batch, pass.steps), "an activation");
     layer.forward(own, x, outputs_[i].data());
     x = outputs_[i].data();
@@ -141,7 +144,7 @@ void Model<S>::backward(const Pass& pass, const S* x, S* dx) {
   for (size_t i = layers_.size(); i-- > 0;) {
     Layer<S>& layer = *layers_[i];
     Pass own = pass;
-    own.logits = pass.logits && i + 1 == layers_.size();
+    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
     S* d_input = dx;
     if (i > 0) {
       Buffer<S>& gradient = d_outputs_[(i - 1) % 2];
@@ -152,6 +155,18 @@ void Model<S>::backward(const Pass& pass, const S* x, S* dx) {
     layer.backward(own, i > 0 ? outputs_[i - 1].data() : x, outputs_[i].data(),
                    d_outputs_[i % 2].data(), d_input);
   }
+}
+
+template <class S>
+std::vector<size_t> Model<S>::settle(bool first) {
+  std::vector<size_t> afresh;
+  size_t begin = 0;
+  for (size_t i = 0; i < layers_.size(); begin += weights_[i++].size()) {
+    if (!trainable_[i]) continue;
+    for (const int param : layers_[i]->settle(weights_[i], first))
+      afresh.push_back(begin + static_cast<size_t>(param));
+  }
+  return afresh;
 }
 
 template <class S>

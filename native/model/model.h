@@ -25,7 +25,6 @@ class Model {
   const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return layers_; }
   FeatureShape input() const { return layers_.front()->input(); }
   FeatureShape output() const { return layers_.back()->output(); }
-  bool ends_in_softmax() const { return layers_.back()->ends_in_softmax(); }
   uint64_t seed() const { return seed_; }
   /// Parameters of one layer.
   int64_t parameter_count(size_t layer) const;
@@ -47,6 +46,11 @@ class Model {
   /// `output_gradient` gave.
   void backward(const Pass& pass, const S* x, S* dx);
 
+  /// After every update of the parameters, and once before the `first`: lets the layers that learn
+  /// describe their matrices in another way (Recurrence::settle). Gives the segments of the
+  /// parameters whose optimizer state no longer belongs to them.
+  std::vector<size_t> settle(bool first);
+
   /// The name of the first layer whose last output holds a number that is not finite; empty where
   /// there is none.
   std::string first_non_finite_layer(const Pass& pass) const;
@@ -66,8 +70,9 @@ class Model {
   std::vector<bool> trainable_;  ///< per layer
   ArenaLayout param_layout_, buffer_layout_;
   ParamArena<S> params_, grads_, buffers_;
-  std::vector<Buffer<S>> outputs_;  ///< per layer
-  Buffer<S> d_outputs_[2];          ///< layer i reads the gradient of its output from number i % 2
+  std::vector<std::vector<S*>> weights_;  ///< per layer: its parameters
+  std::vector<Buffer<S>> outputs_;        ///< per layer
+  Buffer<S> d_outputs_[2];  ///< layer i reads the gradient of its output from number i % 2
 };
 
 }  // namespace lookback

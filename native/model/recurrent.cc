@@ -36,6 +36,14 @@ class Recurrent final : public Layer<S> {
   std::vector<ParamInfo> params() const override { return recurrence_->info().params; }
   std::vector<BufferInfo> buffers() const override { return recurrence_->info().buffers; }
 
+  std::vector<int> settle(const std::vector<S*>& params, bool first) override {
+    Tensors<S> buffers;
+    const std::vector<BufferInfo>& infos = recurrence_->info().buffers;
+    for (size_t i = 0; i < infos.size(); ++i)
+      buffers[infos[i].name] = {memory_.buffers[i], infos[i].shape};
+    return recurrence_->settle(params, buffers, first);
+  }
+
   int64_t bytes() const override {
     int64_t sum = 0;
     for (const Kept& kept : kept_) {

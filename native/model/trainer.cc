@@ -29,13 +29,13 @@ void require_rate_factor(double factor) {
 template <class S>
 void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
                          const std::vector<ParamGroup>& groups) {
-  require_known_options("loss", loss, {"kind"});
-  const auto kind =
-      static_cast<Loss>(loss.choice("kind", {"softmaxCrossEntropy", "meanSquaredError"}));
+  const Loss wanted = read_loss(loss);
+  wanted.target_size(model_.output().features);
   Optimizer<S> made(optimizer, groups, model_.param_layout());
   optimizer_.emplace(std::move(made));
-  loss_ = kind;
+  loss_ = wanted;
   counters_.updates = 0;
+  settled_ = false;
 }
 
 template <class S>
@@ -53,11 +53,24 @@ void Trainer<S>::check_cancel() const {
 template <class S>
 void Trainer<S>::require_ready(const Dataset<S>& data) const {
   REQUIRE(compiled(), kState, "the model has no loss and optimizer yet; call compile first");
-  const bool labels = loss_ == Loss::kCrossEntropy;
+  const bool labels = loss_.wants_labels();
   REQUIRE(labels ? data.has_labels() : data.has_targets(), kState, "this data set has no ",
-          labels ? "labels" : "targets", ", which the loss ",
-          labels ? "softmaxCrossEntropy needs; give y as an Int32Array [rows]"
-                 : "meanSquaredError needs; give y as floats in the shape of the output");
+          labels ? "labels" : "targets", ", which the loss ", loss_.name(),
+          labels ? " needs; give y as integers" : " needs; give y as floats");
+  const DataShape shape = data_shape();
+  const int64_t size = (shape.output.sequence ? data.steps() : 1) * shape.target_features;
+  REQUIRE(labels || data.target_size() == size, kState, "this data set has ", data.target_size(),
+          " targets per row, but the loss ", loss_.name(), " needs ", size,
+          "; add the data again after compile");
+}
+
+template <class S>
+DataShape Trainer<S>::data_shape() const {
+  DataShape shape{model_.input(), model_.output(), model_.output().features, false};
+  if (!compiled()) return shape;
+  shape.target_features = loss_.target_size(shape.output.features);
+  shape.allow_nan = loss_.skip_nan;
+  return shape;
 }
 
 template <class S>
@@ -71,12 +84,19 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
   batch_.x.ensure(model_.input().elements(count, data.steps()), "a batch of x");
   target.x = batch_.x.data();
   if (data.has_labels()) {
-    batch_.labels.ensure(count, "a batch of labels");
+    batch_.labels.ensure(checked_mul(count, data.label_size(), "a batch of labels"),
+                         "a batch of labels");
     target.labels = batch_.labels.data();
   }
   if (data.has_targets()) {
     batch_.targets.ensure(checked_mul(count, data.target_size(), "a batch of y"), "a batch of y");
     target.targets = batch_.targets.data();
+  }
+  batch_.weight_size = data.weight_size();
+  if (data.has_weights()) {
+    batch_.weights.ensure(checked_mul(count, data.weight_size(), "a batch of weights"),
+                          "a batch of weights");
+    target.weights = batch_.weights.data();
   }
   if (data.has_lengths()) {
     batch_.lengths.resize(static_cast<size_t>(count));
@@ -86,32 +106,70 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
   return pass;
 }
 
+/// Each row is a term, or each of its steps; those behind its length weigh nothing.
 template <class S>
-LossSum Trainer<S>::loss_of(const Pass& pass, const S* output, double scale, S* d_output) {
-  if (loss_ == Loss::kSquaredError) return squared_error(pass, output, scale, d_output);
-  return backend_.softmax_cross_entropy(pass.batch, model_.output().features, output,
-                                        batch_.labels.data(), scale, d_output);
+typename Trainer<S>::Terms Trainer<S>::terms_of(const Pass& pass) {
+  const FeatureShape shape = model_.output();
+  Terms terms;
+  terms.size = shape.sequence ? pass.batch * pass.steps : pass.batch;
+  terms.outputs = shape.features;
+  terms.weight = terms.count = static_cast<double>(terms.size);
+  const bool cut = shape.sequence && pass.lengths != nullptr;
+  if (cut || batch_.weight_size > 0 || loss_.skip_nan) weigh_terms(pass, terms);
+  return terms;
 }
 
-/// With lengths a row's mean is over its valid steps, and the others have no gradient.
 template <class S>
-LossSum Trainer<S>::squared_error(const Pass& pass, const S* output, double scale, S* d_output) {
-  const FeatureShape shape = model_.output();
-  const int64_t row_size = shape.elements(1, pass.steps);
-  const S* targets = batch_.targets.data();
-  if (!shape.sequence || pass.lengths == nullptr) {
-    return backend_.mean_squared_error(pass.batch, row_size, output, targets, scale, d_output);
+void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
+  const bool sequence = model_.output().sequence;
+  const int64_t steps = sequence ? pass.steps : 1;
+  const int64_t targets = loss_.target_size(terms.outputs);
+  batch_.term_weights.ensure(terms.size, "weights of a batch");
+  terms.weights = batch_.term_weights.data();
+  terms.weight = terms.count = 0;
+  for (int64_t i = 0; i < terms.size; ++i) {
+    const int64_t row = i / steps;
+    const bool valid = !sequence || pass.lengths == nullptr || i % steps < pass.lengths[row];
+    S weight = valid ? S(1) : S(0);
+    if (valid && batch_.weight_size > 0) weight = batch_.weights[batch_.weight_size > 1 ? i : row];
+    double share = 1;
+    if (loss_.skip_nan && valid) {
+      const S* own = batch_.targets.data() + i * targets;
+      const auto missing =
+          std::count_if(own, own + targets, [](S value) { return std::isnan(value); });
+      share = 1 - static_cast<double>(missing) / static_cast<double>(targets);
+    }
+    batch_.term_weights[i] = weight;
+    terms.weight += static_cast<double>(weight) * share;
+    terms.count += weight != 0 ? share : 0;
   }
-  LossSum sum;
-  for (int64_t row = 0; row < pass.batch; ++row) {
-    const int64_t valid = pass.lengths[row] * shape.features;
-    const int64_t at = row * row_size;
-    S* d_row = d_output == nullptr ? nullptr : d_output + at;
-    if (d_row != nullptr) std::fill(d_row + valid, d_row + row_size, S(0));
-    if (valid == 0) continue;
-    sum.loss += backend_.mean_squared_error(1, valid, output + at, targets + at, scale, d_row).loss;
-  }
-  return sum;
+}
+
+template <class S>
+void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums) {
+  const Terms terms = terms_of(pass);
+  LossCall<S> call;
+  call.kind = loss_.kind;
+  call.terms = terms.size;
+  call.outputs = terms.outputs;
+  call.y = output;
+  call.labels = batch_.labels.data();
+  call.target_size = loss_.target_size(terms.outputs);
+  call.targets = batch_.targets.data();
+  call.weights = terms.weights;
+  call.scale = terms.weight > 0 ? 1.0 / terms.weight : 0.0;
+  call.d = d_output;
+  call.delta = loss_.delta;
+  call.min_variance = loss_.min_variance;
+  call.quantiles = loss_.quantiles.data();
+  const LossSum sum = backend_.loss(call);
+  sums.rows += pass.batch;
+  sums.steps += 1;
+  sums.weight += terms.weight;
+  sums.count += terms.count;
+  sums.loss += sum.loss;
+  sums.hits += sum.hits;
+  sums.absolute += sum.absolute;
 }
 
 template <class S>
@@ -128,11 +186,7 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   for (int64_t first = 0; first < call.count; first += call.batch_size) {
     check_cancel();
     const int64_t count = std::min(call.batch_size, call.count - first);
-    const LossSum batch = train_batch(gather(data, call.rows + first, 0, count), call.rate_factor);
-    sums.rows += count;
-    sums.steps += 1;
-    sums.loss += batch.loss;
-    sums.hits += batch.hits;
+    sums.add(train_batch(gather(data, call.rows + first, 0, count), call.rate_factor));
     sums.seconds = seconds_since(start);
     if (progress) progress(sums);
   }
@@ -140,18 +194,19 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
 }
 
 template <class S>
-LossSum Trainer<S>::train_batch(Pass pass, double rate_factor) {
+Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
   pass.training = pass.keep = true;
-  pass.logits = loss_ == Loss::kCrossEntropy;
+  pass.ending = loss_.ending();
   pass.dropout.seed = model_.seed();
   pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  settle_once();
   remember_buffers();
   try {
     model_.grads().zero();
     has_gradients_ = false;
     const S* output = model_.forward(pass, batch_.x.data());
-    const LossSum sum =
-        loss_of(pass, output, 1.0 / static_cast<double>(pass.batch), model_.output_gradient(pass));
+    Sums sum;
+    add_loss(pass, output, model_.output_gradient(pass), sum);
     if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
     model_.backward(pass, batch_.x.data(), nullptr);
     update(rate_factor);
@@ -192,7 +247,25 @@ void Trainer<S>::update(double rate_factor) {
                                      counters_.updates, ". Lower learningRate"));
     }
   }
+  try {
+    settle(false);
+  } catch (...) {
+    std::copy_n(kept_params_.data(), params.size(), params.data());
+    throw;
+  }
   ++counters_.updates;
+}
+
+template <class S>
+void Trainer<S>::settle(bool first) {
+  for (const size_t segment : model_.settle(first)) optimizer_->reset(segment);
+}
+
+/// A run that goes on from a checkpoint has settled already.
+template <class S>
+void Trainer<S>::settle_once() {
+  if (counters_.updates == 0 && !settled_) settle(true);
+  settled_ = true;
 }
 
 template <class S>
@@ -215,12 +288,8 @@ Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
     Pass pass = gather(data, nullptr, first, count);
-    pass.logits = loss_ == Loss::kCrossEntropy;
-    const LossSum batch = loss_of(pass, model_.forward(pass, batch_.x.data()), 1.0, nullptr);
-    sums.rows += count;
-    sums.steps += 1;
-    sums.loss += batch.loss;
-    sums.hits += batch.hits;
+    pass.ending = loss_.ending();
+    add_loss(pass, model_.forward(pass, batch_.x.data()), nullptr, sums);
   }
   sums.seconds = seconds_since(start);
   return sums;
@@ -265,6 +334,7 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
   pass.keep = true;
   pass.dropout.seed = model_.seed();
   pass.dropout.step = static_cast<uint64_t>(counters_.draws);
+  if (training && compiled()) settle_once();
   remember_buffers();
   try {
     const S* output = model_.forward(pass, batch_.x.data());
@@ -333,7 +403,8 @@ void Trainer<S>::restore_buffers() {
 
 template <class S>
 int64_t Trainer<S>::bytes() const {
-  return batch_.x.bytes() + batch_.targets.bytes() + batch_.labels.bytes() + kept_buffers_.bytes() +
+  return batch_.x.bytes() + batch_.targets.bytes() + batch_.labels.bytes() +
+         batch_.weights.bytes() + batch_.term_weights.bytes() + kept_buffers_.bytes() +
          kept_params_.bytes();
 }
 

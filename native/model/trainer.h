@@ -9,18 +9,32 @@
 #include <vector>
 
 #include "model/dataset.h"
+#include "model/loss.h"
 #include "model/model.h"
 #include "model/optimizer.h"
 
 namespace lookback {
 
-/// Sums over the rows that took part.
+/// Sums over the terms of the loss (rows, or their valid steps) that took part.
 struct Sums {
   int64_t rows = 0;
   int64_t steps = 0;  ///< batches
+  double weight = 0;  ///< of all terms: what `loss` is to be divided by
+  double count = 0;   ///< of all terms: what `hits` and `absolute` are to be divided by
   double loss = 0;
-  int64_t hits = 0;
+  double hits = 0;
+  double absolute = 0;
   double seconds = 0;
+
+  void add(const Sums& batch) {
+    rows += batch.rows;
+    steps += batch.steps;
+    weight += batch.weight;
+    count += batch.count;
+    loss += batch.loss;
+    hits += batch.hits;
+    absolute += batch.absolute;
+  }
 };
 using Progress = std::function<void(const Sums&)>;
 
@@ -45,9 +59,10 @@ class Trainer {
  public:
   Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {}
 
-  /// Sets loss (kind 'softmaxCrossEntropy' or 'meanSquaredError') and optimizers; forgets slots and
-  /// update count.
+  /// Sets loss and optimizers; forgets slots and update count.
   void compile(const Spec& loss, const Spec& optimizer, const std::vector<ParamGroup>& groups);
+  /// What data for this model has to fit; before `compile` targets are as the outputs.
+  DataShape data_shape() const;
   bool compiled() const { return optimizer_.has_value(); }
   Optimizer<S>& optimizer() { return *optimizer_; }
   Counters& counters() { return counters_; }
@@ -76,20 +91,32 @@ class Trainer {
   int64_t bytes() const;
 
  private:
-  enum class Loss { kCrossEntropy, kSquaredError };
   /// Where the numbers of the batch at hand live.
   struct Batch {
-    Buffer<S> x, targets;
+    Buffer<S> x, targets, weights;
+    Buffer<S> term_weights;  ///< those of the loss
+    int64_t weight_size = 0;
     Buffer<int32_t> labels;
     std::vector<int32_t> lengths;
   };
 
+  /// The terms of a batch's loss.
+  struct Terms {
+    int64_t size = 0;
+    int64_t outputs = 0;
+    const S* weights = nullptr;
+    double weight = 0, count = 0;
+  };
+
   void require_ready(const Dataset<S>& data) const;
   Pass gather(const Dataset<S>& data, const uint32_t* rows, int64_t first, int64_t count);
-  LossSum loss_of(const Pass& pass, const S* output, double scale, S* d_output);
-  LossSum squared_error(const Pass& pass, const S* output, double scale, S* d_output);
-  LossSum train_batch(Pass pass, double rate_factor);
+  Terms terms_of(const Pass& pass);
+  void weigh_terms(const Pass& pass, Terms& terms);
+  void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums);
+  Sums train_batch(Pass pass, double rate_factor);
   void update(double rate_factor);
+  void settle(bool first);
+  void settle_once();
   void check_cancel() const;
   void remember_buffers();
   void restore_buffers();
@@ -98,7 +125,7 @@ class Trainer {
   Backend<S>& backend_;
   Model<S>& model_;
   std::optional<Optimizer<S>> optimizer_;
-  Loss loss_ = Loss::kCrossEntropy;
+  Loss loss_;
   Counters counters_;
   const std::atomic<bool>* cancel_ = nullptr;
   Batch batch_;
@@ -107,6 +134,7 @@ class Trainer {
   Pass open_pass_;
   bool open_ = false;           ///< `backward` can follow
   bool has_gradients_ = false;  ///< `step` can follow
+  bool settled_ = false;        ///< since `compile`
 };
 
 }  // namespace lookback

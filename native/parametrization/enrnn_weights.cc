@@ -7,8 +7,8 @@ namespace {
 
 /// Positions among the buffers.
 enum { kActive, kDefective, kRight, kLeft, kSolve };
-/// Positions in the bookkeeping: builds left until the next full solve (0: no pair yet), the gap of
-/// the last one, lambda.
+/// Positions in the bookkeeping: builds left until the next full solve (0: no pair yet),
+/// what is left of its gap, lambda.
 enum { kLeftOver, kGap, kReal, kImaginary };
 
 constexpr int kBuildsPerSolve = 20;

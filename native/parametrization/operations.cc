@@ -83,7 +83,7 @@ class DynamicMatrix {
   }
 
   NamedArrays build() {
-    matrix_->settle(params_, buffers_, multiply);
+    matrix_->settle(params_, buffers_, false, multiply);
     const HostArrays derived = made();
     NamedArrays result;
     result["P"] = {{n_, n_}, params_[0]};

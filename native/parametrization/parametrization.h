@@ -44,10 +44,20 @@ class Parametrization {
   virtual void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
                        const Multiply& multiply) = 0;
 
-  /// After every update of the parameters and once before the first: may move parameters and
+  /// Whether `settle` ever does anything.
+  virtual bool settles() const { return false; }
+  /// After every update of the parameters and once before the `first`: may move parameters and
   /// buffers to another description of the same matrices (a new base, other signs). Gives the
-  /// positions in `params` whose optimizer state no longer fits and starts afresh.
-  virtual std::vector<int> settle(HostArrays&, HostArrays&, const Multiply&) { return {}; }
+  /// positions in `params` whose optimizer state no longer fits and starts afresh. A model that was
+  /// trained before may come as the first again: its buffers tell.
+  virtual std::vector<int> settle(HostArrays& params, HostArrays& buffers, bool first,
+                                  const Multiply& multiply) {
+    static_cast<void>(params);
+    static_cast<void>(buffers);
+    static_cast<void>(first);
+    static_cast<void>(multiply);
+    return {};
+  }
 };
 
 }  // namespace lookback

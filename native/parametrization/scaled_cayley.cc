@@ -73,7 +73,7 @@ Flips resign(int n, double tau, std::vector<double>& A, std::vector<double>& d) 
   }
 }
 
-std::vector<int> ScornnWeights::settle(HostArrays& params, HostArrays&, const Multiply&) {
+std::vector<int> ScornnWeights::settle(HostArrays& params, HostArrays&, bool, const Multiply&) {
   if (resign_above_ <= 0) return {};
   std::vector<double> A =
       packed_ ? unpack_skew(n_, params[0]) : require_skew("scornn: A", n_, params[0]);

@@ -24,7 +24,8 @@ using Complex = std::complex<double>;
 struct Dominant {
   Complex lambda;
   std::vector<Complex> u, v;
-  double gap = 1;  ///< 1 - |runner-up| / |lambda|, of the last full solve
+  double gap =
+      1;  ///< 1 - |runner-up| / |lambda| of the last full solve, less with every step since
   double radius() const { return std::abs(lambda); }
   /// c of above.
   double cosine() const;

@@ -102,10 +102,11 @@ void Trivialisation::adjoint(const HostArrays& params, const HostArrays& d_deriv
   }
 }
 
-std::vector<int> Trivialisation::settle(HostArrays& params, HostArrays& buffers,
+std::vector<int> Trivialisation::settle(HostArrays& params, HostArrays& buffers, bool first,
                                         const Multiply& multiply) {
   if (!options_.dynamic) return {};
   std::vector<double>& book = buffers[kRebase];
+  if (first && book[kLeftOver] != 0) return {};
   book[kJustRebased] = 0;
   if (book[kLeftOver] < 0) return {};
   if (book[kLeftOver] > 0) {

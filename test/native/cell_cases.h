@@ -23,7 +23,7 @@ struct CellCase {
   bool resets = false;   ///< rows start afresh before some of their steps
   bool hold = false;     ///< the sequence mask of LSTM: 0, 1 and numbers between
   std::vector<std::string> given = {};  ///< initial states that are given; empty: all
-  std::vector<std::string> masks = {};  ///< dropout masks: "hidden", "attn", "pos"
+  std::vector<std::string> masks = {};  ///< given masks: "hidden", "attn", "pos"; "input", ...
   bool drawn = false;                   ///< masks drawn from the rates in the spec
 };
 
@@ -137,6 +137,72 @@ inline CellCase simple_case(const std::string& cell, const std::string& name,
   return c;
 }
 
+/// What may be around any cell (cells/extensions.h): `states` are those that zoneout knows.
+inline void add_extensions(const CellCase& base, const std::vector<std::string>& states,
+                           std::vector<CellCase>& cases) {
+  CellCase c = base;
+  c.name = base.name + ", dropout masks";
+  c.spec.set("dropoutMask", word("step"));
+  c.masks = {"input", "recurrent"};
+  cases.push_back(c);
+  c.name = base.name + ", all masks, state, lengths and mask";
+  for (const std::string& state : states) c.masks.push_back("zoneout_" + state);
+  c.entries = 1;
+  c.lengths = c.hold = true;
+  cases.push_back(c);
+  c = base;
+  c.name = base.name + ", zoneout masks";
+  for (const std::string& state : states) c.masks.push_back("zoneout_" + state);
+  cases.push_back(c);
+  for (const char* kind : {"sequence", "step"}) {
+    c = base;
+    c.name = base.name + ", drawn once a " + kind;
+    c.spec.set("dropout", 0.3);
+    c.spec.set("recurrentDropout", 0.25);
+    c.spec.set("dropoutMask", word(kind));
+    c.spec.set("zoneout", 0.2);
+    if (states.size() > 1) c.spec.set("zoneoutCell", 0.4);
+    c.drawn = c.lengths = true;
+    c.batch = 7;
+    cases.push_back(c);
+  }
+  c.name = base.name + ", rates in evaluation";
+  c.training = c.drawn = c.lengths = false;
+  c.hold = true;
+  cases.push_back(c);
+}
+
+/// With layer norm, every option that it goes with.
+inline void add_layer_norm_cases(const CellCase& plain, const std::vector<std::string>& states,
+                                 const std::vector<std::string>& biases,
+                                 std::vector<CellCase>& cases) {
+  CellCase base = plain;
+  base.name += ", layer norm";
+  base.spec.set("normalization", word("layer"));
+  for (const std::string& bias : biases) {
+    CellCase c = base;
+    c.name += ", bias " + bias;
+    c.spec.set("bias", bias);
+    cases.push_back(c);
+  }
+  add_plain_calls(base, cases);
+  add_extensions(base, states, cases);
+}
+
+/// What the LSTM has in common with the cells below.
+inline void add_lstm_extensions(std::vector<CellCase>& cases) {
+  add_extensions(lstm_case("default"), {"h", "c"}, cases);
+  add_layer_norm_cases(lstm_case("default"), {"h", "c"}, {"single", "none"}, cases);
+  CellCase c =
+      lstm_case("layer norm, hard gates, order gfio", {{"normalization", word("layer")},
+                                                       {"recurrentActivation", word("hardSigmoid")},
+                                                       {"forgetBiasAdd", 0.5},
+                                                       {"gateOrder", word("gfio")}});
+  c.entries = 1;
+  c.hold = true;
+  cases.push_back(c);
+}
+
 inline void add_rnn_cases(std::vector<CellCase>& cases) {
   for (const char* activation : {"tanh", "relu"}) {
     const CellCase base = simple_case("rnn", activation, {{"activation", word(activation)}});
@@ -145,6 +211,10 @@ inline void add_rnn_cases(std::vector<CellCase>& cases) {
   }
   for (const char* bias : {"single", "none"})
     cases.push_back(simple_case("rnn", std::string("bias ") + bias, {{"bias", word(bias)}}));
+  add_extensions(simple_case("rnn", "default"), {"h"}, cases);
+  add_layer_norm_cases(simple_case("rnn", "default"), {"h"}, {"single", "none"}, cases);
+  add_layer_norm_cases(simple_case("rnn", "relu", {{"activation", word("relu")}}), {"h"}, {},
+                       cases);
 }
 
 inline void add_gru_cases(std::vector<CellCase>& cases) {
@@ -170,6 +240,13 @@ inline void add_gru_cases(std::vector<CellCase>& cases) {
     cases.push_back(c);
   }
   cases.push_back(simple_case("gru", "one bias", {{"bias", word("single")}}));
+  for (const char* reset : {"after", "before"})
+    add_extensions(simple_case("gru", reset, {{"reset", word(reset)}}), {"h"}, cases);
+  for (const char* update : {"keep", "write"}) {
+    const CellCase plain = simple_case("gru", update, {{"update", word(update)}});
+    add_layer_norm_cases(plain, {"h"}, {"double", "single", "none"}, cases);
+  }
+  add_layer_norm_cases(simple_case("gru", "zrn", {{"gateOrder", word("zrn")}}), {"h"}, {}, cases);
 }
 
 inline void add_scornn_cases(std::vector<CellCase>& cases) {
@@ -455,6 +532,7 @@ constexpr int kMixtures = 40;
 inline std::vector<CellCase> cell_cases() {
   std::vector<CellCase> cases;
   add_lstm_cases(cases);
+  add_lstm_extensions(cases);
   add_rnn_cases(cases);
   add_rra_cases(cases);
   add_gru_cases(cases);

@@ -98,6 +98,11 @@ void shape_masks(const CellCase& c, const Recurrence<S>& cell, CellData& data) {
   for (int layer = 0; layer < c.spec.integer("layers", 1, 1, 64); ++layer) {
     for (const std::string& mask : c.masks) {
       Shape shape = {c.batch, c.steps, units};
+      if (!c.spec.has("layers")) {
+        if (mask == "input") shape[2] = cell.info().input_size;
+        data.input_shapes["mask." + mask] = shape;
+        continue;
+      }
       if (mask == "attn") shape = {c.batch, c.steps, heads, window};
       if (mask == "pos") shape = {c.batch, c.steps, window, entry_width};
       data.input_shapes["mask.l" + std::to_string(layer) + "." + mask] = shape;
@@ -112,6 +117,7 @@ inline double number_of(const std::string& name, int64_t i) {
   const double u = noise(name, i);
   if (ends_with(name, ".var")) return 1.2 + u;
   if (ends_with(name, ".gamma")) return 1 + 0.6 * u;
+  if (starts_with(name, "mask.zoneout")) return u < -0.3 ? 1 : 0;
   if (name == "d") return u < 0 ? -1 : 1;
   if (starts_with(name, "mask.")) return u < -0.4 ? 0 : 1 / 0.7;
   if (name == "resets") return u > 0.4 ? 1 : 0;

@@ -216,6 +216,38 @@ TEST(larnn_drawn_masks_belong_to_rows_and_steps) {
   CHECK_NEAR(dropped, 0.4 * 684, 4 * std::sqrt(684 * 0.4 * 0.6));
 }
 
+/// Where x is dropped its gradient is exactly zero, so that shows the mask.
+TEST(input_masks_are_drawn_once_a_sequence_or_once_a_step) {
+  for (const char* kind : {"sequence", "step"}) {
+    CellCase c = simple_case("rnn", kind, {{"dropout", 0.4}, {"dropoutMask", word(kind)}});
+    c.drawn = true;
+    c.batch = 19;
+    const std::vector<double> dx = run(c, data_of(c)).gradients.at("x");
+    const size_t width = 3, steps = 6;
+    int changes = 0, dropped = 0;
+    for (size_t i = 0; i < dx.size(); ++i) {
+      dropped += dx[i] == 0;
+      const bool first = i / width % steps == 0;
+      changes += !first && (dx[i] == 0) != (dx[i - width] == 0);
+    }
+    CHECK_EQUAL(changes > 0, std::string(kind) == "step");
+    // 57 masks of a sequence or 342 of a step, four standard deviations wide.
+    const double share = static_cast<double>(dropped) / static_cast<double>(dx.size());
+    CHECK_NEAR(share, 0.4, 4 * std::sqrt(0.4 * 0.6 / (changes > 0 ? 342 : 57)));
+  }
+}
+
+TEST(zoneout_keeps_its_share_of_units) {
+  CellCase c = lstm_case("zoneout", {{"zoneout", 0.3}});
+  c.drawn = true;
+  c.batch = 19;
+  const std::vector<double> y = run(c, data_of(c)).outputs.at("y");
+  const size_t width = 5, steps = 6;
+  int kept = 0;
+  for (size_t i = 0; i < y.size(); ++i) kept += y[i] == (i / width % steps == 0 ? 0 : y[i - width]);
+  CHECK_NEAR(kept, 0.3 * 570, 4 * std::sqrt(570 * 0.3 * 0.7));
+}
+
 struct Sizes {
   int64_t batch, steps, units, window, heads;
   const char* norm;

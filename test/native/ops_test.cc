@@ -31,6 +31,18 @@ std::unique_ptr<Backend<S>> cpu(int threads) {
   return make_backend<S>(DeviceKind::kCpu, threads);
 }
 
+template <class S>
+LossCall<S> label_call(int64_t terms, int64_t outputs, const S* logits,
+                       const std::vector<int32_t>& labels) {
+  LossCall<S> call;
+  call.kind = LossKind::kSoftmaxCrossEntropy;
+  call.terms = terms;
+  call.outputs = outputs;
+  call.y = logits;
+  call.labels = labels.data();
+  return call;
+}
+
 /// Central differences with step 1e-6 err by about 1e-12 (truncation) plus 1e-16/1e-6 (rounding)
 /// for values near 1; the bound leaves a factor of 100.
 constexpr double kStep = 1e-6;
@@ -52,18 +64,19 @@ TEST(softmax_cross_entropy_gradient) {
   const Numbers logits = noise(kRows * kClasses, 1, 3);
   const std::vector<int32_t> labels = {0, 6, 3, 3, 1};
   const auto loss = [&](const Numbers& at) {
-    return backend->softmax_cross_entropy(kRows, kClasses, at.data(), labels.data(), 1, nullptr)
-        .loss;
+    return backend->loss(label_call(kRows, kClasses, at.data(), labels)).loss;
   };
   Numbers d(logits.size());
-  const LossSum sum =
-      backend->softmax_cross_entropy(kRows, kClasses, logits.data(), labels.data(), 1, d.data());
+  LossCall<double> call = label_call(kRows, kClasses, logits.data(), labels);
+  call.d = d.data();
+  const LossSum sum = backend->loss(call);
   CHECK_EQUAL(sum.loss, loss(logits));
   check_gradient(loss, logits, d);
   // In place, and scaled.
   Numbers in_place = logits;
-  backend->softmax_cross_entropy(kRows, kClasses, in_place.data(), labels.data(), 0.25,
-                                 in_place.data());
+  call.y = call.d = in_place.data();
+  call.scale = 0.25;
+  backend->loss(call);
   for (size_t i = 0; i < d.size(); ++i) CHECK_NEAR(in_place[i], 0.25 * d[i], 1e-16);
 }
 
@@ -72,27 +85,14 @@ TEST(softmax_cross_entropy_survives_large_logits) {
   const std::vector<float> logits = {1e30f, 0, -1e30f, 1000, 1000, 999};
   const std::vector<int32_t> labels = {0, 1};
   std::vector<float> d(6);
-  const LossSum sum =
-      backend->softmax_cross_entropy(2, 3, logits.data(), labels.data(), 1, d.data());
+  LossCall<float> call = label_call(2, 3, logits.data(), labels);
+  call.d = d.data();
+  const LossSum sum = backend->loss(call);
   // The first row is certain; the second is log(2 + 1/e), and its label ties with entry 0, which
   // counts as the largest.
   CHECK_NEAR(sum.loss, std::log(2 + std::exp(-1.0)), 1e-6);
-  CHECK_EQUAL(sum.hits, int64_t{1});
+  CHECK_EQUAL(sum.hits, 1.0);
   for (const float value : d) CHECK(std::isfinite(value));
-}
-
-TEST(mean_squared_error_gradient) {
-  const auto backend = cpu<double>(1);
-  const Numbers y = noise(12, 2, 1), target = noise(12, 3, 1);
-  const auto loss = [&](const Numbers& at) {
-    return backend->mean_squared_error(3, 4, at.data(), target.data(), 1, nullptr).loss;
-  };
-  double expected = 0;
-  for (size_t i = 0; i < 12; ++i) expected += (y[i] - target[i]) * (y[i] - target[i]) / 4;
-  CHECK_NEAR(loss(y), expected, 1e-14);
-  Numbers d(12);
-  backend->mean_squared_error(3, 4, y.data(), target.data(), 1, d.data());
-  check_gradient(loss, y, d);
 }
 
 TEST(activations_and_their_gradients) {
@@ -171,10 +171,14 @@ TEST(losses_and_dropout_do_not_depend_on_the_number_of_threads) {
   for (const int threads : {1, 2, 3}) {
     const auto backend = cpu<double>(threads);
     Numbers d(x.size()), y(x.size());
-    losses.push_back(
-        backend->softmax_cross_entropy(kRows, kCols, x.data(), labels.data(), 1, d.data()).loss);
-    losses.push_back(
-        backend->mean_squared_error(kRows, kCols, x.data(), d.data(), 1, nullptr).loss);
+    LossCall<double> call = label_call(kRows, kCols, x.data(), labels);
+    call.d = d.data();
+    losses.push_back(backend->loss(call).loss);
+    call.kind = LossKind::kSquaredError;
+    call.targets = d.data();
+    call.target_size = kCols;
+    call.d = nullptr;
+    losses.push_back(backend->loss(call).loss);
     backend->dropout({1, 2, 3}, 0.3, kRows, kCols, x.data(), y.data());
     gradients.push_back(d);
     masked.push_back(y);

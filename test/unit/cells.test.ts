@@ -24,6 +24,11 @@ describe('lstm options', () => {
       forgetBiasAdd: 0,
       recurrentActivation: 'sigmoid',
       init: 'default',
+      normalization: 'none',
+      dropout: 0,
+      recurrentDropout: 0,
+      zoneout: 0,
+      zoneoutCell: 0,
     });
   });
 

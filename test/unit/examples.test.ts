@@ -1,5 +1,5 @@
 /**
- * Every `@example` in the doc comments of lib/ runs as it stands, given the few names that examples take for granted.
+ * Every `@example` in the doc comments of lib/, and every example of docs/cells.md, runs as it stands, given the few names that examples take for granted.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -12,6 +12,19 @@ const lib = join(__dirname, '..', '..', 'lib');
 interface Example {
   where: string;
   code: string;
+}
+
+/** The TypeScript of a document, named by its headings. */
+function documentExamples(path: string): Example[] {
+  const text = readFileSync(join(lib, '..', path), 'utf8');
+  return [...text.matchAll(/^## (.+)$|^```ts\n([\s\S]*?)^```$/gm)].flatMap((match, at, all) => {
+    const heading =
+      all
+        .slice(0, at)
+        .reverse()
+        .find(([, title]) => title !== undefined)?.[1] ?? '';
+    return match[2] === undefined ? [] : [{ where: `${path}: ${heading}`, code: match[2] }];
+  });
 }
 
 function examples(): Example[] {
@@ -47,35 +60,45 @@ function assumed(): Record<string, unknown> {
   };
 }
 
+async function runExample(code: string): Promise<void> {
+  const options = {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS },
+  };
+  const plain = ts.transpileModule(`async function example() {\n${code}\n}`, options).outputText;
+  const given = assumed();
+  // An example that declares a name does not take it for granted.
+  const used = Object.keys(given).filter(
+    (name) => !new RegExp(`(const|let) (\\{[^}]*\\b)?${name}\\b`).test(code),
+  );
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the code is the repository's own documentation
+  const run = new Function(...used, `${plain}\nreturn example();`) as (
+    ...values: unknown[]
+  ) => Promise<unknown>;
+  const log = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
+  try {
+    await run(...used.map((name) => given[name]));
+  } finally {
+    log.mockRestore();
+  }
+}
+
 /** Examples of data that does not come with the repository. */
 const needsDownload = /uciHar\(/;
 
 describe('examples', () => {
-  const found = examples();
+  const found = [...examples(), ...documentExamples('docs/cells.md')];
+
+  it('run: one that fails is noticed', async () => {
+    await expect(runExample('await Promise.reject(new Error("noticed"))')).rejects.toThrow(
+      'noticed',
+    );
+  });
 
   it('are there', () => {
     expect(found.length).toBeGreaterThan(3);
   });
 
-  it.each(found.filter(({ code }) => !needsDownload.test(code)))('$where', async ({ code }) => {
-    const options = {
-      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS },
-    };
-    const plain = ts.transpileModule(`(async () => {\n${code}\n})()`, options).outputText;
-    const given = assumed();
-    // An example that declares a name does not take it for granted.
-    const used = Object.keys(given).filter(
-      (name) => !new RegExp(`(const|let) (\\{[^}]*\\b)?${name}\\b`).test(code),
-    );
-    // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the code is the repository's own documentation
-    const run = new Function(...used, `return ${plain}`) as (
-      ...values: unknown[]
-    ) => Promise<unknown>;
-    const log = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
-    try {
-      await run(...used.map((name) => given[name]));
-    } finally {
-      log.mockRestore();
-    }
-  });
+  it.each(found.filter(({ code }) => !needsDownload.test(code)))('$where', ({ code }) =>
+    runExample(code),
+  );
 });

@@ -1,6 +1,8 @@
+import type { LayerSpec } from '../../lib/layers';
 import { layers } from '../../lib/layers';
+import type { LossSpec } from '../../lib/training/losses';
 import { checkLossFits, losses, resolveLoss } from '../../lib/training/losses';
-import { logsOf, metrics, resolveMetrics } from '../../lib/training/metrics';
+import { logsOf, metrics, noSums, resolveMetrics } from '../../lib/training/metrics';
 import { optimizers, resolveOptimizer } from '../../lib/training/optimizers';
 import { changesWithinEpoch, factorAt, schedules } from '../../lib/training/schedules';
 
@@ -41,16 +43,40 @@ describe('losses and metrics', () => {
   it('see softmax or logits from the last layer', () => {
     const softmax = layers.dense({ units: 3, activation: 'softmax', name: 'out' });
     const linear = layers.dense({ units: 3, name: 'out' });
-    expect(() => checkLossFits(losses.sparseCategoricalCrossentropy(), softmax)).not.toThrow();
-    expect(() =>
-      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: true }), linear),
-    ).not.toThrow();
-    expect(() =>
-      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: true }), softmax),
-    ).toThrow(/gives probabilities/);
-    expect(() =>
-      checkLossFits(losses.sparseCategoricalCrossentropy({ fromLogits: false }), linear),
-    ).toThrow(/gives logits/);
+    const sigmoid = layers.dense({ units: 3, activation: 'sigmoid', name: 'out' });
+    const check = (loss: LossSpec, last: LayerSpec) => () => checkLossFits(loss, last, 3);
+    const { sparseCategoricalCrossentropy: sparse, binaryCrossentropy: binary } = losses;
+    expect(check(sparse(), softmax)).not.toThrow();
+    expect(check(sparse({ fromLogits: true }), linear)).not.toThrow();
+    expect(check(sparse({ fromLogits: true }), softmax)).toThrow(/gives probabilities/);
+    expect(check(sparse({ fromLogits: false }), linear)).toThrow(/gives logits/);
+    expect(check(binary(), sigmoid)).not.toThrow();
+    expect(check(binary({ fromLogits: true }), sigmoid)).toThrow(/gives probabilities/);
+    expect(check(binary({ fromLogits: false }), linear)).toThrow(/gives logits/);
+  });
+
+  it('fit the outputs', () => {
+    const last = layers.dense({ units: 3, name: 'out' });
+    const check = (loss: LossSpec) => () => checkLossFits(loss, last, 3);
+    expect(check(losses.quantile({ quantiles: [0.1, 0.5, 0.9] }))).not.toThrow();
+    expect(check(losses.quantile({ quantiles: [0.1, 0.9] }))).toThrow(
+      /wants 2 outputs for each target, but the last layer out has 3/,
+    );
+    expect(check(losses.gaussianNegativeLogLikelihood())).toThrow(/wants 2 outputs/);
+    expect(check(losses.sparseCategoricalCrossentropy({ classWeight: [1, 2] }))).toThrow(
+      /classWeight has 2 entries; expected 3/,
+    );
+  });
+
+  it.each([
+    [{ kind: 'huber', delta: 0 }, /loss huber: delta is 0; expected more than 0/],
+    [{ kind: 'quantile', quantiles: [] }, /quantiles is \[\]; expected at least 1 entries/],
+    [{ kind: 'quantile', quantiles: [1] }, /quantiles\[0\] is 1; expected less than 1/],
+    ['quantile', /quantiles is missing/],
+    [{ kind: 'meanSquaredError', skipNan: true }, /did you mean skipNaN/],
+    ['meanSquarredError', /did you mean "meanSquaredError"/],
+  ])('refuse %j', (value, message) => {
+    expect(() => resolveLoss(value)).toThrow(message);
   });
 
   it('go together', () => {
@@ -66,10 +92,19 @@ describe('losses and metrics', () => {
   });
 
   it('are means over rows', () => {
-    expect(logsOf({ rows: 4, loss: 2, hits: 3 }, [metrics.accuracy()])).toEqual({
+    const sums = { rows: 4, weight: 8, count: 4, loss: 4, hits: 3, absolute: 2 };
+    expect(logsOf(sums, [metrics.accuracy(), metrics.meanAbsoluteError()])).toEqual({
       loss: 0.5,
       accuracy: 0.75,
+      meanAbsoluteError: 0.5,
     });
+    const bits = logsOf({ ...sums, loss: 8 * Math.log(32) }, [
+      metrics.bitsPerCharacter(),
+      metrics.perplexity(),
+    ]);
+    expect(bits['bitsPerCharacter']).toBeCloseTo(5, 12);
+    expect(bits['perplexity']).toBeCloseTo(32, 10);
+    expect(logsOf(noSums(), [metrics.accuracy()])).toEqual({ loss: 0, accuracy: 0 });
   });
 });
 

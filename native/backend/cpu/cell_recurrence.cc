@@ -47,20 +47,22 @@ Initializer initializer_of(const Start& start) {
   return init;
 }
 
-/// The inverted masks of one batch row: the same numbers whatever the batch, the tile and the
-/// thread.
+/// The masks of one batch row, inverted dropout's or zoneout's: the same numbers whatever the
+/// batch, the tile and the thread.
 template <class S>
-void draw_dropout_row(const DropoutKey& key, uint32_t site, double rate, const RowOrigin& origin,
-                      int64_t size, int64_t count, S* out) {
+void draw_mask_row(const DropoutKey& key, uint32_t site, const SequenceInput& mask,
+                   const RowOrigin& origin, int64_t count, S* out) {
   const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
-  const uint32_t threshold = dropout_threshold(rate);
-  const S kept = static_cast<S>(1 / (1 - rate));
-  const int64_t begin = origin.step * size, end = begin + count;
+  const uint32_t threshold = dropout_threshold(mask.rate);
+  const S passed = mask.zoneout ? S(1) : static_cast<S>(1 / (1 - mask.rate));
+  const int64_t begin = mask.constant ? 0 : origin.step * mask.slot.size, end = begin + count;
   for (int64_t i = begin / 4 * 4; i < end; i += 4) {
     const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
                                            static_cast<uint64_t>(i / 4));
-    for (int64_t j = std::max(i, begin); j < std::min(i + 4, end); ++j)
-      out[j - begin] = dropout_factor(bits.word[j - i], threshold, kept);
+    for (int64_t j = std::max(i, begin); j < std::min(i + 4, end); ++j) {
+      const S factor = dropout_factor(bits.word[j - i], threshold, passed);
+      out[j - begin] = mask.zoneout ? S(1) - factor : factor;
+    }
   }
 }
 
@@ -248,6 +250,7 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
     place.size = s.value.size;
     place.past = s.past.id;
     place.d_past = s.d_past.id;
+    place.zoneout = s.zoneout;
     place.given = 1;
     if (s.param >= 0) {
       place.initial = call.params[static_cast<size_t>(s.param)];
@@ -295,6 +298,7 @@ void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   SequenceArgs<S>& a = t.args;
   a.sequences = static_cast<int>(d.sequences.size());
+  a.input_mask = d.input_mask;
   t.drawn_masks.resize(d.sequences.size());
   for (size_t i = 0; i < d.sequences.size(); ++i) {
     const SequenceInput& s = d.sequences[i];
@@ -302,20 +306,31 @@ void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
     place.slot = s.slot.id;
     place.size = s.slot.size;
     place.data = find(call.inputs, s.name, {t.batch, t.steps, s.slot.size});
+    place.step_stride = s.slot.size;
+    place.row_stride = t.steps * s.slot.size;
+    // Where nothing is drawn, zoneout keeps the share that it keeps on average.
+    place.rest = s.zoneout ? static_cast<S>(s.rate) : S(1);
     if (place.data != nullptr || s.rate <= 0 || !call.training || call.dropout == nullptr) continue;
     const DropoutKey key = *call.dropout;
-    const int64_t width = t.steps * s.slot.size;
+    if (s.constant) place.step_stride = 0;
+    const int64_t width = s.constant ? s.slot.size : place.row_stride;
+    place.row_stride = width;
     std::vector<S>& mask = t.drawn_masks[i];
     mask.resize(static_cast<size_t>(t.batch * width));
     const int workers = runtime_.pool.threads();
     runtime_.pool.run([&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
-        draw_dropout_row(key, static_cast<uint32_t>(i + 1), s.rate, origin, s.slot.size, width,
-                         mask.data() + b * width);
+        draw_mask_row(key, static_cast<uint32_t>(i + 1), s, origin, width, mask.data() + b * width);
       }
     });
     place.data = mask.data();
+  }
+  // A state that is not zoned out is left alone.
+  for (int i = 0; i < a.states; ++i) {
+    if (a.state[i].zoneout < 0) continue;
+    const SequencePlace<S>& keep = a.sequence[a.state[i].zoneout];
+    if (keep.data == nullptr && keep.rest == S(0)) a.state[i].zoneout = -1;
   }
 }
 
@@ -463,9 +478,9 @@ void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellT
 }
 
 template <class S>
-std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params,
-                                           const Tensors<S>& buffers) {
-  return derived_.settle(params, buffers, multiply());
+std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                           bool first) {
+  return derived_.settle(params, buffers, first, multiply());
 }
 
 template <class S>

@@ -65,7 +65,8 @@ class CellRecurrence final : public Recurrence<S> {
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
   std::vector<TensorInfo> derived() const override;
-  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers) override;
+  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                          bool first) override;
 
  private:
   void describe(const Spec& spec);

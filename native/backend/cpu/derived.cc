@@ -148,6 +148,10 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
     if (wanted != call.d_inputs.end())
       std::copy(gradients_[i].begin(), gradients_[i].end(), wanted->second.data);
   }
+  const bool wanted = std::any_of(reads_.begin(), reads_.end(), [&call](int param) {
+    return call.d_params[static_cast<size_t>(param)] != nullptr;
+  });
+  if (!wanted) return;  // a frozen layer
   for (const std::vector<double>& param : params_) d_params.emplace_back(param.size());
   d_.parametrization->adjoint(params_, d_derived, d_params, multiply);
   for (size_t i = 0; i < reads_.size(); ++i) {
@@ -159,8 +163,8 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
 
 template <class S>
 std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
-                                           const Multiply& multiply) {
-  if (!d_.parametrization) return {};
+                                           bool first, const Multiply& multiply) {
+  if (!d_.parametrization || !d_.parametrization->settles()) return {};
   HostArrays numbers = read({params.begin(), params.end()});
   Tensors<const S> given;
   for (const auto& [name, tensor] : buffers) given[name] = {tensor.data, tensor.shape};
@@ -168,7 +172,7 @@ std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const 
   require_finite(numbers);
   const HostArrays before = numbers;
   std::vector<int> afresh;
-  for (const int position : d_.parametrization->settle(numbers, states, multiply))
+  for (const int position : d_.parametrization->settle(numbers, states, first, multiply))
     afresh.push_back(reads_[static_cast<size_t>(position)]);
   for (size_t i = 0; i < reads_.size(); ++i) {
     if (numbers[i] == before[i]) continue;

@@ -32,7 +32,7 @@ class DerivedWeights {
   void finish_gradients(const BackwardCall<S>& call, const Multiply& multiply);
 
   /// See Recurrence::settle.
-  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+  std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers, bool first,
                           const Multiply& multiply);
 
  private:

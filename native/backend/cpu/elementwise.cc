@@ -5,72 +5,22 @@
 #include <cstring>
 
 #include "backend/cpu/denormals.h"
+#include "backend/cpu/pieces.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "math/lanes.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
-#include "ops/loss.h"
 #include "ops/optimizer.h"
 
 namespace lookback {
 namespace {
 
-/// Elements of one piece of work: a few microseconds, well above the cost of handing it out.
-constexpr int64_t kPiece = 8192;
-/// Reductions are cut into at most this many pieces, so that their partial sums fit on the stack.
-constexpr int64_t kPartials = 64;
 /// Columns that one worker sums down the rows: two cache lines of floats.
 constexpr int64_t kColumns = 32;
 /// Rows whose sum is formed before it is added to the total: keeps the rounding error of long
 /// columns small.
 constexpr int64_t kRowBlock = 128;
-
-/// Calls f(piece, begin, end) for [0, n) cut into pieces of `size`; on all workers where there are
-/// several pieces.
-template <class F>
-void for_pieces(ThreadPool& pool, int64_t n, int64_t size, const F& f) {
-  const int64_t pieces = (n + size - 1) / size;
-  const auto some = [&](int64_t first, int64_t stride) {
-    for (int64_t i = first; i < pieces; i += stride) f(i, i * size, std::min(n, (i + 1) * size));
-  };
-  if (pieces <= 1 || pool.threads() == 1) {
-    const FlushDenormals flush;
-    some(0, 1);
-    return;
-  }
-  // A lambda with one captured reference fits into std::function without an allocation.
-  const struct {
-    decltype(some)& work;
-    int64_t stride;
-  } team{some, pool.threads()};
-  pool.run([&team](int worker) { team.work(worker, team.stride); });
-}
-
-/// Rows per piece, for work whose unit is a row.
-int64_t rows_per_piece(int64_t cols) {
-  return std::max<int64_t>(1, kPiece / std::max<int64_t>(1, cols));
-}
-
-/// Sums f(begin, end) over [0, n) in the order of the pieces.
-template <class Sum, class F>
-Sum reduce(ThreadPool& pool, int64_t n, int64_t smallest, const F& f) {
-  Sum partial[kPartials] = {};
-  const int64_t size = std::max(smallest, (n + kPartials - 1) / kPartials);
-  for_pieces(pool, n, size,
-             [&](int64_t i, int64_t begin, int64_t end) { partial[i] = f(begin, end); });
-  Sum total = partial[0];
-  for (int64_t i = 1; i < kPartials; ++i) total = total + partial[i];
-  return total;
-}
-
-struct PartialLoss {
-  double loss = 0;
-  int64_t hits = 0;
-  PartialLoss operator+(const PartialLoss& other) const {
-    return {loss + other.loss, hits + other.hits};
-  }
-};
 
 /// Side by side in vector registers. The rest of a piece goes through the same arithmetic, so an
 /// element's value does not depend on where it lies.
@@ -249,37 +199,6 @@ void CpuElementwise<S>::dropout(const DropoutKey& key, double rate, int64_t rows
       dropout_row(stream, 0, static_cast<uint32_t>(r), rate, 0, cols, x + r * cols, y + r * cols);
     }
   });
-}
-
-template <class S>
-LossSum CpuElementwise<S>::softmax_cross_entropy(int64_t rows, int64_t classes, const S* logits,
-                                                 const int32_t* labels, double scale, S* d_logits) {
-  const auto some = [&](int64_t begin, int64_t end) {
-    PartialLoss sum;
-    for (int64_t r = begin; r < end; ++r) {
-      S* d = d_logits == nullptr ? nullptr : d_logits + r * classes;
-      const RowLoss row =
-          cross_entropy_row(classes, logits + r * classes, labels[r], static_cast<S>(scale), d);
-      sum = sum + PartialLoss{row.loss, row.hit ? 1 : 0};
-    }
-    return sum;
-  };
-  const PartialLoss sum = reduce<PartialLoss>(runtime_.pool, rows, rows_per_piece(classes), some);
-  return {sum.loss, sum.hits};
-}
-
-template <class S>
-LossSum CpuElementwise<S>::mean_squared_error(int64_t rows, int64_t cols, const S* y,
-                                              const S* target, double scale, S* dy) {
-  const auto some = [&](int64_t begin, int64_t end) {
-    double sum = 0;
-    for (int64_t r = begin; r < end; ++r) {
-      S* d = dy == nullptr ? nullptr : dy + r * cols;
-      sum += squared_error_row(cols, y + r * cols, target + r * cols, static_cast<S>(scale), d);
-    }
-    return sum;
-  };
-  return {reduce<double>(runtime_.pool, rows, rows_per_piece(cols), some), 0};
 }
 
 template <class S>

@@ -1,0 +1,108 @@
+/// What may be put around any recurrence, by options of the same names everywhere:
+///
+///   dropout           x_t is multiplied by a mask of 0 and 1 / (1 - p)
+///   recurrentDropout  so is the h_{t-1} that enters the recurrent products, and nothing else of it
+///   dropoutMask       'sequence': these two draw one mask a row (Gal and Ghahramani 2016); 'step':
+///                     one a step
+///   zoneout           h_t = m h_{t-1} + (1 - m) h~_t, m of 0 and 1 for every unit and step
+///   (Krueger zoneoutCell       et al. 2017); the same for c_t. Outside training m is the rate
+///   itself
+///
+/// The masks are drawn by the driver, or given: mask.input, mask.recurrent, mask.zoneout_h and
+/// mask.zoneout_c. All but the recurrent one are the business of the loop over time
+/// (backend/walk.h).
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "base/spec.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+inline double rate_of(const Spec& spec, const std::string& key) {
+  const double rate = spec.number(key, 0);
+  REQUIRE(rate >= 0 && rate < 1, kOption, key, " is ", rate, "; expected 0 to below 1");
+  return rate;
+}
+
+/// To be called once x and the states are declared.
+inline void declare_extensions(const Spec& spec, Declaration& d) {
+  const bool constant = spec.choice("dropoutMask", {"sequence", "step"}) == 0;
+  d.input_mask = d.mask({"mask.input", {}, rate_of(spec, "dropout"), constant, false}, d.x.size);
+  for (StateInfo& state : d.states) {
+    if (state.in != "h0" && state.in != "c0") continue;
+    const bool hidden = state.in == "h0";
+    const double rate = rate_of(spec, hidden ? "zoneout" : "zoneoutCell");
+    state.zoneout = d.mask({hidden ? "mask.zoneout_h" : "mask.zoneout_c", {}, rate, false, true},
+                           state.value.size);
+  }
+}
+
+/// h_{t-1} as the recurrent products see it. Without recurrent dropout that is h_{t-1} itself, at
+/// no cost; room for masks is made where the rate says so, or where the kind of mask is named.
+struct RecurrentInput {
+  bool on = false;
+  int units = 0, mask = 0;
+  Slot h, dh, masked, d_masked;
+
+  static RecurrentInput declare(const Spec& spec, Declaration& d, Slot h, Slot dh) {
+    RecurrentInput input;
+    input.units = h.size;
+    input.h = h;
+    input.dh = dh;
+    const double rate = rate_of(spec, "recurrentDropout");
+    input.on = rate > 0 || spec.has("dropoutMask");
+    if (!input.on) return input;
+    input.mask = d.sequence("mask.recurrent", h.size, rate);
+    d.sequences.back().constant = spec.choice("dropoutMask", {"sequence", "step"}) == 0;
+    input.masked = d.tape(h.size);
+    input.d_masked = d.scratch(h.size);
+    return input;
+  }
+
+  /// For the recurrent products of the cell; their adjoints add.
+  LinearSource source() const {
+    return on ? LinearSource{masked, 0, d_masked, true} : LinearSource{h, -1, dh, true};
+  }
+  template <class X>
+  HD typename X::Column at(const X& x) const {
+    return on ? x.at(masked) : x.at(h, -1);
+  }
+  template <class X>
+  HD typename X::Column gradient(const X& x) const {
+    return on ? x.at(d_masked) : x.at(dh, -1);
+  }
+
+  /// Before the first product of a step.
+  template <class X>
+  HD void forward(X& x) const {
+    using V = typename X::Number;
+    if (!on) return;
+    const auto to = x.at(masked), from = x.at(h, -1), factor = x.at(x.sequence_slot(mask));
+    const bool given = x.given(mask);
+    x.each(units,
+           [=](auto r, int j) { r(to, j) = given ? V(r(from, j) * r(factor, j)) : V(r(from, j)); });
+  }
+  /// Before the first adjoint of a step.
+  template <class X>
+  HD void begin_backward(X& x) const {
+    using V = typename X::Number;
+    if (!on) return;
+    const auto d = x.at(d_masked);
+    x.each(units, [=](auto r, int j) { r(d, j) = V(0); });
+  }
+  /// After the last one.
+  template <class X>
+  HD void backward(X& x) const {
+    using V = typename X::Number;
+    if (!on) return;
+    const auto d = x.at(d_masked), to = x.at(dh, -1), factor = x.at(x.sequence_slot(mask));
+    const bool given = x.given(mask);
+    x.each(units,
+           [=](auto r, int j) { r(to, j) += given ? V(r(d, j) * r(factor, j)) : V(r(d, j)); });
+  }
+};
+
+}  // namespace lookback

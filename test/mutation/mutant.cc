@@ -1,0 +1,193 @@
+/// One mutant of a cell against what would notice it: the gradient check over the cell's cases, and
+/// vectors of the cell's document, given as text by test/mutation/run.ts. Exits 1 when noticed.
+/// Built by that script alone, with the mutated header before the real one in the search path.
+#include "gradcheck/dual.h"
+// Dual numbers come first.
+#include "gradcheck/dual_driver.h"
+//
+#include <fstream>
+#include <sstream>
+
+#include "backend/cpu/recurrence.h"
+#include "native/cell_run.h"
+
+namespace lookback {
+namespace {
+
+template <class List>
+struct MutatedLoops;
+template <class... Types>
+struct MutatedLoops<CellList<Types...>> {
+  static constexpr CellLoops<double> kLoops[] = {
+      {Types::kKey, run_forward<Lanes<double>, Types>, run_backward<Lanes<double>, Types>}...};
+};
+
+/// The mutated cells on the baseline's vectors of doubles.
+const DriverTable<double>& mutated_kernels() {
+  static const DriverTable<double> kernels = {
+      kTileRows<Lanes<double>>,
+      kMaxBlock,
+      {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
+      true,
+      MutatedLoops<Cells>::kLoops,
+      Cells::kSize,
+      weight_gradient<Lanes<double>>,
+      gradient_scratch<Lanes<double>>(),
+      gemm<Lanes<double>>,
+      kTileRows<Lanes<double>>,
+  };
+  return kernels;
+}
+
+std::unique_ptr<Recurrence<double>> mutated(CpuRuntime& runtime, const std::string& cell,
+                                            const Spec& spec) {
+  CellInstance instance = instantiate_cell(cell, spec);
+  if (instance.layered)
+    return std::make_unique<LayerStack<double>>(runtime, mutated_kernels(), cell, spec);
+  return std::make_unique<CellRecurrence<double>>(runtime, mutated_kernels(), spec,
+                                                  std::move(instance));
+}
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+/// Whether the gradient of some tensor is not the derivative of the forward pass.
+bool wrong_gradient(CpuRuntime& runtime, const CellCase& c) {
+  const auto cell = mutated(runtime, c.cell, c.spec);
+  const auto dual_cell = dual_recurrence(runtime, c.cell, c.spec);
+  const CellData data = make_data(c, *cell);
+  const CellResult<double> result = run_cell(*cell, data);
+  CellRun<Dual> dual_run(*dual_cell, data);
+  double largest = 0;
+  for (const auto& [name, gradient] : result.gradients)
+    largest = std::max(largest, std::sqrt(dot(gradient, gradient)));
+  if (!(largest > 0) || !std::isfinite(largest)) return true;
+  for (const auto& [name, gradient] : result.gradients) {
+    Arrays<Dual> inputs = convert<Dual>(data.inputs), params = convert<Dual>(data.params);
+    std::vector<Dual>& moved = inputs.count(name) != 0 ? inputs.at(name) : params.at(name);
+    std::vector<double> direction;
+    for (size_t i = 0; i < moved.size(); ++i) {
+      direction.push_back(noise("direction" + name, static_cast<int64_t>(i)));
+      moved[i].d = direction.back();
+    }
+    const Arrays<Dual> outputs = dual_run.forward(inputs, params);
+    double expected = 0;
+    for (const auto& [output, upstream] : data.upstream)
+      for (size_t i = 0; i < upstream.size(); ++i)
+        expected += upstream[i] * outputs.at(output)[i].d;
+    const double bound = (1e-9 * std::sqrt(dot(gradient, gradient)) + 1e-12 * largest) *
+                         std::sqrt(dot(direction, direction));
+    if (!(std::abs(dot(gradient, direction) - expected) <= bound)) return true;
+  }
+  return false;
+}
+
+/// A case of the document: lines "word name dimensions... : numbers...".
+struct VectorCase {
+  std::string cell;
+  Spec spec;
+  CellData data;
+  Arrays<double> outputs, gradients;
+};
+
+void read_tensor(std::istringstream& line, Shape& shape, std::vector<double>& numbers) {
+  int dimensions = 0;
+  line >> dimensions;
+  shape.resize(static_cast<size_t>(dimensions));
+  for (int64_t& extent : shape) line >> extent;
+  numbers.resize(static_cast<size_t>(count(shape)));
+  for (double& number : numbers) line >> number;
+}
+
+std::vector<VectorCase> read_cases(const char* path) {
+  std::vector<VectorCase> cases;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    std::istringstream line(text);
+    std::string word, name;
+    line >> word >> name;
+    if (word == "case") {
+      cases.emplace_back();
+      int training = 0;
+      cases.back().cell = name;
+      line >> cases.back().data.batch >> cases.back().data.steps >> training;
+      cases.back().data.training = training != 0;
+      continue;
+    }
+    VectorCase& c = cases.back();
+    CellData& d = c.data;
+    Shape shape;
+    std::string value;
+    double number = 0;
+    if (word == "word" && line >> value) c.spec.set(name, value);
+    if (word == "number" && line >> number) c.spec.set(name, number);
+    if (word == "flag" && line >> number) c.spec.set(name, number != 0);
+    if (word == "input") read_tensor(line, d.input_shapes[name], d.inputs[name]);
+    if (word == "weight") read_tensor(line, d.param_shapes[name], d.params[name]);
+    if (word == "output") read_tensor(line, d.output_shapes[name], c.outputs[name]);
+    if (word == "upstream") read_tensor(line, shape, d.upstream[name]);
+    if (word == "grad") read_tensor(line, shape, c.gradients[name]);
+    if (word == "lengths") {
+      d.lengths.resize(static_cast<size_t>(d.batch));
+      for (int32_t& length : d.lengths) line >> length;
+    }
+  }
+  return cases;
+}
+
+double largest(const std::vector<double>& numbers) {
+  double most = 0;
+  for (const double number : numbers) most = std::max(most, std::abs(number));
+  return most;
+}
+
+/// Whether some tensor is off. Gradients are measured against the largest of the case.
+bool apart(const Arrays<double>& expected, const Arrays<double>& actual, double scale) {
+  for (const auto& [name, numbers] : expected) {
+    const auto it = actual.find(name);
+    if (it == actual.end()) continue;
+    const double bound = 1e-8 * std::max(scale, largest(numbers));
+    for (size_t i = 0; i < numbers.size(); ++i)
+      if (!(std::abs(it->second[i] - numbers[i]) <= bound)) return true;
+  }
+  return false;
+}
+
+bool wrong_numbers(CpuRuntime& runtime, VectorCase& c) {
+  const auto cell = mutated(runtime, c.cell, c.spec);
+  for (const ParamInfo& p : cell->info().params) c.data.param_order.push_back(p.name);
+  std::map<std::string, Shape> known;
+  for (const TensorInfo& out : cell->outputs(c.data.batch, c.data.steps))
+    if (c.outputs.count(out.name) != 0) known[out.name] = out.shape;
+  c.data.output_shapes = known;
+  const CellResult<double> result = run_cell(*cell, c.data);
+  double scale = 0;
+  for (const auto& [name, numbers] : c.gradients) scale = std::max(scale, largest(numbers));
+  return apart(c.outputs, result.outputs, 1) || apart(c.gradients, result.gradients, scale);
+}
+
+int run(const std::string& key, const char* vectors) {
+  CpuRuntime runtime(1);
+  std::vector<VectorCase> documents = read_cases(vectors);
+  for (VectorCase& c : documents)
+    if (wrong_numbers(runtime, c)) return 1;
+  for (const CellCase& c : cell_cases())
+    if (c.cell == key && wrong_gradient(runtime, c)) return 1;
+  return 0;
+}
+
+}  // namespace
+}  // namespace lookback
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  try {
+    return lookback::run(argv[1], argv[2]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
