@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
 import { definitions } from './cells';
-import type { CellDefinition } from './cells/definition';
+import type { CellDefinition, CellInput } from './cells/definition';
 import { resign } from './cells/scornn';
 import { dynamicTrivialisation } from './cells/trivialisation';
 import type { Device } from './devices';
@@ -132,9 +132,12 @@ export class Cell {
   /**
    * Runs the cell over whole sequences.
    *
-   * @param inputs `x` `[B, T, C]` and, optionally, states, masks, `lengths` and statistics by their names
+   * @param inputs `x` `[B, T, C]` and, optionally, states, masks, `lengths` and statistics by their names. `resets`
+   * `[B, T]` is known to every cell whose rows do not meet in batch statistics: where it is 1 the row's state (and its
+   * window or queue) starts afresh before the step, and no gradient flows back across
    * @param weights every weight; bare typed arrays will do, since their shapes follow from the options
-   * @throws {LookbackError} ERR_OPTION for a name that is unknown or missing, ERR_SHAPE, ERR_ABORTED when disposed
+   * @throws {LookbackError} ERR_OPTION for a name that is unknown or missing, ERR_SHAPE, ERR_DATA for lengths and resets
+   * out of their range, ERR_ABORTED when disposed
    */
   async forward(
     inputs: TensorsByName,
@@ -166,7 +169,10 @@ export class Cell {
         `${this.kind}: x has shape [${anyX.shape.join(', ')}]; expected at least one row and one step`,
       );
     }
-    const known = this.#definition.inputs(this.spec, batch, steps);
+    const known: Record<string, CellInput> = {
+      ...this.#definition.inputs(this.spec, batch, steps),
+      resets: { shape: [batch, steps] },
+    };
     const tensors: NativeTensors = {};
     for (const [name, value] of Object.entries(given)) {
       const { shape, integer } = lookUp(known, name, `${this.kind}: input`);
@@ -228,6 +234,7 @@ export const cells = {
   lstm: constructorOf('lstm'),
   larnn: constructorOf('larnn'),
   rnn: constructorOf('rnn'),
+  rra: constructorOf('rra'),
   gru: constructorOf('gru'),
   scornn: Object.assign(constructorOf('scornn'), { resign }),
   enrnn: constructorOf('enrnn'),

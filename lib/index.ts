@@ -15,6 +15,7 @@ export type { LarnnOptions, Normalization } from './cells/larnn';
 export type { LstmOptions } from './cells/lstm';
 export type { OrthogonalOptions } from './cells/orthogonal';
 export type { RnnOptions } from './cells/rnn';
+export type { RraOptions } from './cells/rra';
 export type { Resigned, ScornnOptions } from './cells/scornn';
 export type { ScurnnOptions } from './cells/scurnn';
 export type { DynamicTrivialisation } from './cells/trivialisation';
@@ -49,6 +50,7 @@ export type {
   LayerSpec,
   LstmLayerOptions,
   RecurrentLayerOptions,
+  RraLayerOptions,
   RnnLayerOptions,
   ScornnLayerOptions,
   ScurnnLayerOptions,

@@ -50,6 +50,7 @@ export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
 export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
+export type RraLayerOptions = CellLayerOptions<'rra'>;
 export type ScornnLayerOptions = CellLayerOptions<'scornn'>;
 export type EnrnnLayerOptions = CellLayerOptions<'enrnn'>;
 export type ScurnnLayerOptions = CellLayerOptions<'scurnn'>;
@@ -166,6 +167,8 @@ export const layers = {
   larnn: recurrentLayer('larnn'),
   /** The plain recurrent network; see {@link RnnOptions}. */
   rnn: recurrentLayer('rnn'),
+  /** LSTM with attention over its last hidden states; see {@link RraOptions}. */
+  rra: recurrentLayer('rra'),
   /** Gated recurrent unit; see {@link GruOptions}. */
   gru: recurrentLayer('gru'),
   /** Orthogonal recurrence by the scaled Cayley transform; see {@link ScornnOptions}. */

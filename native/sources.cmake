@@ -17,8 +17,10 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/plan.cc
   native/backend/cpu/recurrence.cc
   native/backend/cpu/rows.cc
+  native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
   native/ops/linalg.cc
+  native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
   native/parametrization/complex_cayley.cc
   native/parametrization/enrnn_weights.cc
@@ -49,6 +51,7 @@ set(LOOKBACK_KERNEL_SOURCES
   native/backend/cpu/kernels/larnn.cc
   native/backend/cpu/kernels/lstm.cc
   native/backend/cpu/kernels/rnn.cc
+  native/backend/cpu/kernels/rra.cc
   native/backend/cpu/kernels/scornn.cc
   native/backend/cpu/kernels/scurnn.cc
   native/backend/cpu/kernels/table.cc

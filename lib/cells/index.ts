@@ -10,10 +10,11 @@ import { exprnn } from './exprnn';
 import { larnn } from './larnn';
 import { lstm } from './lstm';
 import { rnn } from './rnn';
+import { rra } from './rra';
 import { scornn } from './scornn';
 import { scurnn } from './scurnn';
 
-export const definitions = { lstm, larnn, rnn, gru, scornn, enrnn, exprnn, scurnn } as const;
+export const definitions = { lstm, larnn, rnn, gru, rra, scornn, enrnn, exprnn, scurnn } as const;
 
 export type CellKind = keyof typeof definitions;
 

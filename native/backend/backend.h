@@ -86,6 +86,12 @@ struct DropoutKey {
   uint32_t layer = 0;  ///< index of the layer in the model
 };
 
+/// Where a batch row of a call begins in a larger one: drawn masks are that one's.
+struct RowOrigin {
+  int64_t row = 0;
+  int64_t step = 0;
+};
+
 template <class S>
 struct ForwardCall {
   int64_t batch = 0;
@@ -95,10 +101,11 @@ struct ForwardCall {
   const DropoutKey* dropout =
       nullptr;  ///< draws masks for the rates in the spec; null: only masks given as inputs
   /// "x" [B,T,C]; optionally states, masks and buffers under their vector names, with [T,B,..] as
-  /// [B,T,..].
+  /// [B,T,..]; "resets" [B,T], see SegmentedRecurrence.
   Tensors<const S> inputs;
-  const int32_t* lengths = nullptr;  ///< [B], each in 0..T, or null: all T
-  std::vector<const S*> params;      ///< in the order of CellInfo::params
+  const int32_t* lengths = nullptr;    ///< [B], each in 0..T, or null: all T
+  const RowOrigin* origins = nullptr;  ///< [B], or null: each row is itself, from step 0
+  std::vector<const S*> params;        ///< in the order of CellInfo::params
   /// Beside the names of `Recurrence::outputs`: "y_last" [B,H], y at each row's last step. A model
   /// that keeps only that needs no room for "y". Destinations; those present are written. A buffer
   /// may be its own destination.
@@ -136,6 +143,12 @@ class Recurrence {
   virtual std::vector<TensorInfo> derived() const { return {}; }
   /// Names of the inputs that have a gradient, a subset of those that `forward` understands.
   virtual std::vector<std::string> differentiable_inputs() const = 0;
+  /// What makes rows of a batch depend on each other or keeps them from ending at different steps,
+  /// in words; empty where nothing does.
+  virtual std::string couples_rows(bool training) const {
+    static_cast<void>(training);
+    return {};
+  }
   /// `keep`: the tape will be read by `backward`. Throws ERR_MEMORY with the bytes wanted.
   virtual std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) = 0;
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;

@@ -255,7 +255,9 @@ class Exchange {
         const int64_t b = row.batch();
         const bool last = x_.time() == args_.steps - 1, window = state.past >= 0;
         const int age = last ? 0 : length(b) - 1 - x_.time();
-        if ((!last && age <= 0) || age >= state.entries || (window && x_.time() < 0)) return;
+        if ((!last && age <= 0) || age >= state.entries) return;
+        // What a window holds from before the first step has had its gradient from the beginning.
+        if (window && (x_.time() < 0 || length(b) == 0)) return;
         const int64_t entry = window ? age : state.entries - 1 - age;
         const S* from = state.d_final + (entry * args_.batch + b) * state.size;
         for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];

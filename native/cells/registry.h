@@ -11,6 +11,7 @@
 #include "cells/lstm_norm.h"
 #include "cells/rnn.h"
 #include "cells/rnn_norm.h"
+#include "cells/rra.h"
 #include "cells/scornn.h"
 #include "cells/scurnn.h"
 
@@ -23,6 +24,6 @@ struct CellList {
 
 using Cells =
     CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn,
-             Gru, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru>;
+             Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru>;
 
 }  // namespace lookback

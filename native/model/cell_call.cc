@@ -90,6 +90,7 @@ class CellPass {
 
  private:
   void take_inputs(NamedTensors inputs);
+  void require_resets() const;
   void take_weights(NamedTensors weights);
   void prepare_tape();
   std::vector<const S*> weight_pointers() const;
@@ -122,12 +123,28 @@ void CellPass<S>::take_inputs(NamedTensors inputs) {
     require_lengths(numbers.data(), numbers.size(), batch_, steps_);
     lengths_.assign(numbers.data(), numbers.data() + numbers.size());
   }
+  require_resets();
   for (const BufferInfo& buffer : info.buffers) {
     if (inputs_.count(buffer.name) != 0) continue;
     const int64_t size = element_count(buffer.shape, buffer.name.c_str());
     Owned<S> fresh{buffer.shape, Buffer<S>(size, buffer.name.c_str())};
     std::fill_n(fresh.numbers.data(), size, static_cast<S>(buffer.initial));
     inputs_.emplace(buffer.name, std::move(fresh));
+  }
+}
+
+template <class S>
+void CellPass<S>::require_resets() const {
+  const auto resets = inputs_.find("resets");
+  if (resets == inputs_.end()) return;
+  const std::vector<int64_t> shape{batch_, steps_};
+  REQUIRE(resets->second.shape == shape, kShape, "input 'resets' has shape ",
+          shape_text(resets->second.shape), "; expected ", shape_text(shape));
+  for (int64_t i = 0; i < batch_ * steps_; ++i) {
+    const S value = resets->second.numbers.data()[i];
+    REQUIRE(value == S(0) || value == S(1), kData, "input 'resets' holds ", value, " at row ",
+            i / steps_, ", step ", i % steps_,
+            "; expected 0, or 1 where the state starts afresh before the step");
   }
 }
 

@@ -27,6 +27,7 @@ async function solve(recurrent: LayerSpec, epochs: number): Promise<number> {
 it.each([
   ['lstm', layers.lstm({ units: 24 }), 15],
   ['larnn', layers.larnn({ units: 24, heads: 4, window: 8 }), 15],
+  ['rra', layers.rra({ units: 24, K: 8 }), 15],
 ])(
   '%s solves the adding problem',
   async (_name, layer, epochs) => {

@@ -1,5 +1,5 @@
 /// The CPU driver itself, run on dual numbers: the same host code and the same time loop, compiled
-/// for one `Dual` a lane. For one program only, since it brings the bodies of four source files.
+/// for one `Dual` a lane. For one program only, since it brings the bodies of five source files.
 #pragma once
 
 #include "gradcheck/dual.h"
@@ -10,6 +10,7 @@
 #include "backend/cpu/derived.cc"
 #include "backend/cpu/layer_stack.cc"
 #include "backend/cpu/plan.cc"
+#include "backend/cpu/segmented.cc"
 #include "backend/cpu/sequence-inl.h"
 #include "cells/registry.h"
 
@@ -43,10 +44,14 @@ inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
                                                          const std::string& cell,
                                                          const Spec& spec) {
   CellInstance instance = instantiate_cell(cell, spec);
+  std::unique_ptr<Recurrence<Dual>> whole;
   if (instance.layered) {
-    return std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
+    whole = std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
+  } else {
+    whole = std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec,
+                                                   std::move(instance));
   }
-  return std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec, std::move(instance));
+  return std::make_unique<SegmentedRecurrence<Dual>>(std::move(whole));
 }
 
 }  // namespace lookback

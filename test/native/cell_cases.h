@@ -20,7 +20,9 @@ struct CellCase {
   bool training = true;
   int entries = 0;       ///< of the initial state that is given (a queue may hold several); 0: none
   bool lengths = false;  ///< rows end at different steps, one at once and one after the first
+  bool resets = false;   ///< rows start afresh before some of their steps
   bool hold = false;     ///< the sequence mask of LSTM: 0, 1 and numbers between
+  std::vector<std::string> given = {};  ///< initial states that are given; empty: all
   std::vector<std::string> masks = {};  ///< given masks: "hidden", "attn", "pos"; "input", ...
   bool drawn = false;                   ///< masks drawn from the rates in the spec
 };
@@ -77,9 +79,14 @@ inline void add_lstm_cases(std::vector<CellCase>& cases) {
   c.name = "lstm state, lengths and mask";
   c.hold = true;
   cases.push_back(c);
-  c.name = "lstm mask";
-  c.lengths = false;
-  c.entries = 0;
+  c.name = "lstm state, lengths, mask and resets";
+  c.resets = true;
+  cases.push_back(c);
+  c = lstm_case("resets");
+  c.resets = true;
+  cases.push_back(c);
+  c = lstm_case("mask");
+  c.hold = true;
   cases.push_back(c);
   c = lstm_case("evaluation of one step and one row", {{"gateOrder", word("ifog")}});
   c.training = false;
@@ -102,6 +109,9 @@ inline void add_plain_calls(const CellCase& base, std::vector<CellCase>& cases) 
   cases.push_back(c);
   c.name = base.name + ", state, lengths and mask";
   c.hold = true;
+  cases.push_back(c);
+  c.name = base.name + ", state, lengths, mask and resets";
+  c.resets = true;
   cases.push_back(c);
   c = base;
   c.name = base.name + ", mask";
@@ -302,6 +312,76 @@ inline void add_scurnn_cases(std::vector<CellCase>& cases) {
   cases.push_back(simple_case("scurnn", "one unit", {{"units", 1.0}}));
 }
 
+inline CellCase rra_case(const std::string& name, const Options& options = {}) {
+  CellCase c = simple_case("rra", name, {{"K", 3.0}, {"normalize", word("softmax")}});
+  for (const auto& [key, value] : options) c.spec.set(key, value);
+  return c;
+}
+
+/// Windows that are short, long, of another beginning, and of every kind of weight.
+inline void add_rra_windows(std::vector<CellCase>& cases) {
+  const auto add = [&](const std::string& name, const Options& options) {
+    cases.push_back(rra_case(name, options));
+  };
+  for (const char* warmup : {"zeros", "renormalize"}) {
+    const std::string begin = std::string(warmup) + ", ";
+    for (const char* shape : {"vector", "matrix"}) {
+      for (const char* normalize : {"sum", "softmax", "l1", "none"}) {
+        add(begin + shape + ", " + normalize,
+            {{"warmup", word(warmup)}, {"gateShape", word(shape)}, {"normalize", word(normalize)}});
+      }
+    }
+    for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
+      const Options kind = {{"warmup", word(warmup)}, {"attention", word(attention)}};
+      CellCase c = rra_case(begin + attention + ", initial state", kind);
+      c.entries = 1;
+      c.spec.set("includeInitial", true);
+      add_plain_calls(c, cases);  // their given states have a window, too
+      c.given = {"h0"};
+      c.spec.set("lag", 2.0);
+      c.name += " without a window";
+      add_plain_calls(c, cases);
+      c = rra_case(begin + attention + ", long window", kind);
+      c.spec.set("K", 9.0);
+      c.spec.set("dotScale", 0.4);
+      cases.push_back(c);
+      c.name += ", late";
+      c.spec.set("lag", 4.0);
+      c.spec.set("includeInitial", true);
+      cases.push_back(c);
+    }
+  }
+  add("one entry", {{"K", 1.0}, {"normalize", word("sum")}});
+}
+
+inline void add_rra_cases(std::vector<CellCase>& cases) {
+  add_plain_calls(rra_case("default"), cases);
+  for (const char* order : {"ifog", "ogfi"})
+    cases.push_back(rra_case(order, {{"gateOrder", word(order)}}));
+  for (const char* inject : {"insideTanh", "output", "gatedOutput", "cell", "candidate"}) {
+    for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
+      CellCase c = rra_case(std::string(inject) + ", " + attention,
+                            {{"inject", word(inject)}, {"attention", word(attention)}});
+      cases.push_back(c);
+      c.name += ", mask";
+      c.hold = true;
+      cases.push_back(c);
+    }
+  }
+  for (const char* inject : {"insideTanh", "output"}) {
+    for (const char* activation : {"tanh", "relu", "elu"}) {
+      const CellCase c = rra_case(
+          std::string("base rnn, ") + inject + ", " + activation,
+          {{"base", word("rnn")}, {"inject", word(inject)}, {"activation", word(activation)}});
+      cases.push_back(c);
+      if (activation == std::string("elu")) add_plain_calls(c, cases);
+    }
+  }
+  cases.push_back(
+      rra_case("base rnn, dot", {{"base", word("rnn")}, {"attention", word("dotPerStep")}}));
+  add_rra_windows(cases);
+}
+
 /// Every option by itself, for one kind of normalisation.
 inline std::vector<CellCase> larnn_singles(const std::string& norm) {
   std::vector<CellCase> cases;
@@ -393,6 +473,16 @@ inline void add_larnn_calls(const std::string& norm, std::vector<CellCase>& case
                   {"positionalDropout", 0.25}});
   c.drawn = true;
   cases.push_back(c);
+  if (norm != "batch") {  // whose statistics couple rows
+    for (const char* positional : {"none", "concat"}) {
+      c = larnn_case(norm, std::string("resets, positional ") + positional,
+                     {{"positional", word(positional)}, {"layers", 2.0}});
+      c.resets = c.lengths = true;
+      c.entries = 3;
+      c.masks = {"hidden", "attn"};
+      cases.push_back(c);
+    }
+  }
   c = larnn_case(norm, "replayed state", {{"layers", 2.0}, {"stacking", word("replay")}});
   c.entries = 2;
   cases.push_back(c);
@@ -444,6 +534,7 @@ inline std::vector<CellCase> cell_cases() {
   add_lstm_cases(cases);
   add_lstm_extensions(cases);
   add_rnn_cases(cases);
+  add_rra_cases(cases);
   add_gru_cases(cases);
   add_scornn_cases(cases);
   add_enrnn_cases(cases);

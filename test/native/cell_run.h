@@ -47,9 +47,9 @@ struct CellData {
   std::map<std::string, Shape> input_shapes, output_shapes, param_shapes;
   Arrays<double> inputs, params, upstream;
   std::vector<std::string> param_order;
-  std::set<std::string> fixed;      ///< parameters that have no gradient
-  std::set<std::string> of_no_row;  ///< outputs without a batch: buffers and built matrices
-  std::vector<int32_t> lengths;     ///< empty: none
+  std::set<std::string> derived;  ///< outputs that are made from parameters or buffers, not of rows
+  std::set<std::string> fixed;    ///< parameters that have no gradient
+  std::vector<int32_t> lengths;   ///< empty: none
   int64_t batch = 0, steps = 0;
   bool training = false, drawn = false;
 };
@@ -70,6 +70,9 @@ template <class S>
 void shape_states(const CellCase& c, const Recurrence<S>& cell, CellData& data) {
   for (const TensorInfo& out : cell.outputs(c.batch, c.steps)) {
     if (!ends_with(out.name, "_n") || c.entries == 0) continue;
+    const std::vector<std::string>& given = c.given;
+    const auto named = std::find(given.begin(), given.end(), initial_name(out.name));
+    if (!given.empty() && named == given.end()) continue;
     Shape shape = out.shape;
     const bool layered = c.spec.has("layers");
     if (layered) shape[0] = replays(c.spec) ? 1 : c.spec.integer("layers", 1, 1, 64);
@@ -106,6 +109,7 @@ void shape_masks(const CellCase& c, const Recurrence<S>& cell, CellData& data) {
     }
   }
   if (c.hold) data.input_shapes["mask"] = {c.batch, c.steps};
+  if (c.resets) data.input_shapes["resets"] = {c.batch, c.steps};
 }
 
 /// What the numbers of a tensor must look like to be meaningful.
@@ -116,6 +120,7 @@ inline double number_of(const std::string& name, int64_t i) {
   if (starts_with(name, "mask.zoneout")) return u < -0.3 ? 1 : 0;
   if (name == "d") return u < 0 ? -1 : 1;
   if (starts_with(name, "mask.")) return u < -0.4 ? 0 : 1 / 0.7;
+  if (name == "resets") return u > 0.4 ? 1 : 0;
   // A third of each: step skipped, step taken, and the exotic share of both.
   if (name == "mask") return u < -0.33 ? 0 : u < 0.33 ? 1 : 0.5 * u;
   return u;
@@ -145,6 +150,12 @@ inline std::vector<double> numbers_of(const std::string& name, const Shape& shap
   std::vector<double> numbers;
   for (int64_t i = 0; i < count(shape); ++i) numbers.push_back(number_of(name, i));
   keep_form(name, shape, numbers);
+  if (name != "W_a") return numbers;
+  // They are divided by their sum, also by that of the first few: it keeps away from 0, and large
+  // beside the steps that derivatives are taken with. Some are negative.
+  const size_t columns = numbers.size() / static_cast<size_t>(shape[0]);
+  for (size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = i < columns ? 4 + numbers[i] : 1 + 2 * numbers[i];
   return numbers;
 }
 
@@ -188,8 +199,10 @@ CellData make_data(const CellCase& c, const Recurrence<S>& cell) {
   outputs.push_back({"y_last", {c.batch, cell.info().output_size}});
   for (const TensorInfo& out : outputs) {
     data.output_shapes[out.name] = out.shape;
-    if (!out.differentiable && out.name != "queue_count") data.of_no_row.insert(out.name);
-    if (!out.differentiable) continue;
+    if (!out.differentiable) {
+      if (out.name != "queue_count") data.derived.insert(out.name);
+      continue;
+    }
     data.upstream[out.name] = numbers_of("up." + out.name, out.shape);
   }
   return data;

@@ -5,76 +5,12 @@
 #include <vector>
 
 #include "backend/cpu/recurrence.h"
+#include "native/cell_parts.h"
 #include "native/cell_run.h"
 #include "native/check.h"
 
 namespace lookback {
 namespace {
-
-/// A part of a call: some rows, and of tensors with a sequence the steps [begin, end).
-struct Part {
-  std::vector<int64_t> rows;
-  int64_t begin = 0, end = 0;
-};
-
-bool has_steps(const std::string& name) {
-  return name == "x" || name == "y" || starts_with(name, "mask");
-}
-
-/// The tensor's numbers of a part, in its order.
-template <class S>
-std::vector<S> take(const std::string& name, const std::vector<S>& from, const Shape& shape,
-                    const Part& part) {
-  const size_t axis = batch_axis(name, shape);
-  const Shape before(shape.begin(), shape.begin() + static_cast<ptrdiff_t>(axis));
-  const Shape after(shape.begin() + static_cast<ptrdiff_t>(axis) + 1, shape.end());
-  const int64_t inner = count(after);
-  const int64_t step = has_steps(name) ? inner / after[0] : inner;
-  const int64_t first = has_steps(name) ? part.begin * step : 0;
-  const int64_t last = has_steps(name) ? part.end * step : inner;
-  std::vector<S> out;
-  for (int64_t outer = 0; outer < count(before); ++outer) {
-    for (const int64_t row : part.rows) {
-      const auto begin = from.begin() + static_cast<ptrdiff_t>((outer * shape[axis] + row) * inner);
-      out.insert(out.end(), begin + static_cast<ptrdiff_t>(first),
-                 begin + static_cast<ptrdiff_t>(last));
-    }
-  }
-  return out;
-}
-
-Shape shape_of_part(const std::string& name, Shape shape, const Part& part) {
-  const size_t axis = batch_axis(name, shape);
-  shape[axis] = static_cast<int64_t>(part.rows.size());
-  if (has_steps(name)) shape[axis + 1] = part.end - part.begin;
-  return shape;
-}
-
-CellData data_of_part(const CellData& whole, const Part& part) {
-  CellData data = whole;
-  data.batch = static_cast<int64_t>(part.rows.size());
-  data.steps = part.end - part.begin;
-  for (auto& [name, numbers] : data.inputs) {
-    if (starts_with(name, "buf.")) continue;
-    numbers = take(name, whole.inputs.at(name), whole.input_shapes.at(name), part);
-    data.input_shapes[name] = shape_of_part(name, whole.input_shapes.at(name), part);
-  }
-  for (auto& [name, shape] : data.output_shapes) {
-    if (whole.of_no_row.count(name) != 0) continue;
-    if (whole.upstream.count(name) != 0) {
-      data.upstream[name] = take(name, whole.upstream.at(name), shape, part);
-    }
-    shape = shape_of_part(name, shape, part);
-  }
-  data.lengths.clear();
-  for (const int64_t row : part.rows) {
-    if (whole.lengths.empty()) break;
-    const int64_t length = whole.lengths[static_cast<size_t>(row)];
-    data.lengths.push_back(
-        static_cast<int32_t>(std::max<int64_t>(0, std::min(length, part.end) - part.begin)));
-  }
-  return data;
-}
 
 bool rows_are_independent(const CellCase& c) {
   const bool batch_norm = c.cell == "larnn" && c.spec.word("normalization", "batch") == "batch";
@@ -93,7 +29,7 @@ void check_part(const CellCase& c, const char* what, const CellData& whole_data,
     }
   };
   for (const auto& [name, shape] : whole_data.output_shapes) {
-    if (whole_data.of_no_row.count(name) == 0) {
+    if (!starts_with(name, "buf.") && whole_data.derived.count(name) == 0) {
       check(name, whole.outputs, result.outputs, whole_data.output_shapes);
     }
   }
@@ -232,7 +168,9 @@ void check_chunks(const CellCase& c, Recurrence<S>& cell) {
   // Running statistics per step belong to a place in the call; queues of rows that have ended hold
   // different numbers of entries, which one call cannot take.
   if (replays(c.spec) || c.spec.word("bnStats", "shared") == "perStep") return;
-  if (c.cell != "lstm" && c.lengths) return;
+  if (c.cell != "lstm" && (c.lengths || (c.resets && c.spec.has("window")))) return;
+  // A window that is handed over counts as full.
+  if (c.spec.word("warmup", "zeros") == "renormalize") return;
   const CellData data = make_data(c, cell);
   const CellResult<S> whole = run_cell(cell, data);
   Part part;

@@ -2,6 +2,7 @@ import { definitions } from '../../lib/cells';
 import type { LarnnOptions } from '../../lib/cells/larnn';
 import { DEFAULT_NORMALIZATION } from '../../lib/cells/larnn';
 import type { LstmOptions } from '../../lib/cells/lstm';
+import type { RraOptions } from '../../lib/cells/rra';
 import type { NativeSpec } from '../../lib/native';
 
 const { lstm, larnn } = definitions;
@@ -38,6 +39,47 @@ describe('lstm options', () => {
     [{ units: 1e9 }, /units is 1000000000; expected at most 16384/],
   ])('refuses %j', (options, message) => {
     expect(() => lstm.resolve(options as LstmOptions)).toThrow(message);
+  });
+});
+
+describe('rra options', () => {
+  const { rra } = definitions;
+
+  it('are those of its document, with weights that training cannot bring to a pole', () => {
+    expect(rra.resolve({ units: 3 })).toEqual({
+      units: 3,
+      K: 10,
+      base: 'lstm',
+      attention: 'gate',
+      normalize: 'softmax',
+      gateShape: 'vector',
+      inject: 'insideTanh',
+      lag: 1,
+      warmup: 'zeros',
+      includeInitial: false,
+      gateOrder: 'ifgo',
+      activation: 'tanh',
+      dotScale: 1,
+      init: 'default',
+    });
+  });
+
+  it('know a window of K + lag - 1 states, and c0 only with gates', () => {
+    const spec = rra.resolve({ units: 3, inputSize: 2, K: 4, lag: 3 });
+    expect(rra.inputs(spec, 5, 7)['window0']?.shape).toEqual([6, 5, 3]);
+    expect(rra.inputs(spec, 5, 7)['c0']?.shape).toEqual([5, 3]);
+    expect(rra.inputs({ ...spec, base: 'rnn' }, 5, 7)['c0']).toBeUndefined();
+  });
+
+  it.each<[Partial<RraOptions>, RegExp]>([
+    [{ K: 0 }, /rra: K is 0; expected at least 1/],
+    [{ lag: 0 }, /rra: lag is 0; expected at least 1/],
+    [{ base: 'rnn', inject: 'cell' }, /inject "cell" needs base "lstm"/],
+    [{ gateOrder: 'ifgg' }, /gateOrder is "ifgg"; expected the letters i, f, g and o/],
+    [{ normalise: 'sum' } as Partial<RraOptions>, /unknown option normalise; did you mean/],
+    [{ dotScale: NaN }, /dotScale is NaN/],
+  ])('%j is refused', (options, message) => {
+    expect(() => rra.resolve({ units: 3, ...options })).toThrow(message);
   });
 });
 

@@ -289,6 +289,22 @@ describe('ERR_NUMERIC', () => {
       expect(values.every(Number.isFinite)).toBe(true);
     await expect(model.predict(data.x)).resolves.toBeDefined();
   });
+
+  it('weights of RRA whose sum has come to 0', async () => {
+    const cell = cells.rra({ units: 1, inputSize: 1, K: 2, normalize: 'sum' });
+    const x: TensorLike = { shape: [1, 3, 1], data: Float32Array.of(1, 2, 3) };
+    const weights = {
+      W_x: new Float32Array(4).fill(1),
+      W_h: new Float32Array(4).fill(1),
+      b: new Float32Array(4),
+    };
+    const at = (first: number, second: number) =>
+      cell.forward({ x }, { ...weights, W_a: Float32Array.of(first, second) });
+    const error = await failure(() => at(0.5, -0.5));
+    expect(error.code).toBe('ERR_NUMERIC');
+    expect(error.message).toMatch(/the sum of the 2 weights W_a is 0.*use normalize 'softmax'/);
+    expect(Array.from((await at(1, 3)).outputs['w']?.data ?? [])).toEqual([0.25, 0.75]);
+  });
 });
 
 describe('ERR_ABORTED', () => {

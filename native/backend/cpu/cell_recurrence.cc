@@ -50,17 +50,18 @@ Initializer initializer_of(const Start& start) {
 /// The masks of one batch row, inverted dropout's or zoneout's: the same numbers whatever the
 /// batch, the tile and the thread.
 template <class S>
-void draw_mask_row(const DropoutKey& key, uint32_t site, const SequenceInput& mask, int64_t row,
-                   int64_t count, S* out) {
+void draw_mask_row(const DropoutKey& key, uint32_t site, const SequenceInput& mask,
+                   const RowOrigin& origin, int64_t count, S* out) {
   const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
   const uint32_t threshold = dropout_threshold(mask.rate);
   const S passed = mask.zoneout ? S(1) : static_cast<S>(1 / (1 - mask.rate));
-  for (int64_t i = 0; i < count; i += 4) {
-    const PhiloxBlock bits =
-        dropout_block(stream, site, static_cast<uint32_t>(row), static_cast<uint64_t>(i / 4));
-    for (int64_t j = i; j < std::min(i + 4, count); ++j) {
+  const int64_t begin = mask.constant ? 0 : origin.step * mask.slot.size, end = begin + count;
+  for (int64_t i = begin / 4 * 4; i < end; i += 4) {
+    const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
+                                           static_cast<uint64_t>(i / 4));
+    for (int64_t j = std::max(i, begin); j < std::min(i + 4, end); ++j) {
       const S factor = dropout_factor(bits.word[j - i], threshold, passed);
-      out[j] = mask.zoneout ? S(1) - factor : factor;
+      out[j - begin] = mask.zoneout ? S(1) - factor : factor;
     }
   }
 }
@@ -149,6 +150,13 @@ std::vector<std::string> CellRecurrence<S>::differentiable_inputs() const {
   std::vector<std::string> names = {"x"};
   for (const StateInfo& s : cell_.declaration.states) names.push_back(s.in);
   return names;
+}
+
+template <class S>
+std::string CellRecurrence<S>::couples_rows(bool training) const {
+  return training && !cell_.declaration.sites.empty()
+             ? "batch statistics, in which rows meet: use layer norm or none"
+             : "";
 }
 
 template <class S>
@@ -312,7 +320,8 @@ void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
     const int workers = runtime_.pool.threads();
     runtime_.pool.run([&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
-        draw_mask_row(key, static_cast<uint32_t>(i + 1), s, b, width, mask.data() + b * width);
+        const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
+        draw_mask_row(key, static_cast<uint32_t>(i + 1), s, origin, width, mask.data() + b * width);
       }
     });
     place.data = mask.data();

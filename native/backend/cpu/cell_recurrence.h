@@ -60,6 +60,7 @@ class CellRecurrence final : public Recurrence<S> {
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
   std::vector<std::string> differentiable_inputs() const override;
+  std::string couples_rows(bool training) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;

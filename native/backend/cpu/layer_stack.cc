@@ -108,6 +108,12 @@ std::vector<std::string> LayerStack<S>::differentiable_inputs() const {
 }
 
 template <class S>
+std::string LayerStack<S>::couples_rows(bool training) const {
+  if (replays()) return "the replay kinds of stacking: use 'stack' or 'residual'";
+  return layers_.front()->couples_rows(training);
+}
+
+template <class S>
 std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
   auto t = std::make_unique<StackTape<S>>();
   t->batch = batch;
@@ -194,6 +200,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   inner.steps = call.steps;
   inner.training = call.training;
   inner.lengths = call.lengths;
+  inner.origins = call.origins;
   DropoutKey key;
   if (call.dropout != nullptr) {
     // Every pass draws its own masks.

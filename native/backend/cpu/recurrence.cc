@@ -2,6 +2,7 @@
 
 #include "backend/cpu/cell_recurrence.h"
 #include "backend/cpu/layer_stack.h"
+#include "backend/cpu/segmented.h"
 #include "base/error.h"
 #include "cells/registry.h"
 
@@ -47,8 +48,13 @@ std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKi
                                                    const std::string& cell, const Spec& spec) {
   const DriverTable<S>& kernels = kernels_of<S>(device);
   CellInstance instance = instantiate_cell(cell, spec);
-  if (instance.layered) return std::make_unique<LayerStack<S>>(runtime, kernels, cell, spec);
-  return std::make_unique<CellRecurrence<S>>(runtime, kernels, spec, std::move(instance));
+  std::unique_ptr<Recurrence<S>> whole;
+  if (instance.layered) {
+    whole = std::make_unique<LayerStack<S>>(runtime, kernels, cell, spec);
+  } else {
+    whole = std::make_unique<CellRecurrence<S>>(runtime, kernels, spec, std::move(instance));
+  }
+  return std::make_unique<SegmentedRecurrence<S>>(std::move(whole));
 }
 
 template std::unique_ptr<Recurrence<float>> make_cpu_recurrence(CpuRuntime&, DeviceKind,
