@@ -36,15 +36,19 @@ export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { layers } from './layers';
 export type {
+  BidirectionalOptions,
   DenseOptions,
   DropoutOptions,
+  EmbeddingOptions,
   GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
   LarnnLayerOptions,
+  LayerNormOptions,
   LayerOptions,
   LayerSpec,
   LstmLayerOptions,
+  PoolOptions,
   RecurrentLayerOptions,
   RnnLayerOptions,
   ScornnLayerOptions,

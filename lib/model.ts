@@ -27,7 +27,7 @@ import { writeModelFile } from './storage/model-file';
 import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
-import type { DataLike, PreparedData } from './training/data';
+import type { DataLike, DataWish, PreparedData } from './training/data';
 import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
@@ -225,7 +225,7 @@ export class Model {
    */
   async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
     const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const input = prepareInput(x, this, 'forward: x');
+    const input = prepareInput(x, this.#wish(), 'forward: x');
     const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
     return this.#exclusive('forward', async (engine) => {
       const outputs = await engine.forward(input, valid, training);
@@ -441,8 +441,13 @@ export class Model {
   }
 
   #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {
+    return prepareData(data, { ...this.#wish(), outputShape: this.#outputShape, loss }, where);
+  }
+
+  /** What `x` has to fit. */
+  #wish(): Pick<DataWish, 'dtype' | 'inputShape' | 'integers'> {
     const { dtype, inputShape } = this;
-    return prepareData(data, { dtype, inputShape, outputShape: this.#outputShape, loss }, where);
+    return { dtype, inputShape, integers: this.#layers[0]?.kind === 'embedding' };
   }
 
   /** Uploads data for one job and turns its sums into logs. */

@@ -180,10 +180,13 @@ void for_each_entry(const Napi::Object& object,
   }
 }
 
-Spec read_spec(const Napi::Value& value, const std::string& what) {
+Spec read_spec(const Napi::Value& value, const std::string& what, const char* other,
+               Napi::Value* other_value) {
   Spec spec;
   for_each_entry(read_object(value, what), [&](const std::string& key, const Napi::Value& entry) {
-    if (entry.IsBoolean()) {
+    if (other_value != nullptr && key == other) {
+      *other_value = entry;
+    } else if (entry.IsBoolean()) {
       spec.set(key, entry.As<Napi::Boolean>().Value());
     } else if (entry.IsNumber()) {
       spec.set(key, entry.As<Napi::Number>().DoubleValue());

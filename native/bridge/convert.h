@@ -30,7 +30,9 @@ DType read_dtype(const Napi::Value& value);
 /// 'cpu' or 'emulated'.
 DeviceKind read_device(const Napi::Value& value);
 /// An object of strings, finite numbers and booleans.
-Spec read_spec(const Napi::Value& value, const std::string& what);
+/// What is under the key `other` goes there as it is.
+Spec read_spec(const Napi::Value& value, const std::string& what, const char* other = "",
+               Napi::Value* other_value = nullptr);
 
 /// Calls f(key, value) for each own enumerable string key.
 void for_each_entry(const Napi::Object& object,

@@ -11,8 +11,29 @@ namespace {
 constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
 /// More layers than this are a mistake, not a model.
 constexpr uint32_t kMaxLayers = 10000;
+constexpr int kMaxDepth = 8;
 /// Groups of parameters, and parameters of a group.
 constexpr uint32_t kMaxGroups = 1000000;
+
+/// An array of layers; those inside another are in its `inside`.
+std::vector<LayerSpec> read_layers(const Napi::Value& value, const std::string& what, int depth) {
+  REQUIRE(value.IsArray(), kOption, what, " is not an array; expected a list of layers");
+  REQUIRE(depth <= kMaxDepth, kOption, what, " is nested more than ", kMaxDepth, " deep");
+  const auto list = value.As<Napi::Array>();
+  REQUIRE(list.Length() <= kMaxLayers, kOption, what, " has ", list.Length(),
+          " entries; expected up to ", kMaxLayers);
+  std::vector<LayerSpec> layers;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const std::string where = text(what, "[", i, "]");
+    const Napi::Value entry = list[i];
+    Napi::Value inner = value.Env().Undefined();
+    Spec options = read_spec(entry, where, "inside", &inner);
+    layers.emplace_back(std::move(options));
+    if (!inner.IsUndefined())
+      layers.back().inner = read_layers(inner, where + ".inside", depth + 1);
+  }
+  return layers;
+}
 
 EngineSpec read_engine_spec(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "the engine's spec");
@@ -24,14 +45,7 @@ EngineSpec read_engine_spec(const Napi::Value& value) {
   spec.threads =
       static_cast<int>(read_integer(object.Get("threads"), "option threads", 0, 1 << 20));
   spec.input_size = read_integer(object.Get("inputSize"), "option inputSize", 1, int64_t{1} << 30);
-  const Napi::Value layers = object.Get("layers");
-  REQUIRE(layers.IsArray(), kOption, "option layers is not an array; expected a list of layers");
-  const auto list = layers.As<Napi::Array>();
-  REQUIRE(list.Length() <= kMaxLayers, kOption, "option layers has ", list.Length(),
-          " entries; expected up to ", kMaxLayers);
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    spec.layers.push_back(read_spec(list[i], text("layer ", i)));
-  }
+  spec.layers = read_layers(object.Get("layers"), "option layers", 1);
   return spec;
 }
 

@@ -19,7 +19,7 @@ struct EngineSpec {
   uint64_t seed = 0;
   int threads = 0;  ///< 0: from the CPU quota
   int64_t input_size = 0;
-  std::vector<Spec> layers;
+  std::vector<LayerSpec> layers;
 };
 
 struct LayerSummary {
