@@ -85,6 +85,7 @@
         "native/model/model.cc",
         "native/model/optimizer.cc",
         "native/model/recurrent.cc",
+        "native/model/stream.cc",
         "native/model/trainer.cc",
       ],
       "dependencies": ["lookback_kernels_generic"],

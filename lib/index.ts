@@ -67,6 +67,7 @@ export type {
   PredictOptions,
   SequentialOptions,
 } from './model-options';
+export type { Stream, StreamOptions, StreamSnapshot } from './stream';
 export type { DType, FloatArray, NestedNumbers, Tensor, TensorLike, TypedArray } from './tensor';
 export { callbacks } from './training/callbacks';
 export type {

@@ -24,6 +24,8 @@ import type { EngineTensor, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { parseOptions } from './options';
 import { writeModelFile } from './storage/model-file';
+import type { StreamHost, StreamOptions } from './stream';
+import { Stream, streamSchema } from './stream';
 import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
@@ -252,6 +254,26 @@ export class Model {
     const usual = compiled.optimizer.learningRate;
     const { learningRate = usual } = parseOptions(stepSchema, options, 'step');
     await this.#exclusive('step', (engine) => engine.step(learningRate / usual));
+  }
+
+  /**
+   * Sequences that arrive step by step, as in inference. What they remember lives in the stream; the model may be
+   * used and trained besides.
+   *
+   * @throws {LookbackError} ERR_STATE for a model with a layer that reads steps to come (`bidirectional`,
+   * `goBackwards`, `pool` over all steps)
+   */
+  createStream(options: StreamOptions = {}): Stream {
+    const { batch } = parseOptions(streamSchema, options, 'createStream');
+    const { dtype, integers } = this.#wish();
+    const host: StreamHost = {
+      engine: (call) => this.#built(call),
+      dtype,
+      inputs: this.inputShape[1],
+      outputs: featuresOf(this.#outputShape),
+      integers,
+    };
+    return new Stream(host, batch);
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */

@@ -44,6 +44,7 @@ set(LOOKBACK_CORE_SOURCES
   native/model/model.cc
   native/model/optimizer.cc
   native/model/recurrent.cc
+  native/model/stream.cc
   native/model/trainer.cc
 )
 

@@ -200,6 +200,17 @@ Spec read_spec(const Napi::Value& value, const std::string& what, const char* ot
   return spec;
 }
 
+void* borrow_numbers(const Napi::Value& value, DType dtype, int64_t count,
+                     const std::string& what) {
+  const Elements elements = elements_of(value, what);
+  const bool fits =
+      elements.type == (dtype == DType::kFloat64 ? napi_float64_array : napi_float32_array);
+  REQUIRE(fits && elements.count == count, kShape, what, " has ", elements.count,
+          " entries; expected a ", dtype == DType::kFloat64 ? "Float64Array" : "Float32Array",
+          " of ", count);
+  return const_cast<void*>(elements.data);
+}
+
 HostTensor read_tensor(const Napi::Value& value, const std::string& what) {
   REQUIRE(value.IsObject(), kShape, what, " is ", type_name(value), "; expected { shape, data }");
   const auto object = value.As<Napi::Object>();

@@ -45,6 +45,9 @@ HostTensor read_tensor(const Napi::Value& value, const std::string& what);
 NamedTensors read_tensors(const Napi::Value& value, const std::string& what);
 /// A list of { role, name, shape, data }.
 NamedTensors read_snapshot(const Napi::Value& value);
+/// The numbers of a typed array of that type with `count` entries, where they lie; only until the
+/// next call into JavaScript. Throws ERR_SHAPE.
+void* borrow_numbers(const Napi::Value& value, DType dtype, int64_t count, const std::string& what);
 /// An Int32Array, or null or undefined for none.
 std::optional<std::vector<int32_t>> read_lengths(const Napi::Value& value);
 /// A Uint32Array.

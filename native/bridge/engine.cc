@@ -82,24 +82,31 @@ Napi::Number number(Napi::Env env, int64_t value) {
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeEngine",
-      {InstanceMethod<&EngineWrap::layers>("layers"), InstanceMethod<&EngineWrap::params>("params"),
-       InstanceMethod<&EngineWrap::compile>("compile"),
-       InstanceMethod<&EngineWrap::add_data>("addData"),
-       InstanceMethod<&EngineWrap::remove_data>("removeData"),
-       InstanceMethod<&EngineWrap::train>("train"),
-       InstanceMethod<&EngineWrap::evaluate>("evaluate"),
-       InstanceMethod<&EngineWrap::predict>("predict"),
-       InstanceMethod<&EngineWrap::forward>("forward"),
-       InstanceMethod<&EngineWrap::backward>("backward"), InstanceMethod<&EngineWrap::step>("step"),
-       InstanceMethod<&EngineWrap::gradients>("gradients"),
-       InstanceMethod<&EngineWrap::tensors>("tensors"),
-       InstanceMethod<&EngineWrap::set_tensors>("setTensors"),
-       InstanceMethod<&EngineWrap::counters>("counters"),
-       InstanceMethod<&EngineWrap::set_counters>("setCounters"),
-       InstanceMethod<&EngineWrap::memory>("memory"), InstanceMethod<&EngineWrap::cancel>("cancel"),
-       InstanceMethod<&EngineWrap::dispose>("dispose")});
+  return DefineClass(env, "NativeEngine",
+                     {InstanceMethod<&EngineWrap::layers>("layers"),
+                      InstanceMethod<&EngineWrap::params>("params"),
+                      InstanceMethod<&EngineWrap::compile>("compile"),
+                      InstanceMethod<&EngineWrap::add_data>("addData"),
+                      InstanceMethod<&EngineWrap::remove_data>("removeData"),
+                      InstanceMethod<&EngineWrap::train>("train"),
+                      InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+                      InstanceMethod<&EngineWrap::predict>("predict"),
+                      InstanceMethod<&EngineWrap::forward>("forward"),
+                      InstanceMethod<&EngineWrap::backward>("backward"),
+                      InstanceMethod<&EngineWrap::step>("step"),
+                      InstanceMethod<&EngineWrap::create_stream>("createStream"),
+                      InstanceMethod<&EngineWrap::step_stream>("stepStream"),
+                      InstanceMethod<&EngineWrap::stream_state>("streamState"),
+                      InstanceMethod<&EngineWrap::set_stream_state>("setStreamState"),
+                      InstanceMethod<&EngineWrap::remove_stream>("removeStream"),
+                      InstanceMethod<&EngineWrap::gradients>("gradients"),
+                      InstanceMethod<&EngineWrap::tensors>("tensors"),
+                      InstanceMethod<&EngineWrap::set_tensors>("setTensors"),
+                      InstanceMethod<&EngineWrap::counters>("counters"),
+                      InstanceMethod<&EngineWrap::set_counters>("setCounters"),
+                      InstanceMethod<&EngineWrap::memory>("memory"),
+                      InstanceMethod<&EngineWrap::cancel>("cancel"),
+                      InstanceMethod<&EngineWrap::dispose>("dispose")});
 }
 
 Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) {
@@ -324,6 +331,57 @@ Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
     return start_job(
         env, [rate](Engine& engine, Job&) { engine.step(rate); },
         [](Napi::Env then) { return then.Undefined(); });
+  });
+}
+
+Napi::Value EngineWrap::create_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t batch = read_integer(info[0], "option batch", 1, kMaxInteger);
+    const int64_t handle = idle().add_stream(batch);
+    report_memory(env);
+    return number(env, handle);
+  });
+}
+
+/// Borrows both arrays: nothing else runs until it returns.
+Napi::Value EngineWrap::step_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    Engine& engine = idle();
+    const Engine::StreamSize size = engine.stream_size(handle);
+    const void* x = borrow_numbers(info[1], size.dtype, size.x, "x");
+    void* y = borrow_numbers(info[2], size.dtype, size.y, "the output");
+    engine.step_stream(handle, x, y);
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::stream_state(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    return write_snapshot(env, idle().stream_state(handle));
+  });
+}
+
+Napi::Value EngineWrap::set_stream_state(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    idle().set_stream_state(handle, read_snapshot(info[1]));
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::remove_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    idle().remove_stream(handle);
+    report_memory(env);
+    return env.Undefined();
   });
 }
 

@@ -22,7 +22,27 @@ const std::vector<std::pair<std::string, Maker<S>>>& makers() {
   return list;
 }
 
+/// A layer whose steps do not know of each other.
+template <class S>
+class PlainStream final : public LayerStream<S> {
+ public:
+  PlainStream(Layer<S>& layer, int64_t batch) : layer_(layer) {
+    pass_.batch = batch;
+    pass_.steps = 1;
+  }
+  void step(const S* x, S* y) override { layer_.forward(pass_, x, y); }
+
+ private:
+  Layer<S>& layer_;
+  Pass pass_;
+};
+
 }  // namespace
+
+template <class S>
+std::unique_ptr<LayerStream<S>> Layer<S>::make_stream(int64_t batch) {
+  return std::make_unique<PlainStream<S>>(*this, batch);
+}
 
 template <class S>
 std::unique_ptr<Layer<S>> make_layer(const LayerSetup<S>& setup) {
@@ -49,6 +69,8 @@ void require_known_options(const std::string& owner, const Spec& spec,
   }
 }
 
+template std::unique_ptr<LayerStream<float>> Layer<float>::make_stream(int64_t);
+template std::unique_ptr<LayerStream<double>> Layer<double>::make_stream(int64_t);
 template std::unique_ptr<Layer<float>> make_layer(const LayerSetup<float>&);
 template std::unique_ptr<Layer<double>> make_layer(const LayerSetup<double>&);
 

@@ -8,6 +8,8 @@
 
 #include "backend/backend.h"
 #include "base/arena.h"
+#include "base/error.h"
+#include "model/layer_stream.h"
 
 namespace lookback {
 
@@ -106,6 +108,9 @@ class Layer {
     return {};
   }
 
+  /// This layer in a stream; it outlives that. By default a layer that remembers nothing: `forward`
+  /// of one step. ERR_STATE where it reads steps to come.
+  virtual std::unique_ptr<LayerStream<S>> make_stream(int64_t batch);
   /// Bytes kept between passes.
   virtual int64_t bytes() const { return 0; }
 
@@ -116,6 +121,12 @@ class Layer {
   uint32_t index_;
   FeatureShape input_;
   FeatureShape output_;
+  /// Throws ERR_STATE that says why there is no stream.
+  [[noreturn]] void refuse_stream(const std::string& reason) const {
+    fail(ErrorCode::kState, "layer '" + name_ + "' " + reason +
+                                ", so this model cannot be run step by step; use predict");
+  }
+
   LayerMemory<S> memory_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "model/layer.h"
+#include "model/recurrent_stream.h"
 
 namespace lookback {
 namespace {
@@ -27,6 +28,7 @@ class Recurrent final : public Layer<S> {
             "' is recurrent and needs a sequence; set returnSequences: true on the recurrent "
             "layer before it");
     return_sequences_ = setup.options.flag("returnSequences", false);
+    replays_ = setup.options.word("stacking", "").rfind("replay", 0) == 0;
     go_backwards_ = setup.options.flag("goBackwards", false);
     evaluation_ = static_cast<Evaluation>(
         setup.options.choice("evaluation", {"running", "batch", "training"}));
@@ -53,6 +55,20 @@ class Recurrent final : public Layer<S> {
       for (const Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) sum += buffer->bytes();
     }
     return sum;
+  }
+
+  std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
+    if (go_backwards_) this->refuse_stream("reads each row from its end");
+    if (replays_) this->refuse_stream("reads each row several times");
+    if (evaluation_ != Evaluation::kRunning)
+      this->refuse_stream("takes its statistics from the batch at hand");
+    ForwardCall<S> call;
+    call.params = memory_.params;
+    const std::vector<BufferInfo>& buffers = recurrence_->info().buffers;
+    for (size_t i = 0; i < buffers.size(); ++i)
+      call.inputs[buffers[i].name] = {memory_.buffers[i], buffers[i].shape};
+    return std::make_unique<RecurrentStream<S>>(*recurrence_, batch, std::move(call), output_name(),
+                                                input_.features, output_.features);
   }
 
   void forward(const Pass& pass, const S* x, S* y) override {
@@ -157,6 +173,7 @@ class Recurrent final : public Layer<S> {
   std::unique_ptr<Recurrence<S>> recurrence_;
   bool return_sequences_ = false;
   bool go_backwards_ = false;
+  bool replays_ = false;  ///< LARNN's stacks that run over the same input again and again
   Evaluation evaluation_ = Evaluation::kRunning;
   Kept kept_[2];  ///< for passes without and with a backward
 };

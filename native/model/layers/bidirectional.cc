@@ -37,6 +37,10 @@ class Bidirectional final : public Wrapper<S> {
     return sum;
   }
 
+  std::unique_ptr<LayerStream<S>> make_stream(int64_t) override {
+    this->refuse_stream("reads each row from both ends");
+  }
+
   void forward(const Pass& pass, const S* x, S* y) override {
     const FeatureShape half = direction_[0].layer->output();
     const int64_t size = half.elements(pass.batch, pass.steps);

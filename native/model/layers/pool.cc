@@ -18,6 +18,11 @@ class PoolLayer final : public Layer<S> {
 
   void forward(const Pass& pass, const S* x, S* y) override { backend_.pool(pool_of(pass, x), y); }
 
+  std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
+    if (kind_ != PoolKind::kLast) this->refuse_stream("pools over all steps");
+    return Layer<S>::make_stream(batch);
+  }
+
   void backward(const Pass& pass, const S* x, const S*, S* dy, S* dx) override {
     if (dx != nullptr) backend_.pool_backward(pool_of(pass, x), dy, dx);
   }

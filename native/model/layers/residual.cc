@@ -7,6 +7,49 @@ namespace lookback {
 namespace {
 
 template <class S>
+class ResidualStream final : public LayerStream<S> {
+ public:
+  ResidualStream(Backend<S>& backend, const LayerChain<S>& chain, int64_t batch)
+      : backend_(backend), chain_(chain) {
+    for (const auto& layer : chain.layers()) {
+      parts_.push_back(layer->make_stream(batch));
+      const int64_t size = checked_mul(batch, layer->output().features, "an activation");
+      outputs_.emplace_back(size, "an activation");
+    }
+  }
+
+  void step(const S* x, S* y) override {
+    const S* from = x;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      parts_[i]->step(from, outputs_[i].data());
+      from = outputs_[i].data();
+    }
+    std::copy_n(x, outputs_.back().size(), y);
+    backend_.add(outputs_.back().size(), from, y);
+  }
+
+  void collect(const std::string& prefix,
+               std::vector<typename LayerStream<S>::Entry>& to) override {
+    for (size_t i = 0; i < parts_.size(); ++i)
+      parts_[i]->collect(prefix + chain_.layers()[i]->name() + ".", to);
+  }
+  void set_started(bool started) override {
+    for (const auto& part : parts_) part->set_started(started);
+  }
+  int64_t bytes() const override {
+    int64_t sum = 0;
+    for (size_t i = 0; i < parts_.size(); ++i) sum += parts_[i]->bytes() + outputs_[i].bytes();
+    return sum;
+  }
+
+ private:
+  Backend<S>& backend_;
+  const LayerChain<S>& chain_;
+  std::vector<std::unique_ptr<LayerStream<S>>> parts_;
+  std::vector<Buffer<S>> outputs_;
+};
+
+template <class S>
 class Residual final : public Wrapper<S> {
  public:
   explicit Residual(const LayerSetup<S>& setup) : Wrapper<S>(setup) {
@@ -33,6 +76,10 @@ class Residual final : public Wrapper<S> {
   }
 
   int64_t bytes() const override { return chain_.bytes(); }
+
+  std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
+    return std::make_unique<ResidualStream<S>>(backend_, chain_, batch);
+  }
 
   void forward(const Pass& pass, const S* x, S* y) override {
     const int64_t size = input_.elements(pass.batch, pass.steps);
