@@ -40,15 +40,19 @@ export { exportWeights, importWeights } from './foreign-weights';
 export type { ForeignWeightsOptions } from './foreign-weights';
 export { layers } from './layers';
 export type {
+  BidirectionalOptions,
   DenseOptions,
   DropoutOptions,
+  EmbeddingOptions,
   GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
   LarnnLayerOptions,
+  LayerNormOptions,
   LayerOptions,
   LayerSpec,
   LstmLayerOptions,
+  PoolOptions,
   RecurrentLayerOptions,
   RraLayerOptions,
   RnnLayerOptions,
@@ -68,6 +72,7 @@ export type {
   PredictOptions,
   SequentialOptions,
 } from './model-options';
+export type { Stream, StreamOptions, StreamSnapshot } from './stream';
 export type { DType, FloatArray, NestedNumbers, Tensor, TensorLike, TypedArray } from './tensor';
 export { callbacks } from './training/callbacks';
 export type {

@@ -8,6 +8,7 @@ import { definitions, isCellKind, outputSizeOf } from './cells';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
+import { shapeText } from './tensor';
 import type { SuggestedGroup } from './training/groups';
 
 /** What every layer takes. */
@@ -22,6 +23,35 @@ export interface LayerOptions {
 export interface RecurrentLayerOptions extends LayerOptions {
   /** Give the output of every step `[B, T, H]`, or only that of the last valid one `[B, H]`. Default false. */
   returnSequences?: boolean;
+  /**
+   * Read each row from its last valid step to its first. Outputs stand at the steps they were read at (Keras gives them
+   * in the order of reading); the last one is that of the first step. Default false.
+   */
+  goBackwards?: boolean;
+}
+
+export interface EmbeddingOptions extends LayerOptions {
+  /** Rows of the table: the input is whole numbers from 0 to `inputDim - 1`. 1 to 16777216. */
+  inputDim: number;
+  /** Size of a row. 1 to 1048576. */
+  units: number;
+  /** How the table starts: uniform in ±0.05 as Keras, or normal as PyTorch. Default `'uniform'`. */
+  init?: 'uniform' | 'normal';
+}
+
+export interface LayerNormOptions extends LayerOptions {
+  /** Added to the variance. Above 0. Default 1e-5. */
+  epsilon?: number;
+}
+
+export interface PoolOptions extends Omit<LayerOptions, 'trainable'> {
+  /** The last valid step, or the mean or the largest value of each feature over the valid steps. Default `'last'`. */
+  over?: 'last' | 'mean' | 'max';
+}
+
+export interface BidirectionalOptions extends LayerOptions {
+  /** The features of both directions side by side, or their sum. Default `'concat'`. */
+  merge?: 'concat' | 'sum';
 }
 
 export interface DenseOptions extends LayerOptions {
@@ -57,7 +87,7 @@ export type ScurnnLayerOptions = CellLayerOptions<'scurnn'>;
 export type ExprnnLayerOptions = CellLayerOptions<'exprnn'>;
 
 /** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
-export type LayerSpec = NativeSpec & { kind: string };
+export type LayerSpec = NativeSpec & { kind: string; inside?: LayerSpec[] };
 
 const name = z
   .string()
@@ -75,24 +105,56 @@ const denseSchema = z.strictObject({
   init: z.enum(['xavier', 'pytorch']).default('xavier'),
 });
 
-const dropoutSchema = z.strictObject({ name, rate: z.number().min(0).lt(1) });
+/** The layers that are neither cells nor made of other layers. */
+const plainSchemas = {
+  dense: denseSchema,
+  dropout: z.strictObject({ name, rate: z.number().min(0).lt(1) }),
+  embedding: z.strictObject({
+    name,
+    trainable,
+    inputDim: z.int().min(1).max(16_777_216),
+    units: z.int().min(1).max(1_048_576),
+    init: z.enum(['uniform', 'normal']).default('uniform'),
+  }),
+  layerNorm: z.strictObject({ name, trainable, epsilon: z.number().gt(0).lt(1).default(1e-5) }),
+  pool: z.strictObject({ name, over: z.enum(['last', 'mean', 'max']).default('last') }),
+} as const;
 
 const recurrentSchema = z.object({
   name,
   trainable,
   returnSequences: z.boolean().default(false),
+  goBackwards: z.boolean().default(false),
+});
+
+const inner = z.array(z.unknown()).min(1);
+const bidirectionalSchema = z.strictObject({
+  name,
+  trainable: z.boolean().optional(),
+  merge: z.enum(['concat', 'sum']).default('concat'),
+  inside: inner.max(1),
+});
+const residualSchema = z.strictObject({
+  name,
+  trainable: z.boolean().optional(),
+  inside: inner,
 });
 
 /** Every kind of layer. */
-export const layerKinds: readonly string[] = [...Object.keys(definitions), 'dense', 'dropout'];
+export const layerKinds: readonly string[] = [
+  ...Object.keys(definitions),
+  ...Object.keys(plainSchemas),
+  'bidirectional',
+  'residual',
+];
 
 /**
  * The layer that `value` describes, with defaults filled in. Applying it twice changes nothing.
  *
- * @param inputSize features of what comes before the layer, where that is known
+ * @param before the shape of what comes before the layer, where that is known
  * @throws {LookbackError} ERR_OPTION
  */
-export function resolveLayer(value: unknown, where: string, inputSize?: number): LayerSpec {
+export function resolveLayer(value: unknown, where: string, before?: RowShape): LayerSpec {
   if (typeof value !== 'object' || value === null || !('kind' in value)) {
     throw new LookbackError(
       'ERR_OPTION',
@@ -100,15 +162,71 @@ export function resolveLayer(value: unknown, where: string, inputSize?: number):
     );
   }
   const { kind, ...options } = value;
-  if (kind === 'dense') return { kind, ...defined(parseOptions(denseSchema, options, where)) };
-  if (kind === 'dropout') return { kind, ...defined(parseOptions(dropoutSchema, options, where)) };
+  if (typeof kind === 'string' && isPlainKind(kind)) {
+    const schema: z.ZodType<Record<string, string | number | boolean | undefined>> =
+      plainSchemas[kind];
+    return { kind, ...defined(parseOptions(schema, options, where)) };
+  }
+  if (kind === 'bidirectional') return resolveBidirectional(options, where, before);
+  if (kind === 'residual') return resolveResidual(options, where, before);
   if (typeof kind !== 'string' || !isCellKind(kind)) {
     const meant = typeof kind === 'string' ? closest(kind, layerKinds) : null;
     const hint =
       meant === null ? `expected one of ${layerKinds.join(', ')}` : `did you mean "${meant}"?`;
     throw new LookbackError('ERR_OPTION', `${where}.kind is ${show(kind)}; ${hint}`);
   }
-  return { kind, ...resolveRecurrent(kind, options, where, inputSize) };
+  return { kind, ...resolveRecurrent(kind, options, where, before && featuresOf(before)) };
+}
+
+function isPlainKind(kind: string): kind is keyof typeof plainSchemas {
+  return Object.hasOwn(plainSchemas, kind);
+}
+
+function resolveBidirectional(options: object, where: string, before?: RowShape): LayerSpec {
+  const given = parseOptions(bidirectionalSchema, options, where);
+  const at = `${where}.inside[0]`;
+  const layer = resolveLayer(given.inside[0], at, before);
+  const wrong = (what: string): LookbackError => new LookbackError('ERR_OPTION', `${at}${what}`);
+  if (!isCellKind(layer.kind)) throw wrong(`.kind is "${layer.kind}"; expected a recurrent layer`);
+  if (layer['goBackwards'] === true)
+    throw wrong('.goBackwards is true; leave it out, both directions are made from this layer');
+  if ('name' in layer)
+    throw wrong('.name is not used: the directions are called forward and backward');
+  return nested('bidirectional', given, [layer], { merge: given.merge }, where);
+}
+
+function resolveResidual(options: object, where: string, before?: RowShape): LayerSpec {
+  const given = parseOptions(residualSchema, options, where);
+  return nested(
+    'residual',
+    given,
+    resolveSequence(given.inside, `${where}.inside`, before).layers,
+    {},
+    where,
+  );
+}
+
+/** Layers inside another learn together: whether they do is said outside. */
+function nested(
+  kind: string,
+  given: { name?: string | undefined; trainable?: boolean | undefined },
+  inside: readonly LayerSpec[],
+  options: NativeSpec,
+  where: string,
+): LayerSpec {
+  const frozen = inside.filter((layer) => layer['trainable'] === false).length;
+  if (frozen > 0 && frozen < inside.length) {
+    const message = `${where}.inside: some are not trainable; set trainable for the whole, or freeze weights by groups of compile`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  const stripped = inside.map(({ trainable: _, ...layer }) => layer);
+  const common = defined({ name: given.name, trainable: given.trainable ?? frozen === 0 });
+  return asLayer({ kind, ...common, ...options, inside: stripped });
+}
+
+/** A list stands among scalars, which an index signature cannot say. */
+function asLayer(spec: { kind: string; [key: string]: unknown }): LayerSpec {
+  return spec as unknown as LayerSpec;
 }
 
 function resolveRecurrent(
@@ -118,23 +236,34 @@ function resolveRecurrent(
   inputSize?: number,
 ): NativeSpec {
   const layerOptions = options as RecurrentLayerOptions;
-  const { name: layerName, returnSequences, trainable: learns, ...cellOptions } = layerOptions;
+  const {
+    name: layerName,
+    returnSequences,
+    goBackwards,
+    trainable: learns,
+    ...cellOptions
+  } = layerOptions;
   if ('inputSize' in cellOptions) {
     throw new LookbackError(
       'ERR_OPTION',
       `${where}: unknown option inputSize; a layer takes it from what comes before it`,
     );
   }
-  const common = parseOptions(
+  const { goBackwards: turned, ...common } = parseOptions(
     recurrentSchema,
-    { name: layerName, returnSequences, trainable: learns ?? !isFrozenPreset(cellOptions) },
+    {
+      name: layerName,
+      returnSequences,
+      goBackwards,
+      trainable: learns ?? !isFrozenPreset(cellOptions),
+    },
     where,
   );
   const known = inputSize === undefined ? cellOptions : { ...cellOptions, inputSize };
   // The schema decides whether these are the options of that cell; the compiler cannot know.
   const resolve: (given: never, at: string) => NativeSpec = definitions[kind].resolve;
   const { inputSize: _, ...cell } = resolve(known as never, where);
-  return { ...defined(common), ...cell };
+  return { ...defined(common), ...(turned ? { goBackwards: true } : {}), ...cell };
 }
 
 /** The published program never trained its cells. */
@@ -161,6 +290,21 @@ export const layers = {
   /** Inverted dropout; the identity outside training. */
   dropout: (options: DropoutOptions): LayerSpec =>
     resolveLayer({ ...options, kind: 'dropout' }, 'dropout'),
+  /** Rows of a trained table, by whole numbers: `x` is an `Int32Array` `[B, T]`. The first layer. */
+  embedding: (options: EmbeddingOptions): LayerSpec =>
+    resolveLayer({ ...options, kind: 'embedding' }, 'embedding'),
+  /** `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the features of each row or step. */
+  layerNorm: (options: LayerNormOptions = {}): LayerSpec =>
+    resolveLayer({ ...options, kind: 'layerNorm' }, 'layerNorm'),
+  /** One row `[B, F]` out of the valid steps of a sequence. */
+  pool: (options: PoolOptions = {}): LayerSpec =>
+    resolveLayer({ ...options, kind: 'pool' }, 'pool'),
+  /** A recurrent layer read from both ends of each row's valid steps, with weights for each direction. */
+  bidirectional: (layer: LayerSpec, options: BidirectionalOptions = {}): LayerSpec =>
+    resolveLayer({ ...options, kind: 'bidirectional', inside: [layer] }, 'bidirectional'),
+  /** The input plus what `inside` (a layer, or layers one behind the other) makes of it. */
+  residual: (inside: LayerSpec | readonly LayerSpec[], options: LayerOptions = {}): LayerSpec =>
+    resolveLayer({ ...options, kind: 'residual', inside: [inside].flat() }, 'residual'),
   /** Long short-term memory; see {@link LstmOptions}. */
   lstm: recurrentLayer('lstm'),
   /** LSTM-like cell with attention over its last cell states; see {@link LarnnOptions}. */
@@ -208,30 +352,46 @@ export function resolveStack(
   if (given.length === 0) {
     throw new LookbackError('ERR_OPTION', `${where} is empty; expected at least one layer`);
   }
-  const taken = new Set<string>();
-  let shape: RowShape = inputShape;
-  const resolved = given.map((value, index) => {
-    const at = `${where}[${index}]`;
-    const {
-      kind,
-      name: typed,
-      ...options
-    } = resolveLayer(value, at, shape[shape.length - 1] ?? undefined);
-    // Always in this order, so that a model file does not tell who chose the name.
-    const layer = { kind, name: uniqueName(kind, typed, taken, at), ...options };
-    shape = shapeAfter(layer, shape, at);
-    return layer;
-  });
+  const { layers: resolved, shape = inputShape } = resolveSequence(given, where, inputShape);
   return { layers: resolved, outputShape: shape };
 }
 
+/** Layers one behind the other, named; with the shape behind them where that before them is known. */
+function resolveSequence(
+  given: readonly unknown[],
+  where: string,
+  before?: RowShape,
+): { layers: LayerSpec[]; shape?: RowShape | undefined } {
+  const taken = new Set<string>();
+  let shape = before;
+  const resolved = given.map((value, index) => {
+    const at = `${where}[${index}]`;
+    const { kind, name: typed, ...options } = resolveLayer(value, at, shape);
+    // Always in this order, so that a model file does not tell who chose the name.
+    const layer = asLayer({ kind, name: uniqueName(kind, typed, taken, at), ...options });
+    if (shape) shape = shapeAfter(layer, shape, at);
+    return layer;
+  });
+  return { layers: resolved, shape };
+}
+
 /** What cells suggest for weights of theirs. */
-export function suggestedGroups(stack: readonly LayerSpec[]): SuggestedGroup[] {
+export function suggestedGroups(stack: readonly LayerSpec[], prefix = ''): SuggestedGroup[] {
   return stack.flatMap((layer) => {
-    if (!isCellKind(layer.kind)) return [];
+    const path = prefix + String(layer['name']);
+    const { inside = [] } = layer;
+    if (layer.kind === 'bidirectional') {
+      return ['forward', 'backward'].flatMap((direction) =>
+        suggestedGroups(
+          inside.map((each) => asLayer({ ...each, name: direction })),
+          `${path}.`,
+        ),
+      );
+    }
+    if (!isCellKind(layer.kind)) return suggestedGroups(inside, `${path}.`);
     const definition: CellDefinition<never> = definitions[layer.kind];
     const groups = definition.groups?.(layer) ?? [];
-    return groups.map((group) => ({ ...group, layer: String(layer['name']) }));
+    return groups.map((group) => ({ ...group, layer: path }));
   });
 }
 
@@ -247,15 +407,52 @@ function uniqueName(kind: string, typed: unknown, taken: Set<string>, where: str
 }
 
 function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape {
-  if (layer.kind === 'dropout') return before;
-  if (!isCellKind(layer.kind)) {
-    const units = Number(layer['units']);
-    return before.length === 2 ? [before[0], units] : [units];
+  const { kind, inside = [] } = layer;
+  const withFeatures = (shape: RowShape, features: number): RowShape =>
+    shape.length === 2 ? [shape[0], features] : [features];
+  switch (kind) {
+    case 'dropout':
+    case 'layerNorm':
+      return before;
+    case 'dense':
+      return withFeatures(before, Number(layer['units']));
+    case 'embedding':
+      requireOneFeature(before, where);
+      return withFeatures(before, Number(layer['units']));
+    case 'pool':
+      requireSequence(kind, before, where);
+      return [featuresOf(before)];
+    case 'bidirectional': {
+      const after = inside.reduce((shape, each) => shapeAfter(each, shape, where), before);
+      return layer['merge'] === 'sum' ? after : withFeatures(after, 2 * featuresOf(after));
+    }
+    case 'residual': {
+      const after = inside.reduce((shape, each) => shapeAfter(each, shape, where), before);
+      if (shapeText(after) === shapeText(before)) return before;
+      const message = `${where} (residual) would add ${shapeText(after)} to ${shapeText(before)} for each row; the layers inside must keep the shape`;
+      throw new LookbackError('ERR_SHAPE', message);
+    }
+    default:
+      requireSequence(kind, before, where);
+      return layer['returnSequences'] === true
+        ? [before[0] ?? null, cellOutput(layer)]
+        : [cellOutput(layer)];
   }
-  if (before.length !== 2) {
-    const message = `${where} (${layer.kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
-    throw new LookbackError('ERR_SHAPE', message);
-  }
-  const units = outputSizeOf(layer.kind, layer);
-  return layer['returnSequences'] === true ? [before[0], units] : [units];
+}
+
+function cellOutput(layer: LayerSpec): number {
+  return isCellKind(layer.kind) ? outputSizeOf(layer.kind, layer) : Number(layer['units']);
+}
+
+function requireSequence(kind: string, before: RowShape, where: string): void {
+  if (before.length === 2) return;
+  const message = `${where} (${kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
+  throw new LookbackError('ERR_SHAPE', message);
+}
+
+function requireOneFeature(before: RowShape, where: string): void {
+  const features = featuresOf(before);
+  if (features === 1) return;
+  const message = `${where} (embedding) reads one whole number a step but what comes before it has ${features} features; expected inputShape [steps, 1] and the embedding as first layer`;
+  throw new LookbackError('ERR_SHAPE', message);
 }

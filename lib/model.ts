@@ -24,10 +24,12 @@ import type { EngineTensor, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { parseOptions } from './options';
 import { writeModelFile } from './storage/model-file';
+import type { StreamHost, StreamOptions } from './stream';
+import { Stream, streamSchema } from './stream';
 import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
-import type { DataLike, PreparedData } from './training/data';
+import type { DataLike, DataWish, PreparedData } from './training/data';
 import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
@@ -225,7 +227,7 @@ export class Model {
    */
   async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
     const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const input = prepareInput(x, this, 'forward: x');
+    const input = prepareInput(x, this.#wish(), 'forward: x');
     const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
     return this.#exclusive('forward', async (engine) => {
       const outputs = await engine.forward(input, valid, training);
@@ -252,6 +254,26 @@ export class Model {
     const usual = compiled.optimizer.learningRate;
     const { learningRate = usual } = parseOptions(stepSchema, options, 'step');
     await this.#exclusive('step', (engine) => engine.step(learningRate / usual));
+  }
+
+  /**
+   * Sequences that arrive step by step, as in inference. What they remember lives in the stream; the model may be
+   * used and trained besides.
+   *
+   * @throws {LookbackError} ERR_STATE for a model with a layer that reads steps to come (`bidirectional`,
+   * `goBackwards`, `pool` over all steps)
+   */
+  createStream(options: StreamOptions = {}): Stream {
+    const { batch } = parseOptions(streamSchema, options, 'createStream');
+    const { dtype, integers } = this.#wish();
+    const host: StreamHost = {
+      engine: (call) => this.#built(call),
+      dtype,
+      inputs: this.inputShape[1],
+      outputs: featuresOf(this.#outputShape),
+      integers,
+    };
+    return new Stream(host, batch);
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */
@@ -441,8 +463,13 @@ export class Model {
   }
 
   #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {
+    return prepareData(data, { ...this.#wish(), outputShape: this.#outputShape, loss }, where);
+  }
+
+  /** What `x` has to fit. */
+  #wish(): Pick<DataWish, 'dtype' | 'inputShape' | 'integers'> {
     const { dtype, inputShape } = this;
-    return prepareData(data, { dtype, inputShape, outputShape: this.#outputShape, loss }, where);
+    return { dtype, inputShape, integers: this.#layers[0]?.kind === 'embedding' };
   }
 
   /** Uploads data for one job and turns its sums into logs. */

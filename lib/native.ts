@@ -115,6 +115,14 @@ export interface NativeEngine {
   forward(x: NativeTensor, lengths: Int32Array | null, training: boolean): Promise<NativeTensor>;
   backward(dOutput: NativeTensor): Promise<NativeTensor>;
   step(rateFactor: number): Promise<void>;
+  /** A stream of that many sequences; its handle for the calls below, all of them synchronous. */
+  createStream(batch: number): number;
+  /** One step: x [batch, features] and y [batch, outputs] in the engine's number type, y is written. */
+  stepStream(stream: number, x: FloatArray, y: FloatArray): void;
+  /** States after the last step, by name; none before the first. */
+  streamState(stream: number): EngineTensor[];
+  setStreamState(stream: number, tensors: EngineTensor[]): void;
+  removeStream(stream: number): void;
   /** Gradients as they stand, by parameter name. */
   gradients(): EngineTensor[];
   tensors(): EngineTensor[];

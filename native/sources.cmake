@@ -30,15 +30,23 @@ set(LOOKBACK_CORE_SOURCES
   native/parametrization/spectral.cc
   native/parametrization/trivialisation.cc
   native/model/cell_call.cc
+  native/model/chain.cc
   native/model/dataset.cc
   native/model/dense.cc
   native/model/dropout.cc
   native/model/engine.cc
   native/model/initialize.cc
+  native/model/layer.cc
+  native/model/layers/bidirectional.cc
+  native/model/layers/embedding.cc
+  native/model/layers/layer_norm.cc
+  native/model/layers/pool.cc
+  native/model/layers/residual.cc
   native/model/loss.cc
   native/model/model.cc
   native/model/optimizer.cc
   native/model/recurrent.cc
+  native/model/stream.cc
   native/model/trainer.cc
 )
 

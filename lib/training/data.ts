@@ -7,13 +7,16 @@ import { featuresOf } from '../layers';
 import type { NativeEngine } from '../native';
 import { show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
-import { asTensor, indexText, isTensorLike, requireFinite, zeros } from '../tensor';
+import { asTensor, dtypeOf, indexText, isTensorLike, requireFinite, zeros } from '../tensor';
 import type { LossSpec } from './losses';
 import { outputsPerTarget, wantsLabels } from './losses';
 
 /** Sequences with their labels or targets. */
 export interface TrainingData {
-  /** `[n, steps, features]` in the model's number type. */
+  /**
+   * `[n, steps, features]` in the model's number type; where the first layer is an embedding, also `[n, steps]` as
+   * Int32Array.
+   */
   readonly x: TensorLike;
   /**
    * Labels `[n]` as Int32Array, or targets `[n, targets]` in the model's number type; `[n, steps]` and
@@ -34,6 +37,8 @@ export interface DataWish {
   dtype: DType;
   inputShape: readonly [number | null, number];
   outputShape: RowShape;
+  /** Whether the model reads whole numbers: its first layer is an embedding. */
+  integers: boolean;
   /** Null for `predict`, which has no answers. */
   loss: LossSpec | null;
 }
@@ -93,10 +98,12 @@ function namedData(given: unknown, where: string): NamedData {
 /** Sequences alone: `[n, steps, features]`, at least one row, finite. */
 export function prepareInput(
   value: unknown,
-  wish: Pick<DataWish, 'dtype' | 'inputShape'>,
+  wish: Pick<DataWish, 'dtype' | 'inputShape' | 'integers'>,
   name: string,
 ): Tensor {
-  const x = asTensor(value, { name, dtype: wish.dtype, shape: [null, ...wish.inputShape] });
+  const x = isTokens(value, wish.integers)
+    ? tokens(value, wish, name)
+    : asTensor(value, { name, dtype: wish.dtype, shape: [null, ...wish.inputShape] });
   if (x.data.length === 0) {
     throw new LookbackError(
       'ERR_DATA',
@@ -105,6 +112,30 @@ export function prepareInput(
   }
   requireFinite(name, x);
   return x;
+}
+
+/** Whole numbers without an axis of features, or as integers: what a model that reads them may be given. */
+function isTokens(value: unknown, integers: boolean): boolean {
+  if (!integers) return false;
+  if (Array.isArray(value)) return Array.isArray(value[0]) && !Array.isArray(value[0][0]);
+  const data: unknown =
+    typeof value === 'object' && value !== null && 'data' in value ? value.data : value;
+  return dtypeOf(data) === 'int32';
+}
+
+/** `[n, steps]` or `[n, steps, 1]` as `[n, steps, 1]` in the model's number type. */
+function tokens(
+  value: unknown,
+  wish: Pick<DataWish, 'dtype' | 'inputShape'>,
+  name: string,
+): Tensor {
+  const [steps] = wish.inputShape;
+  const deep = !ArrayBuffer.isView(value) && !Array.isArray(value) && rankOf(value, 0) === 3;
+  const shape = deep ? [null, steps, 1] : [null, steps];
+  const given = asTensor(value, { name, dtype: 'int32', shape });
+  const data = zeros(wish.dtype, given.data.length);
+  data.set(given.data);
+  return { shape: [given.shape[0] ?? 0, given.shape[1] ?? 0, 1], data };
 }
 
 /** What labels, targets and weights have to fit. */

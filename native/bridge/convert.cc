@@ -180,10 +180,13 @@ void for_each_entry(const Napi::Object& object,
   }
 }
 
-Spec read_spec(const Napi::Value& value, const std::string& what) {
+Spec read_spec(const Napi::Value& value, const std::string& what, const char* other,
+               Napi::Value* other_value) {
   Spec spec;
   for_each_entry(read_object(value, what), [&](const std::string& key, const Napi::Value& entry) {
-    if (entry.IsBoolean()) {
+    if (other_value != nullptr && key == other) {
+      *other_value = entry;
+    } else if (entry.IsBoolean()) {
       spec.set(key, entry.As<Napi::Boolean>().Value());
     } else if (entry.IsNumber()) {
       spec.set(key, entry.As<Napi::Number>().DoubleValue());
@@ -195,6 +198,17 @@ Spec read_spec(const Napi::Value& value, const std::string& what) {
     }
   });
   return spec;
+}
+
+void* borrow_numbers(const Napi::Value& value, DType dtype, int64_t count,
+                     const std::string& what) {
+  const Elements elements = elements_of(value, what);
+  const bool fits =
+      elements.type == (dtype == DType::kFloat64 ? napi_float64_array : napi_float32_array);
+  REQUIRE(fits && elements.count == count, kShape, what, " has ", elements.count,
+          " entries; expected a ", dtype == DType::kFloat64 ? "Float64Array" : "Float32Array",
+          " of ", count);
+  return const_cast<void*>(elements.data);
 }
 
 HostTensor read_tensor(const Napi::Value& value, const std::string& what) {

@@ -30,7 +30,9 @@ DType read_dtype(const Napi::Value& value);
 /// 'cpu' or 'emulated'.
 DeviceKind read_device(const Napi::Value& value);
 /// An object of strings, finite numbers and booleans.
-Spec read_spec(const Napi::Value& value, const std::string& what);
+/// What is under the key `other` goes there as it is.
+Spec read_spec(const Napi::Value& value, const std::string& what, const char* other = "",
+               Napi::Value* other_value = nullptr);
 
 /// Calls f(key, value) for each own enumerable string key.
 void for_each_entry(const Napi::Object& object,
@@ -43,6 +45,9 @@ HostTensor read_tensor(const Napi::Value& value, const std::string& what);
 NamedTensors read_tensors(const Napi::Value& value, const std::string& what);
 /// A list of { role, name, shape, data }.
 NamedTensors read_snapshot(const Napi::Value& value);
+/// The numbers of a typed array of that type with `count` entries, where they lie; only until the
+/// next call into JavaScript. Throws ERR_SHAPE.
+void* borrow_numbers(const Napi::Value& value, DType dtype, int64_t count, const std::string& what);
 /// An Int32Array, or null or undefined for none.
 std::optional<std::vector<int32_t>> read_lengths(const Napi::Value& value);
 /// A Uint32Array.

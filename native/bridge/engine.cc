@@ -11,8 +11,29 @@ namespace {
 constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
 /// More layers than this are a mistake, not a model.
 constexpr uint32_t kMaxLayers = 10000;
+constexpr int kMaxDepth = 8;
 /// Groups of parameters, and parameters of a group.
 constexpr uint32_t kMaxGroups = 1000000;
+
+/// An array of layers; those inside another are in its `inside`.
+std::vector<LayerSpec> read_layers(const Napi::Value& value, const std::string& what, int depth) {
+  REQUIRE(value.IsArray(), kOption, what, " is not an array; expected a list of layers");
+  REQUIRE(depth <= kMaxDepth, kOption, what, " is nested more than ", kMaxDepth, " deep");
+  const auto list = value.As<Napi::Array>();
+  REQUIRE(list.Length() <= kMaxLayers, kOption, what, " has ", list.Length(),
+          " entries; expected up to ", kMaxLayers);
+  std::vector<LayerSpec> layers;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const std::string where = text(what, "[", i, "]");
+    const Napi::Value entry = list[i];
+    Napi::Value inner = value.Env().Undefined();
+    Spec options = read_spec(entry, where, "inside", &inner);
+    layers.emplace_back(std::move(options));
+    if (!inner.IsUndefined())
+      layers.back().inner = read_layers(inner, where + ".inside", depth + 1);
+  }
+  return layers;
+}
 
 EngineSpec read_engine_spec(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "the engine's spec");
@@ -24,14 +45,7 @@ EngineSpec read_engine_spec(const Napi::Value& value) {
   spec.threads =
       static_cast<int>(read_integer(object.Get("threads"), "option threads", 0, 1 << 20));
   spec.input_size = read_integer(object.Get("inputSize"), "option inputSize", 1, int64_t{1} << 30);
-  const Napi::Value layers = object.Get("layers");
-  REQUIRE(layers.IsArray(), kOption, "option layers is not an array; expected a list of layers");
-  const auto list = layers.As<Napi::Array>();
-  REQUIRE(list.Length() <= kMaxLayers, kOption, "option layers has ", list.Length(),
-          " entries; expected up to ", kMaxLayers);
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    spec.layers.push_back(read_spec(list[i], text("layer ", i)));
-  }
+  spec.layers = read_layers(object.Get("layers"), "option layers", 1);
   return spec;
 }
 
@@ -68,24 +82,31 @@ Napi::Number number(Napi::Env env, int64_t value) {
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeEngine",
-      {InstanceMethod<&EngineWrap::layers>("layers"), InstanceMethod<&EngineWrap::params>("params"),
-       InstanceMethod<&EngineWrap::compile>("compile"),
-       InstanceMethod<&EngineWrap::add_data>("addData"),
-       InstanceMethod<&EngineWrap::remove_data>("removeData"),
-       InstanceMethod<&EngineWrap::train>("train"),
-       InstanceMethod<&EngineWrap::evaluate>("evaluate"),
-       InstanceMethod<&EngineWrap::predict>("predict"),
-       InstanceMethod<&EngineWrap::forward>("forward"),
-       InstanceMethod<&EngineWrap::backward>("backward"), InstanceMethod<&EngineWrap::step>("step"),
-       InstanceMethod<&EngineWrap::gradients>("gradients"),
-       InstanceMethod<&EngineWrap::tensors>("tensors"),
-       InstanceMethod<&EngineWrap::set_tensors>("setTensors"),
-       InstanceMethod<&EngineWrap::counters>("counters"),
-       InstanceMethod<&EngineWrap::set_counters>("setCounters"),
-       InstanceMethod<&EngineWrap::memory>("memory"), InstanceMethod<&EngineWrap::cancel>("cancel"),
-       InstanceMethod<&EngineWrap::dispose>("dispose")});
+  return DefineClass(env, "NativeEngine",
+                     {InstanceMethod<&EngineWrap::layers>("layers"),
+                      InstanceMethod<&EngineWrap::params>("params"),
+                      InstanceMethod<&EngineWrap::compile>("compile"),
+                      InstanceMethod<&EngineWrap::add_data>("addData"),
+                      InstanceMethod<&EngineWrap::remove_data>("removeData"),
+                      InstanceMethod<&EngineWrap::train>("train"),
+                      InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+                      InstanceMethod<&EngineWrap::predict>("predict"),
+                      InstanceMethod<&EngineWrap::forward>("forward"),
+                      InstanceMethod<&EngineWrap::backward>("backward"),
+                      InstanceMethod<&EngineWrap::step>("step"),
+                      InstanceMethod<&EngineWrap::create_stream>("createStream"),
+                      InstanceMethod<&EngineWrap::step_stream>("stepStream"),
+                      InstanceMethod<&EngineWrap::stream_state>("streamState"),
+                      InstanceMethod<&EngineWrap::set_stream_state>("setStreamState"),
+                      InstanceMethod<&EngineWrap::remove_stream>("removeStream"),
+                      InstanceMethod<&EngineWrap::gradients>("gradients"),
+                      InstanceMethod<&EngineWrap::tensors>("tensors"),
+                      InstanceMethod<&EngineWrap::set_tensors>("setTensors"),
+                      InstanceMethod<&EngineWrap::counters>("counters"),
+                      InstanceMethod<&EngineWrap::set_counters>("setCounters"),
+                      InstanceMethod<&EngineWrap::memory>("memory"),
+                      InstanceMethod<&EngineWrap::cancel>("cancel"),
+                      InstanceMethod<&EngineWrap::dispose>("dispose")});
 }
 
 Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) {
@@ -310,6 +331,57 @@ Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
     return start_job(
         env, [rate](Engine& engine, Job&) { engine.step(rate); },
         [](Napi::Env then) { return then.Undefined(); });
+  });
+}
+
+Napi::Value EngineWrap::create_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t batch = read_integer(info[0], "option batch", 1, kMaxInteger);
+    const int64_t handle = idle().add_stream(batch);
+    report_memory(env);
+    return number(env, handle);
+  });
+}
+
+/// Borrows both arrays: nothing else runs until it returns.
+Napi::Value EngineWrap::step_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    Engine& engine = idle();
+    const Engine::StreamSize size = engine.stream_size(handle);
+    const void* x = borrow_numbers(info[1], size.dtype, size.x, "x");
+    void* y = borrow_numbers(info[2], size.dtype, size.y, "the output");
+    engine.step_stream(handle, x, y);
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::stream_state(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    return write_snapshot(env, idle().stream_state(handle));
+  });
+}
+
+Napi::Value EngineWrap::set_stream_state(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    idle().set_stream_state(handle, read_snapshot(info[1]));
+    return env.Undefined();
+  });
+}
+
+Napi::Value EngineWrap::remove_stream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
+    idle().remove_stream(handle);
+    report_memory(env);
+    return env.Undefined();
   });
 }
 

@@ -32,6 +32,11 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value forward(const Napi::CallbackInfo& info);
   Napi::Value backward(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value create_stream(const Napi::CallbackInfo& info);
+  Napi::Value step_stream(const Napi::CallbackInfo& info);
+  Napi::Value stream_state(const Napi::CallbackInfo& info);
+  Napi::Value set_stream_state(const Napi::CallbackInfo& info);
+  Napi::Value remove_stream(const Napi::CallbackInfo& info);
   Napi::Value gradients(const Napi::CallbackInfo& info);
   Napi::Value tensors(const Napi::CallbackInfo& info);
   Napi::Value set_tensors(const Napi::CallbackInfo& info);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/stream.h"
 
 namespace lookback {
 namespace {
@@ -33,6 +34,7 @@ class EngineOf final : public Engine {
     use.params = model_.params().bytes() + model_.grads().bytes() + model_.buffers().bytes();
     if (trainer_.compiled()) use.params += trainer_.optimizer().bytes();
     use.activations = model_.activation_bytes() + trainer_.bytes();
+    for (const auto& [handle, stream] : streams_) use.activations += stream.bytes();
     for (const auto& [handle, data] : data_) use.data += data.bytes();
     return use;
   }
@@ -74,6 +76,27 @@ class EngineOf final : public Engine {
     return trainer_.backward(std::move(d_output));
   }
   void step(double rate_factor) override { trainer_.step(rate_factor); }
+
+  int64_t add_stream(int64_t batch) override {
+    streams_.try_emplace(next_stream_, model_, batch);
+    return next_stream_++;
+  }
+  StreamSize stream_size(int64_t stream) override {
+    const ModelStream<S>& found = find_stream(stream);
+    const DType dtype = sizeof(S) == sizeof(double) ? DType::kFloat64 : DType::kFloat32;
+    return {dtype, found.input_size(), found.output_size()};
+  }
+  void step_stream(int64_t stream, const void* x, void* y) override {
+    find_stream(stream).step(static_cast<const S*>(x), static_cast<S*>(y));
+  }
+  NamedTensors stream_state(int64_t stream) override { return find_stream(stream).state(); }
+  void set_stream_state(int64_t stream, NamedTensors state) override {
+    find_stream(stream).set_state(std::move(state));
+  }
+  void remove_stream(int64_t stream) override {
+    find_stream(stream);
+    streams_.erase(stream);
+  }
 
   NamedTensors gradients() override {
     NamedTensors list;
@@ -139,11 +162,20 @@ class EngineOf final : public Engine {
     return it->second;
   }
 
+  ModelStream<S>& find_stream(int64_t handle) {
+    const auto it = streams_.find(handle);
+    REQUIRE(it != streams_.end(), kState, "there is no stream ", handle,
+            "; it was removed or never made");
+    return it->second;
+  }
+
   std::unique_ptr<Backend<S>> backend_;
   Model<S> model_;
   Trainer<S> trainer_;
   std::map<int64_t, Dataset<S>> data_;
   int64_t next_data_ = 1;
+  std::map<int64_t, ModelStream<S>> streams_;
+  int64_t next_stream_ = 1;
 };
 
 template <class S>

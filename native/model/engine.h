@@ -19,7 +19,7 @@ struct EngineSpec {
   uint64_t seed = 0;
   int threads = 0;  ///< 0: from the CPU quota
   int64_t input_size = 0;
-  std::vector<Spec> layers;
+  std::vector<LayerSpec> layers;
 };
 
 struct LayerSummary {
@@ -65,6 +65,20 @@ class Engine {
                              bool training) = 0;
   virtual HostTensor backward(HostTensor d_output) = 0;
   virtual void step(double rate_factor) = 0;
+
+  /// Makes a stream (see `ModelStream`) and returns its handle; numbers in and out of a step.
+  virtual int64_t add_stream(int64_t batch) = 0;
+  struct StreamSize {
+    DType dtype;
+    int64_t x, y;
+  };
+  /// ERR_STATE for an unknown handle, here and below.
+  virtual StreamSize stream_size(int64_t stream) = 0;
+  /// `x` and `y` are arrays of the engine's number type with as many entries as `stream_size` says.
+  virtual void step_stream(int64_t stream, const void* x, void* y) = 0;
+  virtual NamedTensors stream_state(int64_t stream) = 0;
+  virtual void set_stream_state(int64_t stream, NamedTensors state) = 0;
+  virtual void remove_stream(int64_t stream) = 0;
 
   /// Gradients as they stand, by parameter.
   virtual NamedTensors gradients() = 0;

@@ -8,6 +8,8 @@
 
 #include "backend/backend.h"
 #include "base/arena.h"
+#include "base/error.h"
+#include "model/layer_stream.h"
 
 namespace lookback {
 
@@ -43,6 +45,16 @@ struct LayerMemory {
   std::vector<S*> buffers;
 };
 
+/// A layer as it arrives: `kind`, `name`, `trainable` and the layer's options, and the layers
+/// inside it.
+struct LayerSpec {
+  Spec options;
+  std::vector<LayerSpec> inner;
+
+  LayerSpec(Spec given, std::vector<LayerSpec> layers = {})  // NOLINT: most layers are a Spec
+      : options(std::move(given)), inner(std::move(layers)) {}
+};
+
 /// What every kind of layer is made from.
 template <class S>
 struct LayerSetup {
@@ -52,6 +64,8 @@ struct LayerSetup {
   Spec options;  ///< without `name`, `kind` and `trainable`
   uint32_t index = 0;
   FeatureShape input;
+  const std::vector<LayerSpec>& inner;
+  uint32_t* inner_index;  ///< the index of the next layer inside another
 };
 
 template <class S>
@@ -76,7 +90,7 @@ class Layer {
   virtual std::vector<ParamInfo> params() const { return {}; }
   virtual std::vector<BufferInfo> buffers() const { return {}; }
   /// Once, before the first pass.
-  void bind(LayerMemory<S> memory) { memory_ = std::move(memory); }
+  virtual void bind(LayerMemory<S> memory) { memory_ = std::move(memory); }
 
   /// x  in   [B, T, input] or [B, input]
   /// y  out  likewise, of the output shape; not x
@@ -94,6 +108,9 @@ class Layer {
     return {};
   }
 
+  /// This layer in a stream; it outlives that. By default a layer that remembers nothing: `forward`
+  /// of one step. ERR_STATE where it reads steps to come.
+  virtual std::unique_ptr<LayerStream<S>> make_stream(int64_t batch);
   /// Bytes kept between passes.
   virtual int64_t bytes() const { return 0; }
 
@@ -104,6 +121,12 @@ class Layer {
   uint32_t index_;
   FeatureShape input_;
   FeatureShape output_;
+  /// Throws ERR_STATE that says why there is no stream.
+  [[noreturn]] void refuse_stream(const std::string& reason) const {
+    fail(ErrorCode::kState, "layer '" + name_ + "' " + reason +
+                                ", so this model cannot be run step by step; use predict");
+  }
+
   LayerMemory<S> memory_;
 };
 
@@ -116,10 +139,41 @@ std::unique_ptr<Layer<S>> make_dense(const LayerSetup<S>& setup);
 template <class S>
 std::unique_ptr<Layer<S>> make_dropout(const LayerSetup<S>& setup);
 
-/// A recurrent cell, by its key. Options: returnSequences (default false: the last valid step) and
-/// the cell's own.
+/// A recurrent cell, by its key. Options: returnSequences (default false: the last valid step),
+/// goBackwards (from the last valid step to the first; outputs stand at the steps they were read
+/// at) and the cell's own.
 template <class S>
 std::unique_ptr<Layer<S>> make_recurrent(const LayerSetup<S>& setup);
+
+/// 'embedding': rows of a table, by whole numbers in the input's one feature. Options: inputDim,
+/// units, init. There is no gradient of the input.
+template <class S>
+std::unique_ptr<Layer<S>> make_embedding(const LayerSetup<S>& setup);
+
+/// 'layerNorm': every row or step to mean 0 and variance 1, times gamma plus beta. Options:
+/// epsilon.
+template <class S>
+std::unique_ptr<Layer<S>> make_layer_norm(const LayerSetup<S>& setup);
+
+/// 'pool': one row out of the valid steps. Options: over ('last', 'mean', 'max').
+template <class S>
+std::unique_ptr<Layer<S>> make_pool(const LayerSetup<S>& setup);
+
+/// 'bidirectional': the recurrent layer inside, once forwards and once backwards. Options: merge
+/// ('concat', 'sum').
+template <class S>
+std::unique_ptr<Layer<S>> make_bidirectional(const LayerSetup<S>& setup);
+
+/// 'residual': x plus what the layers inside make of it.
+template <class S>
+std::unique_ptr<Layer<S>> make_residual(const LayerSetup<S>& setup);
+
+/// Any of these, by `setup.kind`.
+template <class S>
+std::unique_ptr<Layer<S>> make_layer(const LayerSetup<S>& setup);
+
+/// Whether a kind is that of a recurrent cell.
+bool is_recurrent(const std::string& kind);
 
 /// Throws ERR_OPTION for an option of `spec` that is not in `known`.
 void require_known_options(const std::string& owner, const Spec& spec,

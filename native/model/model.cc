@@ -14,50 +14,33 @@ bool all_finite(const S* values, int64_t size) {
   return std::all_of(values, values + size, [](S value) { return std::isfinite(value); });
 }
 
-template <class S>
-std::unique_ptr<Layer<S>> make_layer(const LayerSetup<S>& setup) {
-  if (setup.kind == "dense") return make_dense(setup);
-  if (setup.kind == "dropout") return make_dropout(setup);
-  return make_recurrent(setup);
-}
-
 }  // namespace
-
-void require_known_options(const std::string& owner, const Spec& spec,
-                           const std::vector<std::string>& known) {
-  for (const auto& [key, value] : spec.values()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    std::string list;
-    for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
-    fail(ErrorCode::kOption, text(owner, ": unknown option ", key, "; expected one of ", list));
-  }
-}
 
 template <class S>
 Model<S>::Model(Backend<S>& backend, uint64_t seed, int64_t input_size,
-                const std::vector<Spec>& layers)
+                const std::vector<LayerSpec>& layers)
     : seed_(seed) {
   REQUIRE(input_size >= 1, kOption, "option inputSize is ", input_size, "; expected 1 or more");
   REQUIRE(!layers.empty(), kOption, "option layers is empty; give at least one layer");
   FeatureShape shape{true, input_size};
-  for (const Spec& spec : layers) {
+  for (const LayerSpec& spec : layers) {
     add_layer(backend, spec, shape);
-    shape = layers_.back()->output();
+    shape = chain_.layers().back()->output();
   }
   place_tensors();
-  outputs_.resize(layers_.size());
 }
 
 template <class S>
-void Model<S>::add_layer(Backend<S>& backend, const Spec& spec, FeatureShape input) {
+void Model<S>::add_layer(Backend<S>& backend, const LayerSpec& given, FeatureShape input) {
+  const Spec& spec = given.options;
   const std::string kind = spec.word("kind", "");
-  REQUIRE(!kind.empty(), kOption, "layer ", layers_.size(),
-          " has no kind; expected 'dense', 'dropout' or the key of a recurrent cell");
-  const std::string name = spec.word("name", text(kind, "_", layers_.size() + 1));
+  REQUIRE(!kind.empty(), kOption, "layer ", layers().size(),
+          " has no kind; expected that of a layer or the key of a recurrent cell");
+  const std::string name = spec.word("name", text(kind, "_", layers().size() + 1));
   REQUIRE(!name.empty() && name.find('.') == std::string::npos, kOption, "layer name '", name,
           "' is not allowed; it must not be empty nor contain a dot, which separates the names of "
           "layer and parameter");
-  for (const auto& other : layers_) {
+  for (const auto& other : layers()) {
     REQUIRE(other->name() != name, kOption, "two layers are named '", name,
             "'; give each its own name");
   }
@@ -66,14 +49,15 @@ void Model<S>::add_layer(Backend<S>& backend, const Spec& spec, FeatureShape inp
     if (key != "kind" && key != "name" && key != "trainable") options.set(key, value);
   }
   trainable_.push_back(spec.flag("trainable", true));
-  layers_.push_back(
-      make_layer<S>({backend, name, kind, options, static_cast<uint32_t>(layers_.size()), input}));
+  const auto index = static_cast<uint32_t>(layers().size());
+  chain_.add(
+      make_layer<S>({backend, name, kind, options, index, input, given.inner, &inner_index_}));
 }
 
 template <class S>
 void Model<S>::place_tensors() {
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer<S>& layer = *layers_[i];
+  for (size_t i = 0; i < layers().size(); ++i) {
+    const Layer<S>& layer = *layers()[i];
     for (const ParamInfo& info : layer.params()) {
       param_layout_.add(layer.name() + "." + info.name, info.shape, trainable_[i] && !info.fixed);
     }
@@ -89,16 +73,16 @@ void Model<S>::place_tensors() {
   grads_ = ParamArena<S>(param_layout_, "the gradients");
   buffers_ = ParamArena<S>(buffer_layout_, "the running statistics");
   size_t param = 0, buffer = 0;
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  for (size_t i = 0; i < layers().size(); ++i) {
     LayerMemory<S> memory;
-    for (const ParamInfo& info : layers_[i]->params()) {
+    for (const ParamInfo& info : layers()[i]->params()) {
       const Segment& segment = param_layout_.segments()[param];
       initialize(info, seed_, static_cast<uint32_t>(param), params_.at(segment));
       memory.params.push_back(params_.at(segment));
       memory.grads.push_back(segment.trainable ? grads_.at(segment) : nullptr);
       ++param;
     }
-    for (const BufferInfo& info : layers_[i]->buffers()) {
+    for (const BufferInfo& info : layers()[i]->buffers()) {
       const Segment& segment = buffer_layout_.segments()[buffer++];
       std::fill_n(buffers_.at(segment), segment.size, static_cast<S>(info.initial));
       memory.buffers.push_back(buffers_.at(segment));
@@ -106,64 +90,26 @@ void Model<S>::place_tensors() {
     weights_.emplace_back();
     for (size_t k = param - memory.params.size(); k < param; ++k)
       weights_.back().push_back(params_.at(param_layout_.segments()[k]));
-    layers_[i]->bind(std::move(memory));
+    layers()[i]->bind(std::move(memory));
   }
 }
 
 template <class S>
 int64_t Model<S>::parameter_count(size_t layer) const {
   int64_t count = 0;
-  for (const ParamInfo& info : layers_[layer]->params()) {
+  for (const ParamInfo& info : layers()[layer]->params()) {
     count += element_count(info.shape, info.name.c_str());
   }
   return count;
 }
 
 template <class S>
-const S* Model<S>::forward(const Pass& pass, const S* x) {
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    Layer<S>& layer = *layers_[i];
-    Pass own = pass;
-    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
-    outputs_[i].ensure(layer.output().elements(pass.batch, pass.steps), "an activation");
-    layer.forward(own, x, outputs_[i].data());
-    x = outputs_[i].data();
-  }
-  return x;
-}
-
-template <class S>
-S* Model<S>::output_gradient(const Pass& pass) {
-  Buffer<S>& gradient = d_outputs_[(layers_.size() - 1) % 2];
-  gradient.ensure(output().elements(pass.batch, pass.steps), "the gradient of an activation");
-  return gradient.data();
-}
-
-template <class S>
-void Model<S>::backward(const Pass& pass, const S* x, S* dx) {
-  for (size_t i = layers_.size(); i-- > 0;) {
-    Layer<S>& layer = *layers_[i];
-    Pass own = pass;
-    if (i + 1 < layers_.size()) own.ending = Activation::kLinear;
-    S* d_input = dx;
-    if (i > 0) {
-      Buffer<S>& gradient = d_outputs_[(i - 1) % 2];
-      gradient.ensure(layer.input().elements(pass.batch, pass.steps),
-                      "the gradient of an activation");
-      d_input = gradient.data();
-    }
-    layer.backward(own, i > 0 ? outputs_[i - 1].data() : x, outputs_[i].data(),
-                   d_outputs_[i % 2].data(), d_input);
-  }
-}
-
-template <class S>
 std::vector<size_t> Model<S>::settle(bool first) {
   std::vector<size_t> afresh;
   size_t begin = 0;
-  for (size_t i = 0; i < layers_.size(); begin += weights_[i++].size()) {
+  for (size_t i = 0; i < layers().size(); begin += weights_[i++].size()) {
     if (!trainable_[i]) continue;
-    for (const int param : layers_[i]->settle(weights_[i], first))
+    for (const int param : layers()[i]->settle(weights_[i], first))
       afresh.push_back(begin + static_cast<size_t>(param));
   }
   return afresh;
@@ -171,11 +117,10 @@ std::vector<size_t> Model<S>::settle(bool first) {
 
 template <class S>
 std::string Model<S>::first_non_finite_layer(const Pass& pass) const {
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const int64_t size = layers_[i]->output().elements(pass.batch, pass.steps);
-    if (size <= outputs_[i].size() && !all_finite(outputs_[i].data(), size)) {
-      return layers_[i]->name();
-    }
+  for (size_t i = 0; i < layers().size(); ++i) {
+    const int64_t size = layers()[i]->output().elements(pass.batch, pass.steps);
+    const Buffer<S>& output = chain_.output_of(i);
+    if (size <= output.size() && !all_finite(output.data(), size)) return layers()[i]->name();
   }
   return "";
 }
@@ -187,14 +132,6 @@ std::string Model<S>::first_non_finite_segment(const ArenaLayout& layout,
     if (!all_finite(arena.at(segment), segment.size)) return segment.name;
   }
   return "";
-}
-
-template <class S>
-int64_t Model<S>::activation_bytes() const {
-  int64_t sum = d_outputs_[0].bytes() + d_outputs_[1].bytes();
-  for (const Buffer<S>& output : outputs_) sum += output.bytes();
-  for (const auto& layer : layers_) sum += layer->bytes();
-  return sum;
 }
 
 template class Model<float>;

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "base/arena.h"
+#include "model/chain.h"
 #include "model/layer.h"
 
 namespace lookback {
@@ -20,11 +21,12 @@ class Model {
   /// `layers`: each with `kind`, an optional unique `name` (default: kind_1, kind_2, ...), an
   /// optional `trainable` and the layer's options. Parameters start from `seed`. Throws ERR_OPTION,
   /// ERR_MEMORY.
-  Model(Backend<S>& backend, uint64_t seed, int64_t input_size, const std::vector<Spec>& layers);
+  Model(Backend<S>& backend, uint64_t seed, int64_t input_size,
+        const std::vector<LayerSpec>& layers);
 
-  const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return layers_; }
-  FeatureShape input() const { return layers_.front()->input(); }
-  FeatureShape output() const { return layers_.back()->output(); }
+  const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return chain_.layers(); }
+  FeatureShape input() const { return layers().front()->input(); }
+  FeatureShape output() const { return layers().back()->output(); }
   uint64_t seed() const { return seed_; }
   /// Parameters of one layer.
   int64_t parameter_count(size_t layer) const;
@@ -38,13 +40,13 @@ class Model {
 
   /// Runs all layers on x [B, T, inputSize]; the result [B, T, F] or [B, F] stays valid until the
   /// next pass.
-  const S* forward(const Pass& pass, const S* x);
+  const S* forward(const Pass& pass, const S* x) { return chain_.forward(pass, x); }
   /// Where the caller puts the gradient of the output of the last `forward`, before `backward`.
-  S* output_gradient(const Pass& pass);
+  S* output_gradient(const Pass& pass) { return chain_.output_gradient(pass); }
   /// Gradients of the last `forward`, which had `keep` and the same x: adds those of the parameters
   /// to `grads()`; that of x [B, T, inputSize] goes to `dx`, null to skip. Uses up what
   /// `output_gradient` gave.
-  void backward(const Pass& pass, const S* x, S* dx);
+  void backward(const Pass& pass, const S* x, S* dx) { chain_.backward(pass, x, dx); }
 
   /// After every update of the parameters, and once before the `first`: lets the layers that learn
   /// describe their matrices in another way (Recurrence::settle). Gives the segments of the
@@ -59,20 +61,19 @@ class Model {
                                               const ParamArena<S>& arena);
 
   /// Bytes of activations, tapes and their gradients, now.
-  int64_t activation_bytes() const;
+  int64_t activation_bytes() const { return chain_.bytes(); }
 
  private:
-  void add_layer(Backend<S>& backend, const Spec& spec, FeatureShape input);
+  void add_layer(Backend<S>& backend, const LayerSpec& given, FeatureShape input);
   void place_tensors();
 
   uint64_t seed_;
-  std::vector<std::unique_ptr<Layer<S>>> layers_;
-  std::vector<bool> trainable_;  ///< per layer
+  LayerChain<S> chain_;
+  uint32_t inner_index_ = 1 << 20;  ///< beyond those of the layers here
+  std::vector<bool> trainable_;     ///< per layer
   ArenaLayout param_layout_, buffer_layout_;
   ParamArena<S> params_, grads_, buffers_;
   std::vector<std::vector<S*>> weights_;  ///< per layer: its parameters
-  std::vector<Buffer<S>> outputs_;        ///< per layer
-  Buffer<S> d_outputs_[2];  ///< layer i reads the gradient of its output from number i % 2
 };
 
 }  // namespace lookback

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "model/layer.h"
+#include "model/recurrent_stream.h"
 
 namespace lookback {
 namespace {
@@ -10,7 +11,8 @@ namespace {
 Spec cell_spec(const Spec& options, int64_t input_size) {
   Spec spec;
   for (const auto& [key, value] : options.values()) {
-    if (key != "returnSequences" && key != "evaluation") spec.set(key, value);
+    if (key != "returnSequences" && key != "goBackwards" && key != "evaluation")
+      spec.set(key, value);
   }
   spec.set("inputSize", static_cast<double>(input_size));
   return spec;
@@ -26,6 +28,8 @@ class Recurrent final : public Layer<S> {
             "' is recurrent and needs a sequence; set returnSequences: true on the recurrent "
             "layer before it");
     return_sequences_ = setup.options.flag("returnSequences", false);
+    replays_ = setup.options.word("stacking", "").rfind("replay", 0) == 0;
+    go_backwards_ = setup.options.flag("goBackwards", false);
     evaluation_ = static_cast<Evaluation>(
         setup.options.choice("evaluation", {"running", "batch", "training"}));
     recurrence_ =
@@ -48,8 +52,23 @@ class Recurrent final : public Layer<S> {
     int64_t sum = 0;
     for (const Kept& kept : kept_) {
       if (kept.tape) sum += static_cast<int64_t>(kept.tape->bytes());
+      for (const Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) sum += buffer->bytes();
     }
     return sum;
+  }
+
+  std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
+    if (go_backwards_) this->refuse_stream("reads each row from its end");
+    if (replays_) this->refuse_stream("reads each row several times");
+    if (evaluation_ != Evaluation::kRunning)
+      this->refuse_stream("takes its statistics from the batch at hand");
+    ForwardCall<S> call;
+    call.params = memory_.params;
+    const std::vector<BufferInfo>& buffers = recurrence_->info().buffers;
+    for (size_t i = 0; i < buffers.size(); ++i)
+      call.inputs[buffers[i].name] = {memory_.buffers[i], buffers[i].shape};
+    return std::make_unique<RecurrentStream<S>>(*recurrence_, batch, std::move(call), output_name(),
+                                                input_.features, output_.features);
   }
 
   void forward(const Pass& pass, const S* x, S* y) override {
@@ -60,20 +79,27 @@ class Recurrent final : public Layer<S> {
     key.layer = index_;
     call.dropout = pass.training || evaluation_ == Evaluation::kTraining ? &key : nullptr;
     call.lengths = pass.lengths;
-    call.inputs.find("x")->second.data = x;
-    call.outputs.find(output_name())->second.data = y;
+    S* const to = go_backwards_ && return_sequences_ ? room(kept.y, pass, output_) : y;
+    call.inputs.find("x")->second.data = go_backwards_ ? reversed(kept.x, pass, input_, x) : x;
+    call.outputs.find(output_name())->second.data = to;
     recurrence_->forward(call, *kept.tape);
+    if (to != y) reverse(pass, output_, to, y);
   }
 
-  void backward(const Pass&, const S*, const S*, S* dy, S* dx) override {
+  void backward(const Pass& pass, const S*, const S*, S* dy, S* dx) override {
     Kept& kept = kept_[1];
     BackwardCall<S>& call = kept.backward[dx != nullptr];
-    call.upstream.find(output_name())->second.data = dy;
-    if (dx != nullptr) call.d_inputs.find("x")->second.data = dx;
+    const bool turn = go_backwards_ && return_sequences_;
+    S* const d_input = go_backwards_ && dx != nullptr ? room(kept.dx, pass, input_) : dx;
+    call.upstream.find(output_name())->second.data =
+        turn ? reversed(kept.y, pass, output_, dy) : dy;
+    if (dx != nullptr) call.d_inputs.find("x")->second.data = d_input;
     recurrence_->backward(call, *kept.tape);
+    if (d_input != dx) reverse(pass, input_, d_input, dx);
   }
 
  private:
+  using Layer<S>::backend_;
   using Layer<S>::index_;
   using Layer<S>::input_;
   using Layer<S>::output_;
@@ -90,7 +116,22 @@ class Recurrent final : public Layer<S> {
     std::unique_ptr<Tape> tape;
     ForwardCall<S> forward[2];    ///< without and with training
     BackwardCall<S> backward[2];  ///< without and with the gradient of x
+    Buffer<S> x, y, dx;           ///< with goBackwards: what the recurrence sees
   };
+
+  static S* room(Buffer<S>& buffer, const Pass& pass, FeatureShape shape) {
+    buffer.ensure(shape.elements(pass.batch, pass.steps), "a sequence turned around");
+    return buffer.data();
+  }
+  /// The valid steps of each row in the other order.
+  void reverse(const Pass& pass, FeatureShape shape, const S* from, S* to) {
+    backend_.reverse_steps(pass.batch, pass.steps, shape.features, pass.lengths, from, to);
+  }
+  const S* reversed(Buffer<S>& buffer, const Pass& pass, FeatureShape shape, const S* from) {
+    S* const to = room(buffer, pass, shape);
+    reverse(pass, shape, from, to);
+    return to;
+  }
 
   /// "y_last": y at each row's last valid step, without the sequence before it.
   const char* output_name() const { return return_sequences_ ? "y" : "y_last"; }
@@ -131,6 +172,8 @@ class Recurrent final : public Layer<S> {
 
   std::unique_ptr<Recurrence<S>> recurrence_;
   bool return_sequences_ = false;
+  bool go_backwards_ = false;
+  bool replays_ = false;  ///< LARNN's stacks that run over the same input again and again
   Evaluation evaluation_ = Evaluation::kRunning;
   Kept kept_[2];  ///< for passes without and with a backward
 };

@@ -80,6 +80,8 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
   Pass pass;
   pass.batch = count;
   pass.steps = data.steps();
+  pass.dropout.seed = model_.seed();
+  pass.dropout.step = static_cast<uint64_t>(counters_.draws);
   BatchTarget<S> target;
   batch_.x.ensure(model_.input().elements(count, data.steps()), "a batch of x");
   target.x = batch_.x.data();
@@ -197,8 +199,6 @@ template <class S>
 Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
   pass.training = pass.keep = true;
   pass.ending = loss_.ending();
-  pass.dropout.seed = model_.seed();
-  pass.dropout.step = static_cast<uint64_t>(counters_.draws);
   settle_once();
   remember_buffers();
   try {

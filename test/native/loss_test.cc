@@ -207,7 +207,7 @@ TEST(losses_at_their_corners) {
 
 /// The loss that a model reports and the gradient it trains with: one SGD update against central
 /// differences of the reported mean.
-void check_training(const std::vector<Spec>& layers, const Spec& loss, const DataInput& data) {
+void check_training(const std::vector<LayerSpec>& layers, const Spec& loss, const DataInput& data) {
   const auto made = engine(layers, data.x.shape.back());
   made->compile(loss, spec({{"kind", std::string("sgd")}}));
   std::optional<HostTensor> y, weights;

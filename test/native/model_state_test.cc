@@ -9,7 +9,7 @@ namespace {
 
 // ----------------------------------------------------------------------------------------------------
 
-std::vector<Spec> wide_layers() {
+std::vector<LayerSpec> wide_layers() {
   return {dense(48, "elu"), dropout(0.2), lstm(32, true), dropout(0.3), lstm(16), dense(2)};
 }
 

@@ -36,7 +36,7 @@ inline Spec dropout(double rate) {
 
 inline Spec named(const char* kind) { return spec({{"kind", std::string(kind)}}); }
 
-inline std::unique_ptr<Engine> engine(const std::vector<Spec>& layers, int64_t input_size,
+inline std::unique_ptr<Engine> engine(const std::vector<LayerSpec>& layers, int64_t input_size,
                                       DType dtype = DType::kFloat64, int threads = 1) {
   EngineSpec made;
   made.dtype = dtype;

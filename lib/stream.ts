@@ -1,0 +1,154 @@
+/**
+ * A model that takes its input step by step: what it remembers lives in a stream of its own.
+ */
+import { z } from 'zod';
+import { LookbackError } from './errors';
+import type { EngineTensor, NativeEngine } from './native';
+import { show } from './options';
+import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
+import { asTensor, dtypeOf, zeros } from './tensor';
+
+/** Options of {@link Model.createStream}. */
+export interface StreamOptions {
+  /** Sequences that go on side by side. Default 1. */
+  batch?: number;
+}
+
+export const streamSchema = z.strictObject({ batch: z.int().min(1).max(1_048_576).default(1) });
+
+/** What a stream remembers after a step, by name: a copy that can be kept, changed and given back. */
+export type StreamSnapshot = Readonly<Record<string, Tensor<FloatArray>>>;
+
+/** What a stream needs of its model. */
+export interface StreamHost {
+  /** @throws {LookbackError} ERR_STATE where the model is disposed */
+  engine(call: string): NativeEngine;
+  dtype: DType;
+  /** Features of a step, and of its output. */
+  inputs: number;
+  outputs: number;
+  /** Whether a step is whole numbers. */
+  integers: boolean;
+}
+
+/**
+ * Sequences under way. Every call is synchronous: a step of a small model takes microseconds. Outputs equal those of
+ * `predict` on the whole sequence to the bit.
+ *
+ * @example
+ * ```ts
+ * const stream = model.createStream();
+ * for (const x of samples) console.log(stream.step(x).data);
+ * ```
+ */
+export class Stream {
+  readonly batch: number;
+  readonly #host: StreamHost;
+  readonly #input: FloatArray;
+  #handle: number | null;
+
+  /** @internal */
+  constructor(host: StreamHost, batch: number) {
+    this.batch = batch;
+    this.#host = host;
+    this.#input = zeros(host.dtype, batch * host.inputs);
+    this.#handle = host.engine('createStream').createStream(batch);
+  }
+
+  /**
+   * The next step of every sequence: `x` is `[batch, features]` (an Int32Array `[batch]` under an embedding). Gives
+   * `[batch, outputs]`; for a model that ends in one row, what it would give if the sequence ended here.
+   *
+   * @param out where the outputs go, an array of the model's number type with an entry for each; default: a new one
+   * @throws {LookbackError} ERR_SHAPE, ERR_DATA for numbers that are not finite, ERR_STATE while the model runs a job
+   */
+  step(x: TensorLike, out?: FloatArray): Tensor<FloatArray> {
+    const { handle, engine } = this.#alive('step');
+    const { dtype, outputs } = this.#host;
+    const size = this.batch * outputs;
+    if (out !== undefined && (dtypeOf(out) !== dtype || out.length !== size)) {
+      const message = `stream.step: out is ${show(out)} of ${out.length} entries; expected ${size} of ${dtype}`;
+      throw new LookbackError('ERR_SHAPE', message);
+    }
+    const data = out ?? zeros(dtype, size);
+    engine.stepStream(handle, this.#read(x), data);
+    return { shape: [this.batch, outputs], data };
+  }
+
+  /** Copies of all states; empty before the first step. */
+  snapshot(): StreamSnapshot {
+    const { handle, engine } = this.#alive('snapshot');
+    return Object.fromEntries(
+      engine.streamState(handle).map(({ name, shape, data }) => [name, { shape, data }]),
+    );
+  }
+
+  /**
+   * Goes on from a snapshot of this or another stream of the model with the same batch.
+   *
+   * @throws {LookbackError} ERR_FORMAT; nothing is changed then
+   */
+  restore(snapshot: StreamSnapshot): void {
+    const { handle, engine } = this.#alive('restore');
+    const tensors = Object.entries(snapshot).map(([name, { shape, data }]): EngineTensor => ({
+      role: 'buffer',
+      name,
+      shape,
+      data,
+    }));
+    engine.setStreamState(handle, tensors);
+  }
+
+  /** Another stream that goes on from here. */
+  fork(): Stream {
+    const copy = new Stream(this.#host, this.batch);
+    copy.restore(this.snapshot());
+    return copy;
+  }
+
+  /** Back to before the first step. */
+  reset(): void {
+    this.restore({});
+  }
+
+  /** Frees the native memory. Idempotent; every later call throws ERR_STATE. Disposing the model does it too. */
+  dispose(): void {
+    if (this.#handle === null) return;
+    const handle = this.#handle;
+    this.#handle = null;
+    let engine: NativeEngine;
+    try {
+      engine = this.#host.engine('dispose');
+    } catch {
+      return; // the model is gone, and its streams with it
+    }
+    engine.removeStream(handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #alive(call: string): { handle: number; engine: NativeEngine } {
+    const engine = this.#host.engine(`stream.${call}`);
+    if (this.#handle !== null) return { handle: this.#handle, engine };
+    throw new LookbackError('ERR_STATE', `stream.${call}: the stream is disposed; create another`);
+  }
+
+  #read(x: TensorLike): FloatArray {
+    const { dtype, inputs, integers } = this.#host;
+    const size = this.batch * inputs;
+    const name = 'stream.step: x';
+    if (dtypeOf(x) === dtype && (x as FloatArray).length === size) return x as FloatArray;
+    const shaped = typeof x === 'object' && 'shape' in x;
+    if (integers && dtypeOf(shaped ? x.data : x) === 'int32') {
+      const deep = shaped && x.shape.length === 2;
+      const shape = deep ? [this.batch, inputs] : [this.batch];
+      this.#input.set(asTensor(x, { name, dtype: 'int32', shape }).data);
+      return this.#input;
+    }
+    const flat = this.batch === 1 && Array.isArray(x) && typeof x[0] === 'number';
+    const given = asTensor(flat ? [x] : x, { name, dtype, shape: [this.batch, inputs] });
+    return given.data as FloatArray;
+  }
+}
