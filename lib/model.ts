@@ -22,9 +22,10 @@ import {
 } from './model-options';
 import type { EngineTensor, NativeEngine } from './native';
 import { loadAddon } from './native';
+import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
 import { writeModelFile } from './storage/model-file';
-import type { StreamHost, StreamOptions } from './stream';
+import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
 import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
@@ -211,10 +212,8 @@ export class Model {
     return this.#exclusive('predict', async (engine) => {
       const handle = addData(engine, data);
       try {
-        const outputs = await withSignal(signal, engine, () =>
-          engine.predict({ data: handle, batchSize }),
-        );
-        return outputs as Tensor<FloatArray>;
+        const work = () => engine.predict({ data: handle, batchSize });
+        return (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
       } finally {
         if (!this.#disposed) engine.removeData(handle);
       }
@@ -230,8 +229,7 @@ export class Model {
     const input = prepareInput(x, this.#wish(), 'forward: x');
     const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
     return this.#exclusive('forward', async (engine) => {
-      const outputs = await engine.forward(input, valid, training);
-      return outputs as Tensor<FloatArray>;
+      return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
     });
   }
 
@@ -240,8 +238,7 @@ export class Model {
     const shape = gradient.shape.map(() => null);
     const upstream = asTensor(gradient, { name: 'backward: gradient', dtype: this.dtype, shape });
     return this.#exclusive('backward', async (engine) => {
-      const dx = await engine.backward(upstream);
-      return dx as Tensor<FloatArray>;
+      return (await engine.backward(upstream)) as Tensor<FloatArray>;
     });
   }
 
@@ -266,14 +263,9 @@ export class Model {
   createStream(options: StreamOptions = {}): Stream {
     const { batch } = parseOptions(streamSchema, options, 'createStream');
     const { dtype, integers } = this.#wish();
-    const host: StreamHost = {
-      engine: (call) => this.#built(call),
-      dtype,
-      inputs: this.inputShape[1],
-      outputs: featuresOf(this.#outputShape),
-      integers,
-    };
-    return new Stream(host, batch);
+    const [inputs, outputs] = [this.inputShape[1], featuresOf(this.#outputShape)];
+    const engine = (call: string): NativeEngine => this.#built(call);
+    return new Stream({ engine, dtype, inputs, outputs, integers }, batch);
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */
@@ -292,23 +284,7 @@ export class Model {
    * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE; nothing is changed then
    */
   setWeights(weights: Record<string, TensorLike>): void {
-    const current = new Map(this.snapshot().map((tensor) => [tensor.name, tensor]));
-    for (const [name, value] of Object.entries(weights)) {
-      const known = current.get(name);
-      if (!known) {
-        throw new LookbackError(
-          'ERR_OPTION',
-          `setWeights: there is no ${name}; the names are ${[...current.keys()].join(', ')}`,
-        );
-      }
-      const tensor = asTensor(value, {
-        name: `setWeights: ${name}`,
-        dtype: this.dtype,
-        shape: known.shape,
-      });
-      current.set(name, { ...known, data: tensor.data as FloatArray });
-    }
-    this.restore([...current.values()]);
+    this.restore(replaced(this.snapshot(), weights, this.dtype));
   }
 
   /** @internal Copies of parameters and buffers. */
@@ -521,8 +497,4 @@ export class Model {
  */
 export function sequential(options: SequentialOptions): Model {
   return new Model(options);
-}
-
-function named(tensors: readonly EngineTensor[]): NamedTensors {
-  return Object.fromEntries(tensors.map(({ name, shape, data }) => [name, { shape, data }]));
 }
