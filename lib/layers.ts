@@ -3,8 +3,8 @@
  */
 import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
-import type { CellDefinition } from './cells/definition';
 import { definitions, isCellKind, outputSizeOf } from './cells';
+import type { CellDefinition } from './cells/definition';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
@@ -48,6 +48,7 @@ export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inp
   RecurrentLayerOptions;
 export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type BnlstmLayerOptions = CellLayerOptions<'bnlstm'>;
 export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
 export type ScornnLayerOptions = CellLayerOptions<'scornn'>;
@@ -89,9 +90,15 @@ export const layerKinds: readonly string[] = [...Object.keys(definitions), 'dens
  * The layer that `value` describes, with defaults filled in. Applying it twice changes nothing.
  *
  * @param inputSize features of what comes before the layer, where that is known
+ * @param steps steps of what comes before it, where their number is fixed
  * @throws {LookbackError} ERR_OPTION
  */
-export function resolveLayer(value: unknown, where: string, inputSize?: number): LayerSpec {
+export function resolveLayer(
+  value: unknown,
+  where: string,
+  inputSize?: number,
+  steps?: number,
+): LayerSpec {
   if (typeof value !== 'object' || value === null || !('kind' in value)) {
     throw new LookbackError(
       'ERR_OPTION',
@@ -107,7 +114,7 @@ export function resolveLayer(value: unknown, where: string, inputSize?: number):
       meant === null ? `expected one of ${layerKinds.join(', ')}` : `did you mean "${meant}"?`;
     throw new LookbackError('ERR_OPTION', `${where}.kind is ${show(kind)}; ${hint}`);
   }
-  return { kind, ...resolveRecurrent(kind, options, where, inputSize) };
+  return { kind, ...resolveRecurrent(kind, options, where, inputSize, steps) };
 }
 
 function resolveRecurrent(
@@ -115,6 +122,7 @@ function resolveRecurrent(
   options: object,
   where: string,
   inputSize?: number,
+  steps?: number,
 ): NativeSpec {
   const layerOptions = options as RecurrentLayerOptions;
   const { name: layerName, returnSequences, trainable: learns, ...cellOptions } = layerOptions;
@@ -129,7 +137,13 @@ function resolveRecurrent(
     { name: layerName, returnSequences, trainable: learns ?? !isFrozenPreset(cellOptions) },
     where,
   );
-  const known = inputSize === undefined ? cellOptions : { ...cellOptions, inputSize };
+  const definition: CellDefinition<never> = definitions[kind];
+  const stepsKey = definition.needsSteps;
+  const known = {
+    ...(stepsKey !== undefined && steps !== undefined && { [stepsKey]: steps }),
+    ...defined(cellOptions),
+    ...(inputSize !== undefined && { inputSize }),
+  };
   // The schema decides whether these are the options of that cell; the compiler cannot know.
   const resolve: (given: never, at: string) => NativeSpec = definitions[kind].resolve;
   const { inputSize: _, ...cell } = resolve(known as never, where);
@@ -176,6 +190,8 @@ export const layers = {
   exprnn: recurrentLayer('exprnn'),
   /** Complex recurrence with a unitary matrix; see {@link ScurnnOptions}. */
   scurnn: recurrentLayer('scurnn'),
+  /** Batch-normalised LSTM; see {@link BnlstmOptions}. */
+  bnlstm: recurrentLayer('bnlstm'),
 } as const;
 
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */
@@ -213,7 +229,12 @@ export function resolveStack(
       kind,
       name: typed,
       ...options
-    } = resolveLayer(value, at, shape[shape.length - 1] ?? undefined);
+    } = resolveLayer(
+      value,
+      at,
+      shape[shape.length - 1] ?? undefined,
+      shape.length === 2 ? (shape[0] ?? undefined) : undefined,
+    );
     // Always in this order, so that a model file does not tell who chose the name.
     const layer = { kind, name: uniqueName(kind, typed, taken, at), ...options };
     shape = shapeAfter(layer, shape, at);
@@ -252,6 +273,12 @@ function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape
   if (before.length !== 2) {
     const message = `${where} (${layer.kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
     throw new LookbackError('ERR_SHAPE', message);
+  }
+  const definition: CellDefinition<never> = definitions[layer.kind];
+  const steps = definition.needsSteps;
+  if (steps !== undefined && layer[steps] === undefined) {
+    const message = `${where}: ${steps} is missing and the length of the sequences is not fixed; give ${steps}, or fix the steps of inputShape`;
+    throw new LookbackError('ERR_OPTION', message);
   }
   const units = outputSizeOf(layer.kind, layer);
   return layer['returnSequences'] === true ? [before[0], units] : [units];

@@ -4,6 +4,7 @@
 import type { NativeSpec } from '../native';
 import type { CellDefinition } from './definition';
 import { numberOf } from './definition';
+import { bnlstm } from './bnlstm';
 import { gru } from './gru';
 import { enrnn } from './enrnn';
 import { exprnn } from './exprnn';
@@ -13,7 +14,17 @@ import { rnn } from './rnn';
 import { scornn } from './scornn';
 import { scurnn } from './scurnn';
 
-export const definitions = { lstm, larnn, rnn, gru, scornn, enrnn, exprnn, scurnn } as const;
+export const definitions = {
+  lstm,
+  larnn,
+  rnn,
+  gru,
+  bnlstm,
+  scornn,
+  enrnn,
+  exprnn,
+  scurnn,
+} as const;
 
 export type CellKind = keyof typeof definitions;
 

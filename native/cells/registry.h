@@ -2,6 +2,7 @@
 /// taken.
 #pragma once
 
+#include "cells/bnlstm.h"
 #include "cells/enrnn.h"
 #include "cells/exprnn.h"
 #include "cells/gru.h"
@@ -23,6 +24,6 @@ struct CellList {
 
 using Cells =
     CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn,
-             Gru, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru>;
+             Gru, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru, BnLstm>;
 
 }  // namespace lookback

@@ -1,5 +1,5 @@
 /// The CPU driver itself, run on dual numbers: the same host code and the same time loop, compiled
-/// for one `Dual` a lane. For one program only, since it brings the bodies of four source files.
+/// for one `Dual` a lane. For one program only, since it brings the bodies of five source files.
 #pragma once
 
 #include "gradcheck/dual.h"
@@ -7,6 +7,7 @@
 #include "gradcheck/dual_build.h"
 //
 #include "backend/cpu/cell_recurrence.cc"
+#include "backend/cpu/cell_statistics.cc"
 #include "backend/cpu/derived.cc"
 #include "backend/cpu/layer_stack.cc"
 #include "backend/cpu/plan.cc"

@@ -77,7 +77,8 @@ CellData data_of_part(const CellData& whole, const Part& part) {
 }
 
 bool rows_are_independent(const CellCase& c) {
-  const bool batch_norm = c.cell == "larnn" && c.spec.word("normalization", "batch") == "batch";
+  const bool batch_norm =
+      c.cell == "bnlstm" || (c.cell == "larnn" && c.spec.word("normalization", "batch") == "batch");
   return !(batch_norm && c.training);
 }
 
@@ -231,7 +232,8 @@ template <class S>
 void check_chunks(const CellCase& c, Recurrence<S>& cell) {
   // Running statistics per step belong to a place in the call; queues of rows that have ended hold
   // different numbers of entries, which one call cannot take.
-  if (replays(c.spec) || c.spec.word("bnStats", "shared") == "perStep") return;
+  if (replays(c.spec) || c.cell == "bnlstm") return;
+  if (c.spec.word("bnStats", "shared") == "perStep") return;
   if (c.cell != "lstm" && c.lengths) return;
   const CellData data = make_data(c, cell);
   const CellResult<S> whole = run_cell(cell, data);
