@@ -6,6 +6,7 @@
     "lookback_version": "<!(node -p \"require('./package.json').version\")",
     "lookback_flags": ["-O3", "-ffp-contract=off", "-fno-math-errno"],
     "lookback_kernels": [
+      "native/backend/cpu/kernels/bnlstm.cc",
       "native/backend/cpu/kernels/enrnn.cc",
       "native/backend/cpu/kernels/exprnn.cc",
       "native/backend/cpu/kernels/gru.cc",
@@ -50,6 +51,7 @@
         "native/base/spec.cc",
         "native/backend/barrier.cc",
         "native/backend/cpu/cell_recurrence.cc",
+        "native/backend/cpu/cell_statistics.cc",
         "native/backend/cpu/cpu_backend.cc",
         "native/backend/cpu/derived.cc",
         "native/backend/cpu/elementwise.cc",

@@ -2,6 +2,7 @@
  * One cell on typed arrays: forward and backward with every state, output and gradient in the open.
  */
 import { z } from 'zod';
+import { calibrateCell } from './calibrate';
 import type { CellKind, OptionsOf } from './cells';
 import { definitions } from './cells';
 import type { CellDefinition, CellInput } from './cells/definition';
@@ -114,6 +115,14 @@ export class Cell {
   /** @internal Use `cells.<kind>`. */
   constructor(kind: CellKind, spec: NativeSpec, options: CellOptions) {
     const { dtype, device, threads } = parseOptions(cellSchema, options, kind);
+    const definition: CellDefinition<never> = definitions[kind];
+    const steps = definition.needsSteps;
+    if (steps !== undefined && spec[steps] === undefined) {
+      throw new LookbackError(
+        'ERR_OPTION',
+        `${kind}: ${steps} is missing; expected the number of steps that have statistics of their own`,
+      );
+    }
     if (spec['inputSize'] === undefined) {
       throw new LookbackError(
         'ERR_OPTION',
@@ -124,7 +133,7 @@ export class Cell {
     this.spec = spec;
     this.dtype = dtype;
     this.#threads = threads;
-    this.#definition = definitions[kind];
+    this.#definition = definition;
     this.#native = loadAddon().createCell(kind, spec, dtype, resolveDevice(device));
     this.weights = this.#native.params();
   }
@@ -149,7 +158,8 @@ export class Cell {
       training,
       threads: this.#threads,
     });
-    const { outputs, tape } = await native;
+    const { outputs: raw, tape } = await native;
+    const outputs = this.#publicNames(raw);
     const shapes = Object.fromEntries(
       Object.entries(outputs).map(([name, { shape }]) => [name, shape]),
     );
@@ -173,16 +183,32 @@ export class Cell {
       ...this.#definition.inputs(this.spec, batch, steps),
       resets: { shape: [batch, steps] },
     };
+    const aliases = this.#definition.aliases?.(this.spec) ?? {};
     const tensors: NativeTensors = {};
     for (const [name, value] of Object.entries(given)) {
       const { shape, integer } = lookUp(known, name, `${this.kind}: input`);
-      tensors[name] = asTensor(value, {
+      const own = aliases[name] ?? name;
+      if (Object.hasOwn(tensors, own)) {
+        const message = `${this.kind}: input ${name} is given twice, under another name too; leave one out`;
+        throw new LookbackError('ERR_OPTION', message);
+      }
+      tensors[own] = asTensor(value, {
         name: `${this.kind}: ${name}`,
         dtype: integer ? 'int32' : this.dtype,
         shape,
       });
     }
     return tensors;
+  }
+
+  /** Outputs by the names of the cell's document. */
+  #publicNames(outputs: Record<string, Tensor>): Record<string, Tensor> {
+    const aliases = Object.entries(this.#definition.aliases?.(this.spec) ?? {});
+    const named = Object.entries(outputs).map(([own, tensor]): [string, Tensor] => [
+      aliases.find(([, engine]) => engine === own)?.[0] ?? own,
+      tensor,
+    ]);
+    return Object.fromEntries(named);
   }
 
   #weights(given: TensorsByName): NativeTensors {
@@ -240,4 +266,5 @@ export const cells = {
   enrnn: constructorOf('enrnn'),
   scurnn: constructorOf('scurnn'),
   exprnn: Object.assign(constructorOf('exprnn'), { dynamicTrivialisation }),
+  bnlstm: Object.assign(constructorOf('bnlstm'), { calibrate: calibrateCell }),
 } as const;

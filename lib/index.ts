@@ -5,8 +5,10 @@ import { loadAddon } from './native';
 
 loadAddon();
 
+export { calibrate } from './calibrate';
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { BnlstmOptions } from './cells/bnlstm';
 export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
 export type { EnrnnOptions } from './cells/enrnn';
@@ -41,6 +43,7 @@ export type { ForeignWeightsOptions } from './foreign-weights';
 export { layers } from './layers';
 export type {
   BidirectionalOptions,
+  BnlstmLayerOptions,
   DenseOptions,
   DropoutOptions,
   EmbeddingOptions,

@@ -3,8 +3,8 @@
  */
 import { z } from 'zod';
 import type { CellKind, OptionsOf } from './cells';
-import type { CellDefinition } from './cells/definition';
 import { definitions, isCellKind, outputSizeOf } from './cells';
+import type { CellDefinition } from './cells/definition';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
@@ -78,6 +78,7 @@ export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inp
   RecurrentLayerOptions;
 export type LstmLayerOptions = CellLayerOptions<'lstm'>;
 export type LarnnLayerOptions = CellLayerOptions<'larnn'>;
+export type BnlstmLayerOptions = CellLayerOptions<'bnlstm'>;
 export type GruLayerOptions = CellLayerOptions<'gru'>;
 export type RnnLayerOptions = CellLayerOptions<'rnn'>;
 export type RraLayerOptions = CellLayerOptions<'rra'>;
@@ -175,7 +176,7 @@ export function resolveLayer(value: unknown, where: string, before?: RowShape): 
       meant === null ? `expected one of ${layerKinds.join(', ')}` : `did you mean "${meant}"?`;
     throw new LookbackError('ERR_OPTION', `${where}.kind is ${show(kind)}; ${hint}`);
   }
-  return { kind, ...resolveRecurrent(kind, options, where, before && featuresOf(before)) };
+  return { kind, ...resolveRecurrent(kind, options, where, before) };
 }
 
 function isPlainKind(kind: string): kind is keyof typeof plainSchemas {
@@ -233,8 +234,10 @@ function resolveRecurrent(
   kind: keyof typeof definitions,
   options: object,
   where: string,
-  inputSize?: number,
+  before?: RowShape,
 ): NativeSpec {
+  const inputSize = before && featuresOf(before);
+  const steps = before?.length === 2 ? (before[0] ?? undefined) : undefined;
   const layerOptions = options as RecurrentLayerOptions;
   const {
     name: layerName,
@@ -259,7 +262,13 @@ function resolveRecurrent(
     },
     where,
   );
-  const known = inputSize === undefined ? cellOptions : { ...cellOptions, inputSize };
+  const definition: CellDefinition<never> = definitions[kind];
+  const stepsKey = definition.needsSteps;
+  const known = {
+    ...(stepsKey !== undefined && steps !== undefined && { [stepsKey]: steps }),
+    ...defined(cellOptions),
+    ...(inputSize !== undefined && { inputSize }),
+  };
   // The schema decides whether these are the options of that cell; the compiler cannot know.
   const resolve: (given: never, at: string) => NativeSpec = definitions[kind].resolve;
   const { inputSize: _, ...cell } = resolve(known as never, where);
@@ -323,6 +332,8 @@ export const layers = {
   exprnn: recurrentLayer('exprnn'),
   /** Complex recurrence with a unitary matrix; see {@link ScurnnOptions}. */
   scurnn: recurrentLayer('scurnn'),
+  /** Batch-normalised LSTM; see {@link BnlstmOptions}. */
+  bnlstm: recurrentLayer('bnlstm'),
 } as const;
 
 /** Shape of one row between two layers: `[steps, features]` with null for any number of steps, or `[features]`. */
@@ -434,6 +445,7 @@ function shapeAfter(layer: LayerSpec, before: RowShape, where: string): RowShape
     }
     default:
       requireSequence(kind, before, where);
+      requireSteps(layer, where);
       return layer['returnSequences'] === true
         ? [before[0] ?? null, cellOutput(layer)]
         : [cellOutput(layer)];
@@ -448,6 +460,16 @@ function requireSequence(kind: string, before: RowShape, where: string): void {
   if (before.length === 2) return;
   const message = `${where} (${kind}) reads a sequence but what comes before it gives one row of ${before[0]}; set returnSequences: true on the recurrent layer before it`;
   throw new LookbackError('ERR_SHAPE', message);
+}
+
+/** Cells with weights or statistics of every step have to know how many there are. */
+function requireSteps(layer: LayerSpec, where: string): void {
+  if (!isCellKind(layer.kind)) return;
+  const definition: CellDefinition<never> = definitions[layer.kind];
+  const steps = definition.needsSteps;
+  if (steps === undefined || layer[steps] !== undefined) return;
+  const message = `${where}: ${steps} is missing and the length of the sequences is not fixed; give ${steps}, or fix the steps of inputShape`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 function requireOneFeature(before: RowShape, where: string): void {

@@ -8,6 +8,7 @@ set(LOOKBACK_CORE_SOURCES
   native/base/spec.cc
   native/backend/barrier.cc
   native/backend/cpu/cell_recurrence.cc
+  native/backend/cpu/cell_statistics.cc
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/derived.cc
   native/backend/cpu/elementwise.cc
@@ -53,6 +54,7 @@ set(LOOKBACK_CORE_SOURCES
 # Compiled once for each instruction set, with its flags: one source a cell, so that a change to one recompiles it alone.
 set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 set(LOOKBACK_KERNEL_SOURCES
+  native/backend/cpu/kernels/bnlstm.cc
   native/backend/cpu/kernels/enrnn.cc
   native/backend/cpu/kernels/exprnn.cc
   native/backend/cpu/kernels/gru.cc

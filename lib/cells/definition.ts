@@ -21,6 +21,13 @@ export interface CellDefinition<Options> {
   resolve(options: Options, where?: string): NativeSpec;
   /** Every tensor that `forward` understands for sequences of `steps` steps in batches of `batch`. */
   inputs(spec: NativeSpec, batch: number, steps: number): Record<string, CellInput>;
+  /**
+   * Names that the engine has for tensors which cells know by others. Of several names for one, the first is that of the
+   * output.
+   */
+  aliases?(spec: NativeSpec): Record<string, string>;
+  /** The option that holds a number of steps, which a layer takes from the sequences before it. */
+  needsSteps?: string;
   /** Features of the output. Default: `units`. */
   outputSize?(spec: NativeSpec): number;
   /** Optimizers of its own for some of its weights, unless `compile` gives these weights others. */

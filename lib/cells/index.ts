@@ -4,6 +4,7 @@
 import type { NativeSpec } from '../native';
 import type { CellDefinition } from './definition';
 import { numberOf } from './definition';
+import { bnlstm } from './bnlstm';
 import { gru } from './gru';
 import { enrnn } from './enrnn';
 import { exprnn } from './exprnn';
@@ -14,7 +15,18 @@ import { rra } from './rra';
 import { scornn } from './scornn';
 import { scurnn } from './scurnn';
 
-export const definitions = { lstm, larnn, rnn, gru, rra, scornn, enrnn, exprnn, scurnn } as const;
+export const definitions = {
+  lstm,
+  larnn,
+  rnn,
+  gru,
+  bnlstm,
+  rra,
+  scornn,
+  enrnn,
+  exprnn,
+  scurnn,
+} as const;
 
 export type CellKind = keyof typeof definitions;
 

@@ -55,7 +55,9 @@ struct PackedLinear {
 template <class S>
 struct BatchSiteState {
   int features = 0;
-  int64_t total_offset = 0;  ///< in a worker's `totals`
+  int stat_rows = 1;  ///< of the running statistics
+  bool pooled = false;
+  int64_t total_offset = 0;  ///< in a worker's `totals`; pooled: room for the sums behind it
   S* moments = nullptr;
   S* running_mean = nullptr;  ///< [stat rows][features]
   S* running_var = nullptr;
@@ -119,7 +121,7 @@ struct SequenceArgs {
   int input_mask = -1;  ///< number of the sequence that x is multiplied by
 
   BatchSiteState<S>* sites = nullptr;
-  int stat_rows = 1;
+  bool batch_unbiased = true;
   S batch_eps = S(1e-5), batch_momentum = S(0.1);
   S* active =
       nullptr;  ///< [tiles][tile rows], written by the loop: 1 where a row takes part in the step

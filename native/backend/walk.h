@@ -64,6 +64,16 @@ class Exchange {
     });
   }
 
+  HD void load_input() {
+    load(args_.x, args_.input_size, args_.x_slot, S(0));
+    mask_input(args_.x_slot);
+  }
+  HD void store_input_gradient() {
+    if (args_.dx == nullptr) return;
+    mask_input(args_.dx_slot);
+    store(args_.dx_slot, args_.input_size, args_.dx);
+  }
+
   /// A slot into the public array; rows that have ended get 0.
   HD void store(int slot, int size, S* data) {
     if (data == nullptr) return;
@@ -327,10 +337,42 @@ class Exchange {
   X& x_;
 };
 
+/// The pass before the loop of a cell with statistics over all steps.
+template <class X, class Cell>
+HD void walk_survey(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    x.set_time(t);
+    if (t == 0) x.set_active(t);
+    exchange.load_input();
+    cell.survey(x);
+  }
+  cell.pool(x, args.steps);
+}
+
+/// The pass after its backward loop.
+template <class X, class Cell>
+HD void walk_settle(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
+  x.set_time(0);
+  x.set_active(0);
+  const typename X::S* totals = cell.settle(x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    x.set_time(t);
+    cell.settle_step(x, totals, args.steps);
+    exchange.store_input_gradient();
+  }
+}
+
 template <class X, class Cell>
 HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
   Exchange<X> exchange(args, x);
   x.read_fresh_moments(args.training && args.sites != nullptr);
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_survey(args, cell, x);
+  }
   exchange.load_initial();
   x.set_active(-1);
   for (int t = -args.initial_entries; t < 0; ++t) {
@@ -342,8 +384,7 @@ HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, 
     if (x.stop()) return;
     x.set_time(t);
     if (args.lengths != nullptr || t == 0) x.set_active(t);
-    exchange.load(args.x, args.input_size, args.x_slot, typename X::S(0));
-    exchange.mask_input(args.x_slot);
+    exchange.load_input();
     exchange.load_sequences();
     cell.forward(x);
     exchange.hold();
@@ -370,8 +411,10 @@ HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell,
     exchange.inject_final_gradients();
     exchange.hold_gradient();
     cell.backward(x);
-    if (args.dx != nullptr) exchange.mask_input(args.dx_slot);
-    exchange.store(args.dx_slot, args.input_size, args.dx);
+    exchange.store_input_gradient();
+  }
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_settle(args, cell, x);
   }
   x.set_active(-1);
   for (int t = -1; t >= -args.initial_entries; --t) {

@@ -18,6 +18,10 @@
 /// threads puts its barrier there. The same text runs as CPU lanes, as CUDA threads, and as those
 /// threads emulated on a host.
 ///
+/// A cell whose statistics are of whole sequences has passes beside the loop: where `pools(x)` says
+/// so, `survey(x)` runs for every step before the loop and `pool(x, steps)` after that; `settle(x)`
+/// runs once after the backward loop, and `settle_step(x, totals, steps)` then for every step.
+///
 /// Dimensions, everywhere: B batch, T steps, C input size, H hidden size, K window, A heads, D head
 /// size.
 #pragma once
@@ -160,8 +164,8 @@ struct StateInfo {
 /// A sequence of factors that the caller may give for every step, or that the driver draws.
 struct SequenceInput {
   std::string name;
-  Slot slot;        ///< where programs read it; id -1: only the loop over time does
-  double rate = 0;  ///< for masks drawn by the driver; 0: only given ones
+  Slot slot;              ///< where programs read it; id -1: only the loop over time does
+  double rate = 0;        ///< for masks drawn by the driver; 0: only given ones
   bool constant = false;  ///< one draw for a row's whole sequence
   /// Units to keep (1 with probability `rate`, else 0), where the others are dropout's factors.
   bool zoneout = false;
@@ -171,6 +175,8 @@ struct BatchSiteInfo {
   std::string name;  ///< of the running statistics: "bn_k" for buf.bn_k.mean and buf.bn_k.var. Two
                      ///< sites of one name share them
   int features = 0;
+  int rows = 0;  ///< of running statistics: [rows][features]; 0: as Declaration::batch_rows says
+  bool pooled = false;  ///< one set for all steps, taken in a pass before the loop (`pools`)
 };
 
 /// What a parameter gradient is summed from after the last step.
@@ -296,7 +302,10 @@ class Declaration {
   int input_mask = -1;  ///< number of the sequence that x is multiplied by before the cell sees it
   std::vector<BatchSiteInfo> sites;
   double batch_eps = 1e-5, batch_momentum = 0.1;
-  int batch_rows = 1;  ///< rows of running statistics: 1 shared, or one per step
+  bool batch_unbiased = true;     ///< running variances are divided by the rows - 1
+  bool shows_statistics = false;  ///< outputs "mean_NAME", "var_NAME": those each step has used
+  bool needs_batch = false;       ///< training on one row is an error: it is its own mean
+  int batch_rows = 1;             ///< rows of running statistics: 1 shared, or one per step
 
  private:
   static constexpr int kDerived = 1 << 20;  ///< numbers of derived matrices begin here

@@ -22,6 +22,7 @@ namespace lookback {
 /// Parameters of a NormProducts, by their numbers; -1: absent.
 struct NormParams {
   int W_x = -1, W_h = -1, gamma_x = -1, gamma_h = -1, b_x = -1, b_h = -1;
+  bool pooled = false;  ///< one set of batch statistics of W_x x_t for all steps
 };
 
 /// A site on parameters that are declared.
@@ -47,9 +48,10 @@ template <NormKind kNorm>
 struct NormProducts {
   int rows = 0;
   bool joint = false;
-  Slot ux, uh;  ///< ux: not when joint
-  Slot d_zx;    ///< the gradient of zx; this step only
-  Slot dz;      ///< the cell's activations; in backward the gradient of zh
+  bool pooled = false;  ///< the statistics of W_x x are taken over all steps together
+  Slot ux, uh;          ///< ux: not when joint
+  Slot d_zx;            ///< the gradient of zx; this step only, or pooled at every step
+  Slot dz;              ///< the cell's activations; in backward the gradient of zh
   Linear input, hidden;
   NormSite<kNorm> norm_x, norm_h;
 
@@ -75,7 +77,8 @@ struct NormProducts {
     hidden = d.linear(std::move(old));
     if (joint) return;
     ux = d.tape(rows);
-    d_zx = d.scratch(rows);
+    pooled = params.pooled;
+    d_zx = pooled ? d.tape(rows) : d.scratch(rows);
     LinearInfo fresh;
     fresh.out = fresh.d_out = ux;
     fresh.rows = rows;
@@ -83,6 +86,13 @@ struct NormProducts {
     fresh.blocks = {{params.W_x, 0, 0, rows, d.x.size, 0, 0}};
     norm_x = declare_site<kNorm>(d, "x", rows, params.gamma_x, params.b_x);
     input = d.linear(std::move(fresh));
+    if (!pooled) return;
+    BatchSiteInfo& site = d.sites[static_cast<size_t>(norm_x.batch.id)];
+    site.rows = 1;
+    site.pooled = true;
+    // A shift of zeros: nobody wants its gradient, but `settle` needs the sums that make it.
+    norm_x.beta = d.constants(std::vector<double>(static_cast<size_t>(rows), 0.0));
+    norm_x.d_beta = d.sum(norm_x.beta);
   }
 
   template <class X>
@@ -92,8 +102,14 @@ struct NormProducts {
     norm_h.measure(x, [=](auto r, int j) { return r(uh_, j); });
     if (joint) return;
     x.linear(input);
-    const auto ux_ = x.at(ux);
-    norm_x.measure(x, [=](auto r, int j) { return r(ux_, j); });
+    if (!pooled) measure_input(x);
+  }
+
+  /// One step of the pass before the loop, with pooled statistics.
+  template <class X>
+  HD void survey(X& x) const {
+    x.linear(input);
+    measure_input(x);
   }
 
   /// Gives zx and zh at the context's step.
@@ -140,9 +156,58 @@ struct NormProducts {
     x.adjoint(hidden);
     if (joint) return;
     const auto d = x.at(d_zx), ux_ = x.at(ux);
+    if (pooled && x.training()) return keep_gradient(x);
     norm_x.adjoint(x, d, 0, [=](auto r, int j) { return read.norm_x.hat(r, j, r(ux_, j)); });
     x.each(rows, [=](auto r, int j) { r(ux_, j) = r(d, j); });
     x.adjoint(input);
+  }
+
+  /// After the loop, with pooled statistics: the sums over rows and steps of D = gamma d_zx and of
+  /// D u^. The loop has summed each row's part over the steps.
+  template <class X>
+  HD const typename X::S* settle(X& x) const {
+    using V = typename X::Number;
+    const auto scale = x.vector(norm_x.gamma);
+    const auto with_hat = x.at(norm_x.d_gamma), plain = x.at(norm_x.d_beta);
+    return x.sums(rows, [=](auto r, int j, V& first, V& second) {
+      first = V(scale[j]) * r(plain, j);
+      second = V(scale[j]) * r(with_hat, j);
+    });
+  }
+  /// Then, for every step, the gradients of W_x x and of x.
+  template <class X>
+  HD void settle_step(X& x, const typename X::S* totals, int steps) const {
+    using V = typename X::Number;
+    const auto read = reader(x);
+    const auto scale = x.vector(norm_x.gamma), rstd = x.rstd(norm_x.batch);
+    const auto d = x.at(d_zx), ux_ = x.at(ux);
+    const int F = rows;
+    const V inverse = V(1) / (V(x.batch_rows()) * V(steps));
+    x.each(rows, [=](auto r, int j) {
+      const V hat = read.norm_x.hat(r, j, r(ux_, j));
+      const V apart = V(totals[j]) * inverse + hat * (V(totals[F + j]) * inverse);
+      r(ux_, j) = V(rstd[j]) * (V(scale[j]) * r(d, j) - apart);
+    });
+    x.adjoint(input);
+  }
+
+ private:
+  template <class X>
+  HD void measure_input(X& x) const {
+    const auto ux_ = x.at(ux);
+    norm_x.measure(x, [=](auto r, int j) { return r(ux_, j); });
+  }
+
+  /// A step of the loop with pooled statistics leaves the rest to `settle`.
+  template <class X>
+  HD void keep_gradient(X& x) const {
+    const auto read = reader(x);
+    const auto d = x.at(d_zx), ux_ = x.at(ux);
+    const auto with_hat = x.at(norm_x.d_gamma), plain = x.at(norm_x.d_beta);
+    x.each(rows, [=](auto r, int j) {
+      r(plain, j) += r(d, j);
+      r(with_hat, j) += r(d, j) * read.norm_x.hat(r, j, r(ux_, j));
+    });
   }
 };
 

@@ -2,6 +2,7 @@
 /// taken.
 #pragma once
 
+#include "cells/bnlstm.h"
 #include "cells/enrnn.h"
 #include "cells/exprnn.h"
 #include "cells/gru.h"
@@ -22,8 +23,8 @@ struct CellList {
   static constexpr int kSize = sizeof...(Types);
 };
 
-using Cells =
-    CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>, Larnn<NormKind::kBatch>, Rnn,
-             Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn, LayerNormLstm, LayerNormRnn, LayerNormGru>;
+using Cells = CellList<Lstm, Larnn<NormKind::kNone>, Larnn<NormKind::kLayer>,
+                       Larnn<NormKind::kBatch>, Rnn, Gru, Rra, Scornn, Enrnn, Exprnn, Scurnn,
+                       LayerNormLstm, LayerNormRnn, LayerNormGru, BnLstm>;
 
 }  // namespace lookback

@@ -35,6 +35,7 @@ struct Dual {
   friend bool operator==(Dual a, Dual b) { return a.v == b.v; }
   friend bool operator!=(Dual a, Dual b) { return a.v != b.v; }
   friend bool operator>(Dual a, Dual b) { return a.v > b.v; }
+  friend bool operator<=(Dual a, Dual b) { return a.v <= b.v; }
 };
 
 inline Dual exp(Dual x) { return {std::exp(x.v), std::exp(x.v) * x.d}; }

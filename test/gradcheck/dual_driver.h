@@ -7,6 +7,7 @@
 #include "gradcheck/dual_build.h"
 //
 #include "backend/cpu/cell_recurrence.cc"
+#include "backend/cpu/cell_statistics.cc"
 #include "backend/cpu/derived.cc"
 #include "backend/cpu/layer_stack.cc"
 #include "backend/cpu/plan.cc"
@@ -48,8 +49,8 @@ inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
   if (instance.layered) {
     whole = std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
   } else {
-    whole = std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec,
-                                                   std::move(instance));
+    whole =
+        std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec, std::move(instance));
   }
   return std::make_unique<SegmentedRecurrence<Dual>>(std::move(whole));
 }

@@ -4,61 +4,13 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/rng.h"
-#include "base/spec.h"
+#include "native/cell_case.h"
+#include "native/larnn_cases.h"
+#include "native/rra_cases.h"
 
 namespace lookback {
-
-struct CellCase {
-  std::string name;
-  std::string cell;
-  Spec spec;
-  int64_t batch = 5, steps = 6;
-  bool training = true;
-  int entries = 0;       ///< of the initial state that is given (a queue may hold several); 0: none
-  bool lengths = false;  ///< rows end at different steps, one at once and one after the first
-  bool resets = false;   ///< rows start afresh before some of their steps
-  bool hold = false;     ///< the sequence mask of LSTM: 0, 1 and numbers between
-  std::vector<std::string> given = {};  ///< initial states that are given; empty: all
-  std::vector<std::string> masks = {};  ///< given masks: "hidden", "attn", "pos"; "input", ...
-  bool drawn = false;                   ///< masks drawn from the rates in the spec
-};
-
-using Options = std::vector<std::pair<std::string, Spec::Value>>;
-
-inline Spec spec_of(const Options& options) {
-  Spec spec;
-  for (const auto& [key, value] : options) spec.set(key, value);
-  return spec;
-}
-
-inline std::string word(const char* text) { return text; }
-
-/// Whether the layers of a stack share one set of weights.
-inline bool replays(const Spec& spec) {
-  return spec.word("stacking", "stack").rfind("replay", 0) == 0;
-}
-
-/// Shared by all cases of one cell: sizes that fill no register block and no tile.
-inline CellCase lstm_case(const std::string& name, const Options& options = {}) {
-  CellCase c{"lstm " + name, "lstm", spec_of({{"inputSize", 3.0}, {"units", 5.0}})};
-  for (const auto& [key, value] : options) c.spec.set(key, value);
-  return c;
-}
-
-inline CellCase larnn_case(const std::string& norm, const std::string& name,
-                           const Options& options = {}) {
-  CellCase c{
-      "larnn " + norm + " " + name, "larnn",
-      spec_of(
-          {{"inputSize", 3.0}, {"units", 6.0}, {"heads", 2.0}, {"window", 4.0}, {"layers", 1.0}})};
-  c.spec.set("normalization", norm);
-  for (const auto& [key, value] : options) c.spec.set(key, value);
-  return c;
-}
 
 inline void add_lstm_cases(std::vector<CellCase>& cases) {
   cases.push_back(lstm_case("default"));
@@ -96,97 +48,6 @@ inline void add_lstm_cases(std::vector<CellCase>& cases) {
   c.batch = 37;
   c.lengths = true;
   cases.push_back(c);
-}
-
-/// Ways to call a cell that has no options of its own about it.
-inline void add_plain_calls(const CellCase& base, std::vector<CellCase>& cases) {
-  CellCase c = base;
-  c.name = base.name + ", state";
-  c.entries = 1;
-  cases.push_back(c);
-  c.name = base.name + ", state and lengths";
-  c.lengths = true;
-  cases.push_back(c);
-  c.name = base.name + ", state, lengths and mask";
-  c.hold = true;
-  cases.push_back(c);
-  c.name = base.name + ", state, lengths, mask and resets";
-  c.resets = true;
-  cases.push_back(c);
-  c = base;
-  c.name = base.name + ", mask";
-  c.hold = true;
-  cases.push_back(c);
-  c = base;
-  c.name = base.name + ", evaluation of one step and one row";
-  c.training = false;
-  c.batch = c.steps = 1;
-  cases.push_back(c);
-  c = base;
-  c.name = base.name + ", several tiles";
-  c.batch = 37;
-  c.lengths = true;
-  cases.push_back(c);
-}
-
-/// A cell with a handful of options, each set by itself.
-inline CellCase simple_case(const std::string& cell, const std::string& name,
-                            const Options& options = {}) {
-  CellCase c{cell + " " + name, cell, spec_of({{"inputSize", 3.0}, {"units", 5.0}})};
-  for (const auto& [key, value] : options) c.spec.set(key, value);
-  return c;
-}
-
-/// What may be around any cell (cells/extensions.h): `states` are those that zoneout knows.
-inline void add_extensions(const CellCase& base, const std::vector<std::string>& states,
-                           std::vector<CellCase>& cases) {
-  CellCase c = base;
-  c.name = base.name + ", dropout masks";
-  c.spec.set("dropoutMask", word("step"));
-  c.masks = {"input", "recurrent"};
-  cases.push_back(c);
-  c.name = base.name + ", all masks, state, lengths and mask";
-  for (const std::string& state : states) c.masks.push_back("zoneout_" + state);
-  c.entries = 1;
-  c.lengths = c.hold = true;
-  cases.push_back(c);
-  c = base;
-  c.name = base.name + ", zoneout masks";
-  for (const std::string& state : states) c.masks.push_back("zoneout_" + state);
-  cases.push_back(c);
-  for (const char* kind : {"sequence", "step"}) {
-    c = base;
-    c.name = base.name + ", drawn once a " + kind;
-    c.spec.set("dropout", 0.3);
-    c.spec.set("recurrentDropout", 0.25);
-    c.spec.set("dropoutMask", word(kind));
-    c.spec.set("zoneout", 0.2);
-    if (states.size() > 1) c.spec.set("zoneoutCell", 0.4);
-    c.drawn = c.lengths = true;
-    c.batch = 7;
-    cases.push_back(c);
-  }
-  c.name = base.name + ", rates in evaluation";
-  c.training = c.drawn = c.lengths = false;
-  c.hold = true;
-  cases.push_back(c);
-}
-
-/// With layer norm, every option that it goes with.
-inline void add_layer_norm_cases(const CellCase& plain, const std::vector<std::string>& states,
-                                 const std::vector<std::string>& biases,
-                                 std::vector<CellCase>& cases) {
-  CellCase base = plain;
-  base.name += ", layer norm";
-  base.spec.set("normalization", word("layer"));
-  for (const std::string& bias : biases) {
-    CellCase c = base;
-    c.name += ", bias " + bias;
-    c.spec.set("bias", bias);
-    cases.push_back(c);
-  }
-  add_plain_calls(base, cases);
-  add_extensions(base, states, cases);
 }
 
 /// What the LSTM has in common with the cells below.
@@ -312,221 +173,49 @@ inline void add_scurnn_cases(std::vector<CellCase>& cases) {
   cases.push_back(simple_case("scurnn", "one unit", {{"units", 1.0}}));
 }
 
-inline CellCase rra_case(const std::string& name, const Options& options = {}) {
-  CellCase c = simple_case("rra", name, {{"K", 3.0}, {"normalize", word("softmax")}});
-  for (const auto& [key, value] : options) c.spec.set(key, value);
-  return c;
-}
-
-/// Windows that are short, long, of another beginning, and of every kind of weight.
-inline void add_rra_windows(std::vector<CellCase>& cases) {
-  const auto add = [&](const std::string& name, const Options& options) {
-    cases.push_back(rra_case(name, options));
+inline void add_bnlstm_cases(std::vector<CellCase>& cases) {
+  const CellCase base = simple_case("bnlstm", "default", {{"tMax", 6.0}});
+  const std::vector<std::pair<std::string, Options>> sets = {
+      {"joint", {{"terms", word("joint")}}},
+      {"no output norm", {{"bnOutput", false}}},
+      {"joint, no output norm", {{"terms", word("joint")}, {"bnOutput", false}}},
+      {"order gfio", {{"gateOrder", word("gfio")}}},
+      {"statistics of sequences", {{"inputStats", word("sequence")}}},
+      {"large epsilon", {{"eps", 0.01}, {"momentum", 0.3}}},
+      {"trained start", {{"initialState", word("trained")}}},
+      {"fewer statistics than steps", {{"tMax", 3.0}}}};
+  const auto add = [&](CellCase c, const std::string& name) {
+    c.name += ", " + name;
+    cases.push_back(c);
   };
-  for (const char* warmup : {"zeros", "renormalize"}) {
-    const std::string begin = std::string(warmup) + ", ";
-    for (const char* shape : {"vector", "matrix"}) {
-      for (const char* normalize : {"sum", "softmax", "l1", "none"}) {
-        add(begin + shape + ", " + normalize,
-            {{"warmup", word(warmup)}, {"gateShape", word(shape)}, {"normalize", word(normalize)}});
-      }
-    }
-    for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
-      const Options kind = {{"warmup", word(warmup)}, {"attention", word(attention)}};
-      CellCase c = rra_case(begin + attention + ", initial state", kind);
-      c.entries = 1;
-      c.spec.set("includeInitial", true);
-      add_plain_calls(c, cases);  // their given states have a window, too
-      c.given = {"h0"};
-      c.spec.set("lag", 2.0);
-      c.name += " without a window";
-      add_plain_calls(c, cases);
-      c = rra_case(begin + attention + ", long window", kind);
-      c.spec.set("K", 9.0);
-      c.spec.set("dotScale", 0.4);
-      cases.push_back(c);
-      c.name += ", late";
-      c.spec.set("lag", 4.0);
-      c.spec.set("includeInitial", true);
-      cases.push_back(c);
-    }
+  cases.push_back(base);
+  for (const auto& [name, options] : sets) {
+    CellCase c = base;
+    for (const auto& [key, value] : options) c.spec.set(key, value);
+    add(c, name);
+    c.entries = 1;
+    c.training = false;
+    add(c, name + ", evaluation, state");
+    c.training = true;
+    c.batch = 37;
+    add(c, name + ", state, several tiles");
   }
-  add("one entry", {{"K", 1.0}, {"normalize", word("sum")}});
-}
-
-inline void add_rra_cases(std::vector<CellCase>& cases) {
-  add_plain_calls(rra_case("default"), cases);
-  for (const char* order : {"ifog", "ogfi"})
-    cases.push_back(rra_case(order, {{"gateOrder", word(order)}}));
-  for (const char* inject : {"insideTanh", "output", "gatedOutput", "cell", "candidate"}) {
-    for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
-      CellCase c = rra_case(std::string(inject) + ", " + attention,
-                            {{"inject", word(inject)}, {"attention", word(attention)}});
-      cases.push_back(c);
-      c.name += ", mask";
-      c.hold = true;
-      cases.push_back(c);
-    }
-  }
-  for (const char* inject : {"insideTanh", "output"}) {
-    for (const char* activation : {"tanh", "relu", "elu"}) {
-      const CellCase c = rra_case(
-          std::string("base rnn, ") + inject + ", " + activation,
-          {{"base", word("rnn")}, {"inject", word(inject)}, {"activation", word(activation)}});
-      cases.push_back(c);
-      if (activation == std::string("elu")) add_plain_calls(c, cases);
-    }
-  }
-  cases.push_back(
-      rra_case("base rnn, dot", {{"base", word("rnn")}, {"attention", word("dotPerStep")}}));
-  add_rra_windows(cases);
-}
-
-/// Every option by itself, for one kind of normalisation.
-inline std::vector<CellCase> larnn_singles(const std::string& norm) {
-  std::vector<CellCase> cases;
-  const auto add = [&](const std::string& name, const Options& options) {
-    cases.push_back(larnn_case(norm, name, options));
-  };
-  add("default", {});
-  add("one head", {{"heads", 1.0}});
-  add("one unit a head", {{"heads", 6.0}});
-  add("many units a head", {{"heads", 1.0}, {"units", 11.0}});
-  add("window 1", {{"window", 1.0}});
-  add("window beyond the sequence", {{"window", 9.0}});
-  add("candidate", {{"attentionTarget", word("candidate")}});
-  add("candidate, layer mode", {{"attentionTarget", word("candidate")}, {"mode", word("layer")}});
-  add("all, layer mode", {{"mode", word("layer")}});
-  add("input product", {{"inputProduct", true}, {"inputSize", 6.0}});
-  add("linear query", {{"queryActivation", word("none")}});
-  add("linear attention", {{"attentionActivation", word("none")}});
-  add("linear entries", {{"keyValueActivation", false}});
-  add("shared entry norm", {{"keyValueNorm", word("shared")}});
-  for (const char* site : {"bnAttention", "bnPre", "bnCell", "bnHidden"}) {
-    add(std::string("without ") + site, {{site, false}});
-  }
-  for (const char* positional : {"concat", "add"}) {
-    add(std::string("positional ") + positional, {{"positional", word(positional)}});
-    add(std::string("positional from 0, ") + positional,
-        {{"positional", word(positional)}, {"positionalOffset", 0.0}});
-    add(std::string("positional, linear entries, ") + positional,
-        {{"positional", word(positional)}, {"keyValueActivation", false}});
-  }
-  add("large epsilon", {{"bnEps", 0.01}, {"bnMomentum", 0.3}});
-  add("statistics per step", {{"bnStats", word("perStep")}, {"bnMaxSteps", 4.0}});
-  for (const char* stacking : {"stack", "residual", "replay", "replayResidual"}) {
-    add(std::string("layers, ") + stacking,
-        {{"layers", 3.0}, {"stacking", word(stacking)}, {"inputSize", 6.0}});
-  }
-  add("published start", {{"init", word("published")}});
-  return cases;
-}
-
-/// Calls that differ in what they are given rather than in their options.
-inline void add_larnn_calls(const std::string& norm, std::vector<CellCase>& cases) {
-  CellCase c = larnn_case(norm, "evaluation");
+  CellCase c = base;
+  c.lengths = true;
+  c.batch = 11;
+  add(c, "lengths");
   c.training = false;
-  cases.push_back(c);
-  for (const int entries : {1, 3, 4}) {
-    c = larnn_case(norm, "queue of " + std::to_string(entries));
-    c.entries = entries;
-    cases.push_back(c);
-  }
-  c = larnn_case(norm, "lengths");
-  c.lengths = true;
-  cases.push_back(c);
-  c = larnn_case(norm, "lengths, state, several tiles", {{"window", 3.0}});
-  c.lengths = true;
-  c.entries = 2;
-  c.batch = 37;
-  cases.push_back(c);
-  for (const char* stacking : {"stack", "residual"}) {
-    c = larnn_case(norm, std::string("layers and lengths, ") + stacking,
-                   {{"layers", 2.0}, {"stacking", word(stacking)}, {"inputSize", 6.0}});
-    c.lengths = true;
-    c.entries = 2;
-    cases.push_back(c);
-  }
-  for (const char* scope : {"state", "output"}) {
-    c = larnn_case(norm, std::string("hidden mask on ") + scope,
-                   {{"hiddenDropoutScope", word(scope)}});
-    c.masks = {"hidden"};
-    cases.push_back(c);
-  }
-  c = larnn_case(norm, "attention mask");
-  c.masks = {"attn"};
-  cases.push_back(c);
-  for (const char* positional : {"concat", "add"}) {
-    c = larnn_case(norm, std::string("all masks, ") + positional,
-                   {{"positional", word(positional)}, {"layers", 2.0}});
-    c.masks = {"hidden", "attn", "pos"};
-    c.entries = 2;
-    cases.push_back(c);
-    c.name += ", linear entries";
-    c.spec.set("keyValueActivation", false);
-    cases.push_back(c);
-  }
-  c = larnn_case(norm, "drawn masks",
-                 {{"positional", word("concat")},
-                  {"hiddenDropout", 0.3},
-                  {"attentionDropout", 0.2},
-                  {"positionalDropout", 0.25}});
-  c.drawn = true;
-  cases.push_back(c);
-  if (norm != "batch") {  // whose statistics couple rows
-    for (const char* positional : {"none", "concat"}) {
-      c = larnn_case(norm, std::string("resets, positional ") + positional,
-                     {{"positional", word(positional)}, {"layers", 2.0}});
-      c.resets = c.lengths = true;
-      c.entries = 3;
-      c.masks = {"hidden", "attn"};
-      cases.push_back(c);
-    }
-  }
-  c = larnn_case(norm, "replayed state", {{"layers", 2.0}, {"stacking", word("replay")}});
-  c.entries = 2;
-  cases.push_back(c);
+  c.hold = true;
+  add(c, "lengths and mask, evaluation");
+  c = base;
+  c.spec.set("inputStats", word("sequence"));
+  c.spec.set("dropoutMask", word("step"));
+  c.masks = {"input", "recurrent", "zoneout_h", "zoneout_c"};
+  add(c, "statistics of sequences, all masks");
+  c = base;
+  c.batch = 7;
+  add_extensions(c, {"h", "c"}, cases);
 }
-
-/// Set number `i` of a fixed random choice among all options at once.
-inline CellCase larnn_mixture(const std::string& norm, int i) {
-  uint64_t draws = 0;
-  const auto pick = [&](int choices) {
-    return static_cast<int>(choices *
-                            uniform_at(31, RandomUse::kCaller, static_cast<uint32_t>(i), draws++));
-  };
-  const auto choose = [&](const std::vector<std::string>& from) {
-    return from[static_cast<size_t>(pick(static_cast<int>(from.size())))];
-  };
-  CellCase c = larnn_case(norm, "mixture " + std::to_string(i));
-  c.spec.set("heads", choose({"one", "two"}) == "one" ? 1.0 : 3.0);
-  c.spec.set("window", 1.0 + pick(7));
-  c.spec.set("mode", choose({"residual", "layer"}));
-  c.spec.set("attentionTarget", choose({"all", "candidate"}));
-  c.spec.set("queryActivation", choose({"elu", "none"}));
-  c.spec.set("attentionActivation", choose({"elu", "none"}));
-  c.spec.set("keyValueNorm", choose({"separate", "shared"}));
-  c.spec.set("hiddenDropoutScope", choose({"state", "output"}));
-  for (const char* site : {"keyValueActivation", "bnAttention", "bnPre", "bnCell", "bnHidden"}) {
-    c.spec.set(site, pick(3) > 0);
-  }
-  const std::string positional = choose({"none", "concat", "add"});
-  c.spec.set("positional", positional);
-  c.spec.set("positionalOffset", static_cast<double>(pick(2)));
-  c.spec.set("stacking", choose({"stack", "residual", "replay", "replayResidual"}));
-  c.spec.set("layers", 1.0 + pick(2));
-  c.spec.set("inputSize", 6.0);
-  c.spec.set("inputProduct", pick(3) == 0);
-  c.training = pick(4) > 0;
-  c.entries = pick(2) * (1 + pick(c.spec.integer("window", 1, 1, 8)));
-  c.lengths = !replays(c.spec) && pick(2) == 0;  // replays are not defined with lengths
-  for (const char* mask : {"hidden", "attn", "pos"}) {
-    if (pick(3) == 0 && (mask[0] != 'p' || positional != "none")) c.masks.push_back(mask);
-  }
-  return c;
-}
-
-constexpr int kMixtures = 40;
 
 /// All of them. Without normalisation the norm switches change nothing, so those sets repeat.
 inline std::vector<CellCase> cell_cases() {
@@ -540,6 +229,7 @@ inline std::vector<CellCase> cell_cases() {
   add_enrnn_cases(cases);
   add_exprnn_cases(cases);
   add_scurnn_cases(cases);
+  add_bnlstm_cases(cases);
   for (const char* norm : {"none", "layer", "batch"}) {
     const std::vector<CellCase> singles = larnn_singles(norm);
     cases.insert(cases.end(), singles.begin(), singles.end());

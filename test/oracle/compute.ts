@@ -43,7 +43,11 @@ export async function compute(vectors: VectorCase, how: How): Promise<Computed> 
 
 function cellOptions(vectors: VectorCase): Record<string, unknown> {
   const entries = Object.entries(vectors.config).filter(([key]) => !runnerKeys.includes(key));
-  return Object.fromEntries(entries);
+  // Unset, statistics are kept for as many steps as training has.
+  const filled = entries.map(([key, value]) =>
+    key === 'tMax' && value === null ? [key, vectors.config['steps']] : [key, value],
+  );
+  return Object.fromEntries(filled) as Record<string, unknown>;
 }
 
 function makeCell(vectors: VectorCase, how: CellOptions): Cell {

@@ -13,7 +13,8 @@ namespace lookback {
 namespace {
 
 bool rows_are_independent(const CellCase& c) {
-  const bool batch_norm = c.cell == "larnn" && c.spec.word("normalization", "batch") == "batch";
+  const bool batch_norm =
+      c.cell == "bnlstm" || (c.cell == "larnn" && c.spec.word("normalization", "batch") == "batch");
   return !(batch_norm && c.training);
 }
 
@@ -167,7 +168,8 @@ template <class S>
 void check_chunks(const CellCase& c, Recurrence<S>& cell) {
   // Running statistics per step belong to a place in the call; queues of rows that have ended hold
   // different numbers of entries, which one call cannot take.
-  if (replays(c.spec) || c.spec.word("bnStats", "shared") == "perStep") return;
+  if (replays(c.spec) || c.cell == "bnlstm") return;
+  if (c.spec.word("bnStats", "shared") == "perStep") return;
   if (c.cell != "lstm" && (c.lengths || (c.resets && c.spec.has("window")))) return;
   // A window that is handed over counts as full.
   if (c.spec.word("warmup", "zeros") == "renormalize") return;

@@ -4,37 +4,12 @@
 #include <set>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/tensors.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "math/scalar.h"
 
 namespace lookback {
 namespace {
-
-template <class S>
-const S* find(const Tensors<const S>& tensors, const std::string& name,
-              const std::vector<int64_t>& shape) {
-  const auto it = tensors.find(name);
-  if (it == tensors.end()) return nullptr;
-  const auto show = [](const std::vector<int64_t>& dims) {
-    std::string out = "[";
-    for (size_t i = 0; i < dims.size(); ++i) {
-      if (i > 0) out += ',';
-      out += std::to_string(dims[i]);
-    }
-    out += ']';
-    return out;
-  };
-  REQUIRE(it->second.shape == shape, kShape, "tensor ", name, " has shape ", show(it->second.shape),
-          "; expected ", show(shape));
-  return it->second.data;
-}
-
-template <class S>
-S* find_out(const Tensors<S>& tensors, const std::string& name) {
-  const auto it = tensors.find(name);
-  return it == tensors.end() ? nullptr : it->second.data;
-}
 
 Initializer initializer_of(const Start& start) {
   Initializer init;
@@ -110,10 +85,8 @@ void CellRecurrence<S>::describe(const Spec&) {
   std::set<std::string> seen;
   for (const BatchSiteInfo& site : d.sites) {
     if (!seen.insert(site.name).second) continue;
-    std::vector<int64_t> shape{site.features};
-    if (d.batch_rows > 1) shape.insert(shape.begin(), d.batch_rows);
-    info_.buffers.push_back({"buf." + site.name + ".mean", shape, 0});
-    info_.buffers.push_back({"buf." + site.name + ".var", shape, 1});
+    info_.buffers.push_back({"buf." + site.name + ".mean", stat_shape(site), 0});
+    info_.buffers.push_back({"buf." + site.name + ".var", stat_shape(site), 1});
   }
   for (BufferInfo& buffer : derived_.buffers()) info_.buffers.push_back(std::move(buffer));
 }
@@ -129,6 +102,11 @@ std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps)
   for (const DerivedInfo& d : cell_.declaration.derivations)
     out.push_back({d.name, {d.shape.begin(), d.shape.end()}, false});
   for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape, false});
+  for (const BatchSiteInfo& site : cell_.declaration.sites) {
+    if (!cell_.declaration.shows_statistics) break;
+    for (const char* part : {"mean_", "var_"})
+      out.push_back({part + site.name, {site.pooled ? 1 : steps, site.features}, false});
+  }
   return out;
 }
 
@@ -178,8 +156,10 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     for (const BatchSiteInfo& site : d.sites) {
       BatchSiteState<S> state;
       state.features = site.features;
+      state.stat_rows = stat_rows(site);
+      state.pooled = site.pooled;
       state.total_offset = offset;
-      offset += 2 * site.features;
+      offset += (site.pooled ? 4 : 2) * site.features;
       t->site_moments.emplace_back(checked_mul(steps, 2 * site.features, "batch statistics"));
       state.moments = t->site_moments.back().data();
       t->sites.push_back(state);
@@ -335,63 +315,6 @@ void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
 }
 
 template <class S>
-void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
-  SequenceArgs<S>& a = t.args;
-  if (d.sites.empty()) return;
-  a.sites = t.sites.data();
-  a.stat_rows = d.batch_rows;
-  a.batch_eps = static_cast<S>(d.batch_eps);
-  a.batch_momentum = static_cast<S>(d.batch_momentum);
-  a.partials = t.partials.data();
-  a.partial_stride = t.partial_stride;
-  a.totals = t.totals.data();
-  if (call.lengths != nullptr) {
-    t.active_rows.assign(static_cast<size_t>(t.steps), 0);
-    for (int64_t b = 0; b < t.batch; ++b) {
-      for (int s = 0; s < call.lengths[b]; ++s) ++t.active_rows[static_cast<size_t>(s)];
-    }
-    a.active_rows = t.active_rows.data();
-  }
-  for (size_t i = 0; i < d.sites.size(); ++i) {
-    BatchSiteState<S>& site = t.sites[i];
-    std::vector<int64_t> shape{site.features};
-    if (d.batch_rows > 1) shape.insert(shape.begin(), d.batch_rows);
-    const std::string name = "buf." + d.sites[i].name;
-    const S* mean = find(call.inputs, name + ".mean", shape);
-    const S* var = find(call.inputs, name + ".var", shape);
-    site.running_mean = site.running_var = nullptr;
-    if (call.training) {
-      site.running_mean = find_out(call.outputs, name + ".mean");
-      site.running_var = find_out(call.outputs, name + ".var");
-      const size_t bytes = static_cast<size_t>(site.features * d.batch_rows) * sizeof(S);
-      if (mean && site.running_mean && mean != site.running_mean)
-        std::memcpy(site.running_mean, mean, bytes);
-      if (var && site.running_var && var != site.running_var)
-        std::memcpy(site.running_var, var, bytes);
-      continue;
-    }
-    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
-            ".mean and .var are missing; evaluation needs them");
-    for (int64_t s = 0; s < t.steps; ++s) {
-      const int64_t row = std::min<int64_t>(s, d.batch_rows - 1) * site.features;
-      S* out = site.moments + s * 2 * site.features;
-      for (int j = 0; j < site.features; ++j) {
-        out[j] = mean[row + j];
-        out[site.features + j] = S(1) / lookback::sqrt(var[row + j] + a.batch_eps);
-      }
-    }
-    for (const char* part : {".mean", ".var"}) {
-      S* out = find_out(call.outputs, name + part);
-      const S* in = part[1] == 'm' ? mean : var;
-      if (out != nullptr && out != in) {
-        std::memcpy(out, in, static_cast<size_t>(site.features * d.batch_rows) * sizeof(S));
-      }
-    }
-  }
-}
-
-template <class S>
 void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   Barrier barrier(t.args.workers);
   t.args.cancel = runtime_.cancel;  // of this job: the forward pass may have belonged to another
@@ -415,6 +338,7 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
     REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= t.steps, kShape, "lengths[", b, "] is ",
             call.lengths[b], "; expected 0 to ", t.steps);
   }
+  require_statistics(call);
   derived_.build(call, multiply());
   weights_.pack(derived_.weights());
   vectors_.prepare(derived_.weights());
@@ -425,6 +349,7 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   bind_statistics(call, t);
   t.filled = false;
   run_loop(t, false);
+  show_statistics(call, t);
   t.filled = t.keep;
 }
 

@@ -75,6 +75,10 @@ class CellRecurrence final : public Recurrence<S> {
   void ensure_entries(CellTape<S>& t);
   void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
+  void require_statistics(const ForwardCall<S>& call) const;
+  void show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const;
+  int stat_rows(const BatchSiteInfo& site) const;
+  std::vector<int64_t> stat_shape(const BatchSiteInfo& site) const;
   void run_loop(CellTape<S>& t, bool backward);
   void weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
   void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);

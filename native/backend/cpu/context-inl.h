@@ -144,6 +144,9 @@ class TileContext {
   HD const S* rstd(BatchSite site) const {
     return site_moments(site) + args_.sites[site.id].features;
   }
+  /// The statistics of a pooled site over the first `steps` steps together, each of which `moments`
+  /// has seen: they stand for every step from here on, and update the running ones.
+  void pool_moments(BatchSite site, int steps);
   /// Rows that take part in this step, over the whole batch.
   HD S batch_rows() const {
     return static_cast<S>(args_.active_rows != nullptr ? args_.active_rows[time_] : args_.batch);
@@ -223,6 +226,7 @@ class TileContext {
   void tile_moments(int tile, int features, int entries, F& value);
   void combine_moments(const BatchSiteState<S>& site, int entries, S* total);
   void update_running(const BatchSiteState<S>& site, S count);
+  void add_to_pool(const BatchSiteState<S>& site);
 
   const SequenceArgs<S>& args_;
   S* active_;
@@ -301,14 +305,16 @@ template <class V>
 void TileContext<V>::update_running(const BatchSiteState<S>& site, S count) {
   if (site.running_mean == nullptr || count == S(0)) return;
   const int F = site.features;
-  const int stat_row = time_ < args_.stat_rows ? time_ : args_.stat_rows - 1;
+  const int stat_row = time_ < site.stat_rows ? time_ : site.stat_rows - 1;
   const S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
   S* mean = site.running_mean + int64_t{stat_row} * F;
   S* var = site.running_var + int64_t{stat_row} * F;
   const S rho = args_.batch_momentum;
   for (int j = 0; j < F; ++j) {
     mean[j] = (S(1) - rho) * mean[j] + rho * total[j];
-    if (count > S(1)) var[j] = (S(1) - rho) * var[j] + rho * total[F + j] * count / (count - S(1));
+    if (count <= S(1)) continue;
+    const S apart = args_.batch_unbiased ? total[F + j] * count / (count - S(1)) : total[F + j];
+    var[j] = (S(1) - rho) * var[j] + rho * apart;
   }
 }
 
@@ -322,6 +328,7 @@ void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
   if (args_.barrier != nullptr && !args_.barrier->wait()) return;
   S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
   combine_moments(site, entries, total);
+  if (site.pooled) return add_to_pool(site);
   if (worker_ == 0) update_running(site, batch_rows() * static_cast<S>(entries));
   for (int j = 0; j < features; ++j) {
     total[features + j] = S(1) / lookback::sqrt(total[features + j] + args_.batch_eps);
@@ -329,6 +336,40 @@ void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
   if (worker_ == 0 && site.moments != nullptr) {
     S* kept = site.moments + int64_t{time_} * 2 * features;
     for (int j = 0; j < 2 * features; ++j) kept[j] = total[j];
+  }
+}
+
+/// Behind a pooled site's numbers: the mean of the means so far, and the sum of all squares about
+/// it divided by the rows. Every worker keeps its own, all the same.
+template <class V>
+void TileContext<V>::add_to_pool(const BatchSiteState<S>& site) {
+  const int F = site.features;
+  const S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
+  S* pool = args_.totals + worker_ * args_.partial_stride + site.total_offset + 2 * F;
+  const S before = static_cast<S>(time_);
+  for (int j = 0; j < F; ++j) {
+    if (time_ == 0) pool[j] = pool[F + j] = S(0);
+    const S apart = total[j] - pool[j];
+    pool[j] += apart / (before + S(1));
+    pool[F + j] += total[F + j] + apart * apart * before / (before + S(1));
+  }
+}
+
+template <class V>
+void TileContext<V>::pool_moments(BatchSite id, int steps) {
+  const BatchSiteState<S>& site = args_.sites[id.id];
+  if (abandoned()) return;
+  const int F = site.features;
+  S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
+  for (int j = 0; j < F; ++j) {
+    total[j] = total[2 * F + j];
+    total[F + j] = total[3 * F + j] / static_cast<S>(steps);
+  }
+  if (worker_ == 0) update_running(site, static_cast<S>(args_.batch * steps));
+  for (int j = 0; j < F; ++j) total[F + j] = S(1) / lookback::sqrt(total[F + j] + args_.batch_eps);
+  for (int t = 0; worker_ == 0 && t < steps; ++t) {
+    S* kept = site.moments + int64_t{t} * 2 * F;
+    for (int j = 0; j < 2 * F; ++j) kept[j] = total[j];
   }
 }
 

@@ -133,9 +133,34 @@ class BlockContext {
         }
       });
       const S variance = count > S(0) ? squares / count : S(0);
-      update_running(site, j, count, mean, variance);
       out[j] = mean;
+      out[features + j] = variance;
+      if (site.pooled) continue;
+      update_running(site, j, count, mean, variance);
       out[features + j] = S(1) / sqrt(variance + args_.batch_eps);
+    }
+    threads_.sync();
+  }
+  /// Of a pooled site, whose `moments` has left mean and variance of every step: those of all steps
+  /// together.
+  HD void pool_moments(BatchSite id, int steps) {
+    const BatchSiteState<S>& site = args_.sites[id.id];
+    const int F = site.features;
+    for (int j = threads_.thread(); j < F; j += threads_.threads()) {
+      S mean(0), squares(0);
+      for (int t = 0; t < steps; ++t) {
+        const S* one = site.moments + int64_t{t} * 2 * F;
+        const S apart = one[j] - mean;
+        mean += apart / S(t + 1);
+        squares += one[F + j] + apart * apart * S(t) / S(t + 1);
+      }
+      const S variance = squares / S(steps);
+      update_running(site, j, S(args_.batch * steps), mean, variance);
+      for (int t = 0; t < steps; ++t) {
+        S* one = site.moments + int64_t{t} * 2 * F;
+        one[j] = mean;
+        one[F + j] = S(1) / sqrt(variance + args_.batch_eps);
+      }
     }
     threads_.sync();
   }
@@ -208,13 +233,14 @@ class BlockContext {
   }
   HD void update_running(const BatchSiteState<S>& site, int j, S count, S mean, S variance) const {
     if (site.running_mean == nullptr || count == S(0)) return;
-    const int stat_row = time_ < args_.stat_rows ? time_ : args_.stat_rows - 1;
+    const int stat_row = time_ < site.stat_rows ? time_ : site.stat_rows - 1;
     const S rho = args_.batch_momentum;
     S& running_mean = site.running_mean[int64_t{stat_row} * site.features + j];
     S& running_var = site.running_var[int64_t{stat_row} * site.features + j];
     running_mean = (S(1) - rho) * running_mean + rho * mean;
-    if (count > S(1))
-      running_var = (S(1) - rho) * running_var + rho * variance * count / (count - S(1));
+    if (count <= S(1)) return;
+    const S apart = args_.batch_unbiased ? variance * count / (count - S(1)) : variance;
+    running_var = (S(1) - rho) * running_var + rho * apart;
   }
 
   Threads threads_;

@@ -1,0 +1,164 @@
+/**
+ * Running statistics as the paper of the batch-normalised LSTM defines them: averages over the training set with
+ * frozen weights.
+ */
+import type { Cell, TensorsByName } from './cell';
+import { LookbackError } from './errors';
+import type { Model } from './model';
+import type { NamedTensors } from './model-options';
+import type { FloatArray, Tensor, TensorLike } from './tensor';
+
+/** Averages of statistics by name, each line of features by itself: not every batch has every step. */
+class Averages {
+  readonly #sums = new Map<string, Float64Array[]>();
+  readonly #counts = new Map<string, number[]>();
+
+  /** Adds the first `lines` lines of `features` numbers, times `factor`. */
+  add(name: string, data: ArrayLike<number>, features: number, lines: number, factor = 1): void {
+    const sums = this.#sums.get(name) ?? [];
+    const counts = this.#counts.get(name) ?? [];
+    for (let line = 0; line < lines; line += 1) {
+      const sum = (sums[line] ??= new Float64Array(features));
+      counts[line] = (counts[line] ?? 0) + 1;
+      sum.forEach((value, at) => {
+        sum[at] = value + factor * (data[line * features + at] ?? NaN);
+      });
+    }
+    this.#sums.set(name, sums);
+    this.#counts.set(name, counts);
+  }
+
+  get names(): string[] {
+    return [...this.#sums.keys()];
+  }
+
+  /** Written to `out`; lines that no batch has are those of the last one. */
+  write(name: string, out: FloatArray, features: number): void {
+    const sums = this.#sums.get(name) ?? [];
+    const counts = this.#counts.get(name) ?? [];
+    for (let at = 0; at < out.length; at += 1) {
+      const line = Math.min(Math.floor(at / features), sums.length - 1);
+      out[at] = (sums[line]?.[at % features] ?? NaN) / (counts[line] ?? NaN);
+    }
+  }
+}
+
+/**
+ * Runs the cell over batches of training data and averages the statistics of each step. The result is what evaluation
+ * takes: `cell.forward({ x, ...statistics }, weights)`. Steps beyond the longest batch repeat its last one.
+ *
+ * @param cell a cell of `cells.bnlstm`
+ * @param batches inputs as `forward` takes them, two rows or more each
+ * @throws {LookbackError} ERR_OPTION for another kind of cell, ERR_DATA without any batch
+ */
+export async function calibrateCell(
+  cell: Cell,
+  weights: TensorsByName,
+  batches: Iterable<TensorsByName> | AsyncIterable<TensorsByName>,
+): Promise<Record<string, Tensor<FloatArray>>> {
+  if (cell.kind !== 'bnlstm') {
+    const message = `calibrate: the cell is a ${cell.kind}; expected one of cells.bnlstm, which has statistics`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  const averages = new Averages();
+  const results = new Map<string, Tensor<FloatArray>>();
+  for await (const inputs of batches) {
+    const { outputs, handle } = await cell.forward(inputs, weights, { training: true });
+    handle.dispose();
+    for (const [name, { shape, data }] of Object.entries(outputs)) {
+      const [lines = 0, features = 0] = shape;
+      if (name.startsWith('running_')) results.set(name, { shape, data: data as FloatArray });
+      if (/^(mean|var)_/.test(name)) averages.add(`running_${name}`, data, features, lines);
+    }
+  }
+  requireBatches(averages.names.length);
+  for (const [name, { shape, data }] of results) averages.write(name, data, shape[1] ?? 0);
+  return Object.fromEntries(results);
+}
+
+/**
+ * Gives a model's `bnlstm` layers the averages of the batch statistics over the training set, with frozen weights, in
+ * place of the running ones: the statistics that the paper's evaluation uses. Sequences must not be longer than `tMax`.
+ *
+ * @param batches inputs `[B, T, C]`, two rows or more each
+ * @throws {LookbackError} ERR_OPTION without such a layer, or where its momentum is 0; ERR_SHAPE for longer sequences;
+ * ERR_DATA without any batch. The statistics are then as before.
+ *
+ * @example
+ * ```ts
+ * await model.fit(x, y, { epochs: 20 });
+ * await calibrate(model, batchesOf(x));
+ * await model.evaluate(xTest, yTest);
+ * ```
+ */
+export async function calibrate(
+  model: Model,
+  batches: Iterable<TensorLike> | AsyncIterable<TensorLike>,
+): Promise<void> {
+  const layers = model.config().layers.filter(({ kind }) => kind === 'bnlstm');
+  if (layers.length === 0) {
+    throw new LookbackError('ERR_OPTION', 'calibrate: the model has no bnlstm layer');
+  }
+  const frozen = layers.find((layer) => layer['momentum'] === 0);
+  if (frozen) {
+    const message = `calibrate: layer ${String(frozen['name'])} has momentum 0, so its statistics cannot change`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  const before = model.state();
+  const averages = new Averages();
+  try {
+    for await (const x of batches) await addBatch(model, layers, x, averages);
+    requireBatches(averages.names.length);
+  } finally {
+    model.restore(before.tensors, before.counters);
+  }
+  const statistics = pick(model.getWeights(), averages.names);
+  for (const [name, { shape, data }] of Object.entries(statistics))
+    averages.write(name, data, shape[1] ?? 0);
+  model.setWeights(statistics);
+}
+
+/** With running statistics of zero, what a batch leaves of them is its own times the momentum. */
+async function addBatch(
+  model: Model,
+  layers: ReturnType<Model['config']>['layers'],
+  x: TensorLike,
+  averages: Averages,
+): Promise<void> {
+  const isStatistic = (name: string, layer: (typeof layers)[number]): boolean =>
+    name.startsWith(`${String(layer['name'])}.buf.`);
+  const all = model.getWeights();
+  const names = Object.keys(all).filter((name) => layers.some((each) => isStatistic(name, each)));
+  const empty = pick(all, names);
+  for (const { data } of Object.values(empty)) data.fill(0);
+  model.setWeights(empty);
+  const steps = stepsOf(x);
+  const longer = layers.find((layer) => steps > Number(layer['tMax']));
+  if (longer) {
+    const message = `calibrate: x has ${steps} steps but layer ${String(longer['name'])} has statistics for ${String(longer['tMax'])}; give shorter sequences`;
+    throw new LookbackError('ERR_SHAPE', message);
+  }
+  await model.forward(x, { training: true });
+  const after = pick(model.getWeights(), names);
+  for (const layer of layers) {
+    for (const [name, { shape, data }] of Object.entries(after)) {
+      if (!isStatistic(name, layer)) continue;
+      const [lines = 0, features = 0] = shape;
+      averages.add(name, data, features, Math.min(lines, steps), 1 / Number(layer['momentum']));
+    }
+  }
+}
+
+function stepsOf(x: TensorLike): number {
+  if (Array.isArray(x)) return Array.isArray(x[0]) ? x[0].length : 0;
+  return 'shape' in x ? (x.shape[1] ?? 0) : 0;
+}
+
+function pick(tensors: NamedTensors, names: readonly string[]): NamedTensors {
+  return Object.fromEntries(Object.entries(tensors).filter(([name]) => names.includes(name)));
+}
+
+function requireBatches(found: number): void {
+  if (found > 0) return;
+  throw new LookbackError('ERR_DATA', 'calibrate: there is no batch; expected at least one');
+}

@@ -1,0 +1,122 @@
+/// The part of a recurrence that has to do with statistics over the batch.
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/cell_recurrence.h"
+#include "backend/cpu/tensors.h"
+#include "base/error.h"
+#include "math/scalar.h"
+
+namespace lookback {
+
+template <class S>
+int CellRecurrence<S>::stat_rows(const BatchSiteInfo& site) const {
+  return site.rows > 0 ? site.rows : cell_.declaration.batch_rows;
+}
+
+template <class S>
+std::vector<int64_t> CellRecurrence<S>::stat_shape(const BatchSiteInfo& site) const {
+  if (site.rows == 0 && cell_.declaration.batch_rows == 1) return {site.features};
+  return {stat_rows(site), site.features};
+}
+
+/// What batch statistics cannot do.
+template <class S>
+void CellRecurrence<S>::require_statistics(const ForwardCall<S>& call) const {
+  const Declaration& d = cell_.declaration;
+  if (!call.training) return;
+  REQUIRE(!d.needs_batch || call.batch > 1, kShape, cell_.key,
+          ": training on a batch of 1 row is not possible, since a row is its own mean; use two "
+          "or more, or leave out the last, smaller batch");
+  const bool pooled = std::any_of(d.sites.begin(), d.sites.end(),
+                                  [](const BatchSiteInfo& site) { return site.pooled; });
+  REQUIRE(!pooled || call.lengths == nullptr, kOption, cell_.key,
+          ": inputStats 'sequence' takes its statistics over whole sequences and cannot train with "
+          "lengths; use 'perStep', or sequences of one length");
+}
+
+/// The mean and variance that every step has used.
+template <class S>
+void CellRecurrence<S>::show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const {
+  const Declaration& d = cell_.declaration;
+  for (size_t i = 0; d.shows_statistics && i < d.sites.size(); ++i) {
+    S* const mean = find_out(call.outputs, "mean_" + d.sites[i].name);
+    S* const var = find_out(call.outputs, "var_" + d.sites[i].name);
+    const int64_t F = t.sites[i].features, rows = t.sites[i].pooled ? 1 : t.steps;
+    for (int64_t k = 0; k < rows * F; ++k) {
+      const S* at = t.sites[i].moments + k / F * 2 * F + k % F;
+      if (mean != nullptr) mean[k] = at[0];
+      if (var != nullptr) var[k] = lookback::max(S(1) / (at[F] * at[F]) - t.args.batch_eps, S(0));
+    }
+  }
+}
+
+template <class S>
+void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.args;
+  if (d.sites.empty()) return;
+  a.sites = t.sites.data();
+  a.batch_unbiased = d.batch_unbiased;
+  a.batch_eps = static_cast<S>(d.batch_eps);
+  a.batch_momentum = static_cast<S>(d.batch_momentum);
+  a.partials = t.partials.data();
+  a.partial_stride = t.partial_stride;
+  a.totals = t.totals.data();
+  if (call.lengths != nullptr) {
+    t.active_rows.assign(static_cast<size_t>(t.steps), 0);
+    for (int64_t b = 0; b < t.batch; ++b) {
+      for (int s = 0; s < call.lengths[b]; ++s) ++t.active_rows[static_cast<size_t>(s)];
+    }
+    a.active_rows = t.active_rows.data();
+  }
+  for (size_t i = 0; i < d.sites.size(); ++i) {
+    BatchSiteState<S>& site = t.sites[i];
+    const std::vector<int64_t> shape = stat_shape(d.sites[i]);
+    const int rows = site.stat_rows;
+    const std::string name = "buf." + d.sites[i].name;
+    const S* mean = find(call.inputs, name + ".mean", shape);
+    const S* var = find(call.inputs, name + ".var", shape);
+    site.running_mean = site.running_var = nullptr;
+    if (call.training) {
+      site.running_mean = find_out(call.outputs, name + ".mean");
+      site.running_var = find_out(call.outputs, name + ".var");
+      const size_t bytes = static_cast<size_t>(site.features * rows) * sizeof(S);
+      if (mean && site.running_mean && mean != site.running_mean)
+        std::memcpy(site.running_mean, mean, bytes);
+      if (var && site.running_var && var != site.running_var)
+        std::memcpy(site.running_var, var, bytes);
+      continue;
+    }
+    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
+            ".mean and .var are missing; evaluation needs them");
+    for (int64_t s = 0; s < t.steps; ++s) {
+      const int64_t row = std::min<int64_t>(s, rows - 1) * site.features;
+      S* out = site.moments + s * 2 * site.features;
+      for (int j = 0; j < site.features; ++j) {
+        out[j] = mean[row + j];
+        out[site.features + j] = S(1) / lookback::sqrt(var[row + j] + a.batch_eps);
+      }
+    }
+    for (const char* part : {".mean", ".var"}) {
+      S* out = find_out(call.outputs, name + part);
+      const S* in = part[1] == 'm' ? mean : var;
+      if (out != nullptr && out != in) {
+        std::memcpy(out, in, static_cast<size_t>(site.features * rows) * sizeof(S));
+      }
+    }
+  }
+}
+
+#define LOOKBACK_INSTANTIATE(S)                                                               \
+  template int CellRecurrence<S>::stat_rows(const BatchSiteInfo&) const;                      \
+  template std::vector<int64_t> CellRecurrence<S>::stat_shape(const BatchSiteInfo&) const;    \
+  template void CellRecurrence<S>::require_statistics(const ForwardCall<S>&) const;           \
+  template void CellRecurrence<S>::show_statistics(const ForwardCall<S>&, const CellTape<S>&) \
+      const;                                                                                  \
+  template void CellRecurrence<S>::bind_statistics(const ForwardCall<S>&, CellTape<S>&);
+LOOKBACK_INSTANTIATE(float)
+LOOKBACK_INSTANTIATE(double)
+#undef LOOKBACK_INSTANTIATE
+
+}  // namespace lookback
