@@ -17,12 +17,14 @@ type Matrix = Tensor<Float64Array>;
  *
  * @example
  * ```ts
- * const matrix = cells.exprnn.dynamicTrivialisation(P, base, { rebaseEvery: 100 });
- * for (const x of data) {
+ * const matrix = cells.exprnn.dynamicTrivialisation([[0, 1], [0, 0]], [[1, 0], [0, 1]], { rebaseEvery: 10 });
+ * for (let update = 0; update < 30; update += 1) {
  *   const W = matrix.build();
- *   const { data: dP } = matrix.gradient(gradientOf(W, x));
- *   dP.forEach((d, i) => (matrix.P.data[i] -= rate * d));
+ *   // Towards the rotation by a right angle: the gradient of ||W - R||^2 / 2.
+ *   const { data } = matrix.gradient(W.data.map((entry, at) => entry - [0, -1, 1, 0][at]));
+ *   data.forEach((d, at) => (matrix.P.data[at] -= 0.2 * d));
  * }
+ * const { data } = matrix.build(); // near 0, -1, 1, 0
  * ```
  */
 export class DynamicTrivialisation {
