@@ -86,9 +86,12 @@ export async function calibrateCell(
  *
  * @example
  * ```ts
- * await model.fit(x, y, { epochs: 20 });
- * await calibrate(model, batchesOf(x));
- * await model.evaluate(xTest, yTest);
+ * const cell = layers.bnlstm({ units: 4 });
+ * const model = sequential({ inputShape: [6, 2], layers: [cell, layers.dense({ units: 2 })] });
+ * model.compile({ optimizer: 'adam', loss: 'sparseCategoricalCrossentropy' });
+ * await model.fit(train, { verbose: 0 });
+ * await calibrate(model, [train.x]);
+ * console.log(await model.evaluate(held));
  * ```
  */
 export async function calibrate(

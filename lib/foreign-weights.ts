@@ -145,7 +145,8 @@ function dtypeOfData(value: TensorLike): 'float32' | 'float64' {
  *
  * @example
  * ```ts
- * const cell = cells.lstm({ units: 64, inputSize: 9 });
+ * const cell = cells.rnn({ units: 1, inputSize: 1, bias: 'none' });
+ * const stateDict = { 'rnn.weight_ih_l0': [[0.5]], 'rnn.weight_hh_l0': [[0.1]] };
  * const weights = importWeights(cell, stateDict, { format: 'pytorch', prefix: 'rnn.' });
  * ```
  */

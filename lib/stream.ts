@@ -38,7 +38,7 @@ export interface StreamHost {
  * @example
  * ```ts
  * const stream = model.createStream();
- * for (const x of samples) console.log(stream.step(x).data);
+ * for (const x of [[[0.1, 1]], [[0.2, 0]]]) console.log(stream.step(x).data);
  * ```
  */
 export class Stream {

@@ -397,8 +397,12 @@ void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellT
     if (!t.args.state[i].shared) continue;
     S* const to = d_params[static_cast<size_t>(d.states[i].param)];
     const int64_t size = d.states[i].value.size;
-    for (int64_t k = 0; to != nullptr && k < t.batch * size; ++k)
-      to[k % size] += t.d_initial[i][static_cast<size_t>(k)];
+    for (int64_t j = 0; to != nullptr && j < size; ++j) {
+      S sum(0);  // of its own, so that what is there already does not change its roundings
+      for (int64_t b = 0; b < t.batch; ++b)
+        sum += t.d_initial[i][static_cast<size_t>(b * size + j)];
+      to[j] += sum;
+    }
   }
 }
 
