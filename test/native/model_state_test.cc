@@ -111,7 +111,7 @@ TEST(initial_values_are_where_their_initializer_says) {
   }
   // 400 uniforms reach beyond 0.95 of their range but for odds of 0.95^400, one in a billion.
   CHECK(*std::max_element(values.begin(), values.begin() + 200) > 0.95 * 0.25);
-  info.init = {Initializer::kOrthogonal, 0, {}};
+  info.init = {Initializer::kOrthogonal, 0, {}, {}};
   initialize(info, 1, 0, values.data());
   double dot = 0, square = 0;
   for (size_t i = 0; i < 30; ++i) {
