@@ -16,7 +16,11 @@
 namespace lookback {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kUnits = 190, kUpdates = 20;  // every line once; instrumented factorisations are slow
+#else
 constexpr int kUnits = 190, kUpdates = 5000;
+#endif
 constexpr double kRate = 1e-2;
 /// Of the issue; float32 rounding of W alone is 6e-8.
 constexpr double kBound = 1e-5;
