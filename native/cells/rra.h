@@ -228,7 +228,8 @@ struct Rra {
     const X* from = &x;
     x.rows((n + kTogether - 1) / kTogether, [=, this](auto r, int chunk) {
       const Few<X> some = few(*from, chunk * kTogether, n);
-      V weight[kTogether] = {V(0), V(0), V(0), V(0)}, sum[kTogether] = {V(0), V(0), V(0), V(0)};
+      [[maybe_unused]] V weight[kTogether] = {V(0), V(0), V(0), V(0)},
+                         sum[kTogether] = {V(0), V(0), V(0), V(0)};
       if constexpr (kOf != Weights::kPerUnit)
         some.each([&](int i) { weight[i] = w(r, some.first + i, 0); });
       for (int j = 0; j < H; ++j) {
