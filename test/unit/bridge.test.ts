@@ -176,13 +176,16 @@ describe('jobs', () => {
     const seen: EngineSums[] = [];
     const rows = new Uint32Array(64 * 200);
     const call = { data, rows, batchSize: 4, rateFactor: 1e-3 };
-    const sums = await engine.train(call, (now) => seen.push(now));
+    const job = engine.train(call, (now) => seen.push(now));
+    // Steps that end while this thread has no time for them share one call.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    const sums = await job;
     expect(sums).toMatchObject({ rows: rows.length, steps: rows.length / 4 });
     expect(seen.length).toBeGreaterThan(0);
     expect(seen.map((now) => now.steps)).toEqual(
       [...new Set(seen.map((now) => now.steps))].sort((a, b) => a - b),
     );
-    // Newest wins: far fewer calls than steps.
+    // Newest wins.
     expect(seen.length).toBeLessThan(sums.steps);
     engine.dispose();
   });
