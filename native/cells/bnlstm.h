@@ -1,5 +1,5 @@
 /// The batch-normalised LSTM (Cooijmans, Ballas, Laurent, Gulcehre, Courville 2016,
-/// arXiv:1603.09025); equations in norm_lstm.h, with batch norm:
+/// arXiv:1603.09025); equations in normalized_lstm.h, with batch norm:
 ///
 ///   n(u) = beta + gamma (u - mean) / sqrt(var + eps),  mean and biased variance over the batch
 ///
@@ -19,17 +19,17 @@
 #pragma once
 
 #include <cmath>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/spec.h"
-#include "cells/norm_lstm.h"
+#include "cells/gates.h"
+#include "cells/normalized_lstm.h"
 
 namespace lookback {
 
-struct BnLstm : NormLstm<NormKind::kBatch> {
+struct BnLstm : NormalizedLstm<NormKind::kBatch> {
   static constexpr char kKey[] = "bnlstm";
 
   static bool accepts(const Spec&) { return true; }
@@ -63,9 +63,7 @@ inline BnLstm BnLstm::declare(const Spec& spec, Declaration& d) {
   const int I = spec.integer("inputSize", 0, 1, kMaxUnits),
             H = spec.integer("units", 0, 1, kMaxUnits);
   const int rows = spec.integer("tMax", 0, 1, 1 << 24);
-  const std::string orders[] = {"ifgo", "ifog", "igfo", "gfio", "fiog"};
-  const std::string order = orders[spec.choice(
-      "gateOrder", std::vector<std::string>(std::begin(orders), std::end(orders)))];
+  const std::string order = gate_order(spec);
   const bool joint = spec.choice("terms", {"separate", "joint"}) == 1;
   const bool pooled = spec.choice("inputStats", {"perStep", "sequence"}) == 1;
   REQUIRE(!joint || !pooled, kOption,

@@ -20,12 +20,11 @@
 #pragma once
 
 #include <cmath>
-#include <iterator>
 
 #include "base/spec.h"
 #include "cells/cell.h"
 #include "cells/extensions.h"
-#include "math/scalar.h"
+#include "cells/gates.h"
 
 namespace lookback {
 
@@ -74,17 +73,6 @@ struct Lstm {
   HD void finish(X&) const {}
 
  private:
-  template <bool kHard, class V>
-  HD static V gate(V z) {
-    if constexpr (kHard) return hard_sigmoid(z);
-    return sigmoid(z);
-  }
-  template <bool kHard, class V>
-  HD static V d_gate(V s) {
-    if constexpr (kHard) return d_hard_sigmoid(s);
-    return d_sigmoid(s);
-  }
-
   template <bool kHard, class X>
   HD void forward_units(X& x) const {
     using V = typename X::Number;
@@ -134,12 +122,10 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
   cell.units = H;
   cell.hard = spec.choice("recurrentActivation", {"sigmoid", "hardSigmoid"}) == 1;
   cell.forget_bias_add = spec.number("forgetBiasAdd", 0);
-  const std::string orders[] = {"ifgo", "ifog", "igfo", "gfio", "fiog"};
-  const std::string order = orders[spec.choice(
-      "gateOrder", std::vector<std::string>(std::begin(orders), std::end(orders)))];
+  const std::string order = gate_order(spec);
   const int bias = spec.choice("bias", {"double", "single", "none"});
   const int start = spec.choice("init", {"default", "pytorch", "keras"});
-  const auto stored = [&](int gate) { return static_cast<int>(order.find("ifgo"[gate])) * H; };
+  const auto stored = [&](int gate) { return stored_gate(order, gate, H); };
 
   // Starts: section 3 of the baselines' document. "default" is PyTorch's with a forget bias of 1 in
   // total.

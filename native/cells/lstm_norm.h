@@ -1,4 +1,4 @@
-/// The LSTM with layer norm (Ba, Kiros, Hinton 2016); equations in norm_lstm.h.
+/// The LSTM with layer norm (Ba, Kiros, Hinton 2016); equations in normalized_lstm.h.
 ///
 /// Each product is normalised over its 4H features together, with a gamma and no beta of its own:
 /// b is the only shift. Parameters: gamma_x, gamma_h, b [4H], gamma_c, beta_c [H]. gamma starts at
@@ -8,16 +8,16 @@
 #pragma once
 
 #include <cmath>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "cells/norm_lstm.h"
+#include "cells/gates.h"
+#include "cells/normalized_lstm.h"
 
 namespace lookback {
 
-struct LayerNormLstm : NormLstm<NormKind::kLayer> {
+struct LayerNormLstm : NormalizedLstm<NormKind::kLayer> {
   static constexpr char kKey[] = "lstm";
 
   static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "layer"; }
@@ -30,9 +30,7 @@ inline LayerNormLstm LayerNormLstm::declare(const Spec& spec, Declaration& d) {
             H = spec.integer("units", 0, 1, kMaxUnits);
   cell.hard = spec.choice("recurrentActivation", {"sigmoid", "hardSigmoid"}) == 1;
   cell.forget_bias_add = spec.number("forgetBiasAdd", 0);
-  const std::string orders[] = {"ifgo", "ifog", "igfo", "gfio", "fiog"};
-  const std::string order = orders[spec.choice(
-      "gateOrder", std::vector<std::string>(std::begin(orders), std::end(orders)))];
+  const std::string order = gate_order(spec);
   const bool biased = spec.choice("bias", {"single", "none"}) == 0;
   const bool keras = spec.choice("init", {"default", "pytorch", "keras"}) == 2;
   cell.declare_slots(d, spec, I, H, order);

@@ -18,16 +18,16 @@ std::vector<LayerSpec> deep() {
 
 HostTensor input() { return noise_tensor({kBatch, kSteps, kInputs}, 1); }
 
-/// Step t of x.
-Numbers step_of(const HostTensor& x, int64_t t) {
-  const Numbers all = numbers_of(x);
+/// Step t of every row of a sequence whose steps have `width` numbers.
+Numbers step_of(const Numbers& all, int64_t t, int64_t width) {
   Numbers step;
   for (int64_t b = 0; b < kBatch; ++b) {
-    const auto at = static_cast<std::ptrdiff_t>((b * kSteps + t) * kInputs);
-    step.insert(step.end(), all.begin() + at, all.begin() + at + kInputs);
+    const int64_t at = (b * kSteps + t) * width;
+    for (int64_t i = at; i < at + width; ++i) step.push_back(all[static_cast<size_t>(i)]);
   }
   return step;
 }
+Numbers step_of(const HostTensor& x, int64_t t) { return step_of(numbers_of(x), t, kInputs); }
 
 Numbers run_step(Engine& of, int64_t stream, const Numbers& x) {
   const Engine::StreamSize size = of.stream_size(stream);
@@ -43,16 +43,6 @@ Numbers run_step(Engine& of, int64_t stream, const Numbers& x) {
   return Numbers(to.begin(), to.end());
 }
 
-/// Row b, step t of the outputs of all steps, for every b.
-Numbers outputs_at(const Numbers& all, int64_t t, int64_t outputs) {
-  Numbers step;
-  for (int64_t b = 0; b < kBatch; ++b) {
-    const auto at = static_cast<std::ptrdiff_t>((b * kSteps + t) * outputs);
-    step.insert(step.end(), all.begin() + at, all.begin() + at + outputs);
-  }
-  return step;
-}
-
 TEST(a_stream_equals_the_forward_pass_to_the_bit) {
   for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
     for (const int threads : {1, 3}) {
@@ -60,7 +50,7 @@ TEST(a_stream_equals_the_forward_pass_to_the_bit) {
       const Numbers whole = numbers_of(made->forward(input(), {}, false));
       const int64_t stream = made->add_stream(kBatch);
       for (int64_t t = 0; t < kSteps; ++t)
-        CHECK(run_step(*made, stream, step_of(input(), t)) == outputs_at(whole, t, 2));
+        CHECK(run_step(*made, stream, step_of(input(), t)) == step_of(whole, t, 2));
     }
   }
 }
@@ -93,9 +83,9 @@ TEST(states_are_kept_changed_and_given_back) {
   // Two streams go on apart from each other.
   run_step(*made, other, step_of(input(), 0));
   const Numbers whole = numbers_of(made->forward(input(), {}, false));
-  CHECK(run_step(*made, stream, step_of(input(), 4)) == outputs_at(whole, 4, 2));
+  CHECK(run_step(*made, stream, step_of(input(), 4)) == step_of(whole, 4, 2));
   made->set_stream_state(stream, {});
-  CHECK(run_step(*made, stream, step_of(input(), 0)) == outputs_at(whole, 0, 2));
+  CHECK(run_step(*made, stream, step_of(input(), 0)) == step_of(whole, 0, 2));
 }
 
 /// A step between `forward` and `backward` leaves the pass alone; an update changes the next step.
@@ -122,7 +112,7 @@ TEST(streams_and_training_do_not_disturb_each_other) {
   made->backward(noise_tensor({kBatch, kSteps, 2}, 2));
   made->step(0.5);
   const Numbers whole = numbers_of(made->forward(input(), {}, false));
-  CHECK(run_step(*made, stream, step_of(input(), 0)) == outputs_at(whole, 0, 2));
+  CHECK(run_step(*made, stream, step_of(input(), 0)) == step_of(whole, 0, 2));
 }
 
 TEST(wrong_calls_are_refused) {

@@ -17,8 +17,6 @@ function(lookback_add_test name)
   add_executable(test_${name} EXCLUDE_FROM_ALL ${ARGN})
   lookback_options(test_${name})
   target_include_directories(test_${name} PRIVATE test)
-  # g++ 12 sees overflows in the insertion of ranges into vectors where there are none.
-  target_compile_options(test_${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
   target_link_libraries(test_${name} PRIVATE ${test_core} lookback_eigen)
   add_dependencies(lookback_tests test_${name})
   add_test(NAME ${name} COMMAND test_${name})

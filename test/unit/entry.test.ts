@@ -70,6 +70,6 @@ it('a model that is still training does not keep its worker alive', () => {
       await worker.terminate();
       console.log(JSON.stringify(performance.now() - begun));
     }, 30));`;
-  // It takes some 20 ms; the limit only has to be far from the minutes that the training would go on.
-  expect(run(code)).toBeLessThan(5000);
+  // 10 ms for the cancel and as much for what the thread has in hand; the rest is for a loaded machine.
+  expect(run(code)).toBeLessThan(100);
 });

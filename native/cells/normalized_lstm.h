@@ -21,14 +21,14 @@
 #include "base/spec.h"
 #include "cells/cell.h"
 #include "cells/extensions.h"
+#include "cells/gates.h"
 #include "cells/norm.h"
 #include "cells/norm_products.h"
-#include "math/scalar.h"
 
 namespace lookback {
 
 template <NormKind kNorm>
-struct NormLstm {
+struct NormalizedLstm {
   static constexpr bool kLayered = false;
   enum Gate { kI, kF, kG, kO, kGates };
 
@@ -81,8 +81,7 @@ struct NormLstm {
   void declare_slots(Declaration& d, const Spec& spec, int inputs, int size,
                      const std::string& order) {
     units = size;
-    for (int gate = 0; gate < kGates; ++gate)
-      at[gate] = static_cast<int>(order.find("ifgo"[gate])) * size;
+    for (int gate = 0; gate < kGates; ++gate) at[gate] = stored_gate(order, gate, size);
     d.x = d.tape(inputs);
     d.dx = d.scratch(inputs);
     act = d.tape(kGates * size);
@@ -100,17 +99,6 @@ struct NormLstm {
   }
 
  private:
-  template <bool kHard, class V>
-  HD static V gate(V z) {
-    if constexpr (kHard) return hard_sigmoid(z);
-    return sigmoid(z);
-  }
-  template <bool kHard, class V>
-  HD static V d_gate(V s) {
-    if constexpr (kHard) return d_hard_sigmoid(s);
-    return d_sigmoid(s);
-  }
-
   template <bool kHard, class X>
   HD void update_cell(X& x) const {
     using V = typename X::Number;
