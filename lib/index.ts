@@ -26,12 +26,21 @@ export type {
   AddingOptions,
   CopyingOptions,
   Answers,
+  ChoraleSplit,
   Dataset,
   HarDataset,
   HarOptions,
   HarSplit,
+  ImdbDataset,
+  ImdbOptions,
+  JsbChoralesDataset,
+  JsbChoralesOptions,
+  MnistOptions,
+  PtbOptions,
+  ReviewSplit,
   Split,
   SubjectSplit,
+  TokenDataset,
   UciHarOptions,
 } from './data';
 export { backendInfo, devices } from './devices';
@@ -113,6 +122,7 @@ export type {
   RmspropOptions,
   SgdOptions,
 } from './training/optimizers';
+export type { TextOptions, Tokenizer } from './preprocessing/text';
 export { schedules } from './training/schedules';
 export type {
   CosineOptions,
