@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { BenchCase } from './cases';
+import type { BenchCase, Form } from './cases';
 
 export interface FloatTensor {
   shape: number[];
@@ -31,8 +31,9 @@ function sizeOf(shape: readonly number[]): number {
 }
 
 /** Makes random numbers what the cell asks of that weight. */
-function shapeInto(form: 'skew' | 'signs' | undefined, { shape, data }: FloatTensor): void {
+function shapeInto(form: Form | undefined, { shape, data }: FloatTensor): void {
   if (form === 'signs') data.forEach((value, at) => (data[at] = value < 0 ? -1 : 1));
+  if (form === 'negative') data.forEach((value, at) => (data[at] = -Math.abs(value) / 10));
   if (form !== 'skew') return;
   const [n = 0] = shape;
   for (let i = 0; i < n; ++i) {
