@@ -90,8 +90,14 @@ export { callbacks } from './training/callbacks';
 export type {
   Callback,
   CallbackContext,
+  CallbackState,
   EarlyStoppingOptions,
+  FileOptions,
   ModelCheckpointOptions,
+  OrthogonalityMonitorOptions,
+  ReduceLROnPlateauOptions,
+  TensorBoardOptions,
+  TimeLimitOptions,
 } from './training/callbacks';
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';

@@ -31,7 +31,8 @@ import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
-import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
+import { addData, prepareData, prepareInput, prepareLengths, splitTail } from './training/data';
+import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
@@ -41,6 +42,7 @@ import type { Logs } from './training/metrics';
 import { logsOf, resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
 import { makeReporter } from './training/progress';
+import { checkpointHooks } from './training/resume';
 import { resolveSchedule } from './training/schedules';
 
 /**
@@ -153,7 +155,7 @@ export class Model {
   async fitFrom(
     data: unknown,
     options: unknown,
-    hooks: { start?: Cursor; pause?: () => boolean; history?: History } = {},
+    given: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
     const chosen = parseOptions(fitSchema, options, 'fit');
     const { validationData, validationSplit, verbose, ...rest } = chosen;
@@ -165,18 +167,14 @@ export class Model {
     if (validationData !== undefined) {
       validation = this.#prepare(validationData, 'fit: validationData', compiled.loss);
     } else if (validationSplit > 0) {
-      const at = Math.floor(train.rows * (1 - validationSplit));
-      if (at < 1 || at === train.rows) {
-        const message = `fit: validationSplit ${validationSplit} of ${train.rows} rows leaves one side empty; expected more rows or another share`;
-        throw new LookbackError('ERR_OPTION', message);
-      }
-      [train, validation] = [sliceRows(train, 0, at), sliceRows(train, at, train.rows)];
+      [train, validation] = splitTail(train, validationSplit);
     }
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
-      const history = (this.history = hooks.history ?? new History());
+      const history = (this.history = given.history ?? new History());
       const reporter = makeReporter(verbose);
-      const run = { data: train, validation, options: rest, reporter, ...hooks, history };
+      const hooks = () => checkpointHooks({ model: this, data: train, history }, chosen, given);
+      const run = { data: train, validation, options: rest, reporter, hooks, history };
       const cursor = await runFit(this.#fitHost(engine, compiled), run);
       return { history, cursor };
     });
@@ -476,7 +474,8 @@ export class Model {
       uniforms: loadAddon().uniforms,
       seed: this.seed,
       metrics: compiled.metrics,
-      context: { model: this },
+      model: this,
+      learningRate: compiled.optimizer.learningRate,
       stopped: () => this.stopTraining,
       disposed: () => this.#disposed,
     };

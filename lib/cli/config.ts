@@ -9,6 +9,8 @@ import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/atomic';
+import type { CallbackSpec } from '../training/callbacks';
+import { resolveCallback } from '../training/callbacks';
 import type { GroupSpec } from '../training/groups';
 import { resolveGroups } from '../training/groups';
 import type { LossSpec } from '../training/losses';
@@ -71,10 +73,13 @@ const configSchema = z.strictObject({
   groups: z.array(z.unknown()).optional(),
   schedule: z.unknown().default('constant'),
   validation: validationSchema.optional(),
+  callbacks: z.array(z.unknown()).default([]),
+  checkpoint: z.strictObject({ everyUpdates: z.int().min(1) }).optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;
-type Resolved = 'out' | 'data' | 'model' | 'optimizer' | 'groups' | 'loss' | 'metrics' | 'schedule';
+type Resolved =
+  'out' | 'data' | 'model' | 'optimizer' | 'groups' | 'loss' | 'metrics' | 'schedule' | 'callbacks';
 
 /** A configuration with every option filled in. */
 export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
@@ -87,6 +92,7 @@ export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
   loss: LossSpec;
   metrics: MetricSpec[];
   schedule: ScheduleSpec;
+  callbacks: CallbackSpec[];
 };
 
 /**
@@ -133,6 +139,9 @@ export function checkConfig(json: unknown, path: string): RunConfig {
     loss,
     metrics: resolveMetrics(metrics, loss, `${path}: metrics`),
     schedule: resolveSchedule(config.schedule, `${path}: schedule`),
+    callbacks: config.callbacks.map((spec, index) =>
+      resolveCallback(spec, `${path}: callbacks[${index}]`),
+    ),
   };
 }
 

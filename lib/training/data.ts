@@ -271,3 +271,14 @@ export function sliceRows(data: PreparedData, from: number, to: number): Prepare
     weights: data.weights && cut(data.weights),
   };
 }
+
+/** The last `share` of the rows apart. @throws {LookbackError} ERR_OPTION where one side would be empty */
+export function splitTail(data: PreparedData, share: number): [PreparedData, PreparedData] {
+  const { rows } = data;
+  const at = Math.floor(rows * (1 - share));
+  if (at < 1 || at === rows) {
+    const message = `fit: validationSplit ${share} of ${rows} rows leaves one side empty; expected more rows or another share`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  return [sliceRows(data, 0, at), sliceRows(data, at, rows)];
+}
