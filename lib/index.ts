@@ -128,6 +128,16 @@ export type {
   RmspropOptions,
   SgdOptions,
 } from './training/optimizers';
+export { Preprocessing } from './preprocessing/preprocessing';
+export type {
+  Fitted,
+  Prediction,
+  PreprocessingOptions,
+  RawAnswers,
+  RawRows,
+} from './preprocessing/preprocessing';
+export type { Scale, ScalerOptions } from './preprocessing/scaler';
+export type { ColumnSpec, TableOptions, TableRow } from './preprocessing/table';
 export type { TextOptions, Tokenizer } from './preprocessing/text';
 export { schedules } from './training/schedules';
 export type {
