@@ -21,7 +21,10 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/cuda_backend.cc
   native/backend/cuda/device.cc
+  native/backend/cuda/library.cc
+  native/backend/make_backend.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
@@ -89,7 +92,7 @@ set(LOOKBACK_EMULATED_SOURCES
 
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
 set(LOOKBACK_EMULATED_AWARE_SOURCES
-  native/backend/cpu/cpu_backend.cc
   native/backend/cpu/recurrence.cc
+  native/backend/make_backend.cc
   native/bridge/addon.cc
 )
