@@ -90,6 +90,13 @@ set(LOOKBACK_EMULATED_SOURCES
   native/backend/cuda/emulated_recurrent.cc
 )
 
+# The CUDA library, compiled by nvcc where it is found; the addon loads it.
+set(LOOKBACK_CUDA_SOURCES
+  native/backend/cuda/launch.cu
+  native/backend/cuda/library.cu
+  native/backend/cuda/recurrent.cu
+)
+
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
 set(LOOKBACK_EMULATED_AWARE_SOURCES
   native/backend/cpu/recurrence.cc

@@ -62,6 +62,21 @@ std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads) {
 #endif
 }
 
+CudaReport cuda_report() {
+  CudaReport report;
+  report.library = cuda_library_path();
+  try {
+    report.build = cuda_library().build;
+    for (const CudaDeviceInfo& info : cuda_devices()) {
+      report.devices.push_back(
+          {info.name, info.major, info.minor, info.total_bytes, info.free_bytes, info.driver});
+    }
+  } catch (const Error& error) {
+    report.reason = error.message();
+  }
+  return report;
+}
+
 template std::unique_ptr<Backend<float>> make_backend(DeviceKind, int);
 template std::unique_ptr<Backend<double>> make_backend(DeviceKind, int);
 

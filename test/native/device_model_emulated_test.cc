@@ -62,7 +62,8 @@ void check_close(const Numbers& actual, const Numbers& expected, double bound) {
 }
 
 /// Trains on both devices and compares everything that there is to compare.
-void train_beside(const std::vector<LayerSpec>& layers, bool lengths) {
+void train_beside(const std::vector<LayerSpec>& layers, bool lengths,
+                  const Spec& optimizer = adam(0.5)) {
   for (const DType dtype : {DType::kFloat64, DType::kFloat32}) {
     const double bound = dtype == DType::kFloat64 ? kBound64 : kBound32;
     Numbers states[2], outputs[2], gradients[2];
@@ -71,7 +72,7 @@ void train_beside(const std::vector<LayerSpec>& layers, bool lengths) {
       const auto model =
           on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu, layers, kInputs, dtype);
       const int64_t data = add_labels(*model, lengths);
-      model->compile(named("softmaxCrossEntropy"), adam(0.5));
+      model->compile(named("softmaxCrossEntropy"), optimizer);
       const std::vector<uint32_t> rows = {3, 1, 10, 0, 7, 2, 2, 9, 4, 5, 6};
       sums[i] = train(*model, data, rows, 4, 1);
       evaluated[i] = model->evaluate(data, 4);
@@ -112,10 +113,12 @@ TEST(every_layer_trains_as_on_the_cpu) {
   }
 }
 
+/// By plain steps: batch norm leaves some gradients at rounding noise around 0, which Adam would
+/// turn into whole steps.
 TEST(orthogonal_cells_and_batch_statistics_train_as_on_the_cpu) {
   train_beside({entry(entry(lstm(8), "kind", std::string("scornn")), "returnSequences", true),
                 entry(entry(lstm(4), "kind", std::string("bnlstm")), "tMax", 5.0), dense(4)},
-               false);
+               false, spec({{"kind", std::string("sgd")}, {"learningRate", 0.05}}));
 }
 
 TEST(an_embedding_reads_from_the_device) {

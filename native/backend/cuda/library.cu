@@ -61,8 +61,8 @@ constexpr int kMinMajor = 8;
 /// Spinning longer than this would only heat the host.
 constexpr int kSpins = 2000;
 
-#define CUDA_TRY(call, what)                                        \
-  do {                                                              \
+#define CUDA_TRY(call, what)                                            \
+  do {                                                                  \
     if (cuda_check(call, what, fault) != kCudaOk) return fault->status; \
   } while (0)
 
