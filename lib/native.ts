@@ -20,6 +20,8 @@ export type NativeTensors = { [name: string]: NativeTensor };
 export interface NativeTape {
   /** Gradients of every differentiable input given to `forward` and of every weight. Once; the tape is gone after. */
   backward(upstream: NativeTensors): Promise<NativeTensors>;
+  /** What the forward pass has saved, by the names of the cell's document; at once, before `backward`. */
+  saved(): NativeTensors;
   dispose(): void;
 }
 
