@@ -20,20 +20,22 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { EngineTensor, NativeEngine } from './native';
+import type { OutputsOf } from './model-states';
+import { nativeStates, withStates } from './model-states';
+import type { EngineSums, EngineTensor, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
-import { summaryText } from './summary';
+import { printSummary } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
-import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
+import { addData, prepareData, splitRows } from './training/data';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { fitSchema, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, fitSchema, History, runFit, withSignal } from './training/fit';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
@@ -90,10 +92,8 @@ export class Model {
   add(layer: LayerSpec): this {
     this.#alive('add');
     if (this.#engine) {
-      throw new LookbackError(
-        'ERR_STATE',
-        'add: the model is already built; add layers before the first compile, fit or predict',
-      );
+      const message = 'add: the model is already built; add layers before the first compile or fit';
+      throw new LookbackError('ERR_STATE', message);
     }
     this.#given = [...this.#given, layer];
     try {
@@ -165,13 +165,10 @@ export class Model {
     if (validationData !== undefined) {
       validation = this.#prepare(validationData, 'fit: validationData', compiled.loss);
     } else if (validationSplit > 0) {
-      const at = Math.floor(train.rows * (1 - validationSplit));
-      if (at < 1 || at === train.rows) {
-        const message = `fit: validationSplit ${validationSplit} of ${train.rows} rows leaves one side empty; expected more rows or another share`;
-        throw new LookbackError('ERR_OPTION', message);
-      }
-      [train, validation] = [sliceRows(train, 0, at), sliceRows(train, at, train.rows)];
+      [train, validation] = splitRows(train, validationSplit);
     }
+    checkContinuing(train, rest, this.#outputShape, 'fit: data');
+    if (validation) checkContinuing(validation, rest, this.#outputShape, 'fit: validationData');
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = hooks.history ?? new History());
@@ -184,7 +181,7 @@ export class Model {
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
+    return this.#withData('trainOnBatch', [x, y], async (engine, data, { rows }) => {
       const order = Uint32Array.from({ length: rows }, (_, row) => row);
       return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
     });
@@ -195,10 +192,11 @@ export class Model {
   evaluate(x: TensorLike, y: TensorLike, options?: EvaluateOptions): Promise<Logs>;
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
-    const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    return this.#withData('evaluate', data, (engine, handle) =>
-      withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
-    );
+    const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    return this.#withData('evaluate', data, (engine, handle, prepared) => {
+      checkContinuing(prepared, how, this.#outputShape, 'evaluate');
+      return withSignal(signal, engine, () => engine.evaluate({ data: handle, ...how }));
+    });
   }
 
   /**
@@ -206,17 +204,19 @@ export class Model {
    *
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
    */
-  async predict(x: TensorLike, options: PredictOptions = {}): Promise<Tensor<FloatArray>> {
-    const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
-    const data = this.#prepare({ x, lengths }, 'predict', null);
+  async predict<Told extends boolean = false>(
+    x: TensorLike,
+    options: PredictOptions<Told> = {},
+  ): Promise<OutputsOf<Told>> {
+    const given = parseOptions(predictSchema, options, 'predict');
+    const { batchSize, signal, lengths, resets } = given;
+    const states = nativeStates(given, this.dtype, 'predict');
+    const data = this.#prepare({ x, lengths, resets }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        const work = () => engine.predict({ data: handle, batchSize });
-        return (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const result = await this.#uploaded(engine, data, (handle) =>
+        withSignal(signal, engine, () => engine.predict({ data: handle, batchSize, states })),
+      );
+      return withStates<Told>(result, given.returnState);
     });
   }
 
@@ -224,13 +224,24 @@ export class Model {
    * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
    * its gradient to `backward`; then `step`.
    */
-  async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
-    const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const input = prepareInput(x, this.#wish(), 'forward: x');
-    const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
+  async forward<Told extends boolean = false>(
+    x: TensorLike,
+    options: ForwardOptions<Told> = {},
+  ): Promise<OutputsOf<Told>> {
+    const given = parseOptions(forwardSchema, options, 'forward');
+    const states = nativeStates(given, this.dtype, 'forward');
+    const { lengths: valid, resets: afresh } = given;
+    const data = this.#prepare({ x, lengths: valid, resets: afresh }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
-      return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
+      const { x: input, lengths, resets } = data;
+      const result = await engine.forward(input, lengths, given.training, states, resets);
+      return withStates<Told>(result, given.returnState);
     });
+  }
+
+  /** The next batch of a stateful `fit` begins from no states; callbacks may call it between batches. */
+  resetStates(): void {
+    this.#built('resetStates').resetStates();
   }
 
   /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
@@ -291,7 +302,7 @@ export class Model {
   snapshot(): EngineTensor[] {
     return this.#built('getWeights')
       .tensors()
-      .filter((tensor) => tensor.role !== 'slot');
+      .filter(({ role }) => role === 'param' || role === 'buffer');
   }
 
   /** @internal Everything that a run consists of, optimizer included. */
@@ -315,11 +326,8 @@ export class Model {
   /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
   summary(options: { print?: (line: string) => void } = {}): string {
     const { dtype, device, seed } = this;
-    const text = summaryText(this.#built('summary').layers(), `${dtype}, ${device}, seed ${seed}`);
-    // eslint-disable-next-line no-console -- printing is what this method is for
-    const print = options.print ?? ((line: string) => console.log(line));
-    for (const line of text.split('\n')) print(line);
-    return text;
+    const facts = `${dtype}, ${device}, seed ${seed}`;
+    return printSummary(this.#built('summary').layers(), facts, options.print);
   }
 
   /** What it takes to make the same model again. */
@@ -386,11 +394,9 @@ export class Model {
   }
 
   #alive(call: string): void {
-    if (this.#disposed)
-      throw new LookbackError(
-        'ERR_STATE',
-        `${call}: the model is disposed; make or load a new one`,
-      );
+    if (!this.#disposed) return;
+    const message = `${call}: the model is disposed; make or load a new one`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   /** The engine, built on first use. It refuses what a running native job forbids. */
@@ -422,10 +428,8 @@ export class Model {
   #compiledFor(call: string): Compiled {
     this.#alive(call);
     if (this.#compiled) return this.#compiled;
-    throw new LookbackError(
-      'ERR_STATE',
-      `${call}: the model is not compiled; call compile({ optimizer, loss }) first`,
-    );
+    const message = `${call}: the model is not compiled; call compile({ optimizer, loss }) first`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
@@ -452,22 +456,27 @@ export class Model {
   async #withData(
     call: string,
     given: unknown,
-    work: (
-      engine: NativeEngine,
-      data: number,
-      rows: number,
-    ) => ReturnType<NativeEngine['evaluate']>,
+    work: (engine: NativeEngine, handle: number, data: PreparedData) => Promise<EngineSums>,
   ): Promise<Logs> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
     return this.#exclusive(call, async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        return logsOf(await work(engine, handle, data.rows), compiled.metrics);
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const sums = await this.#uploaded(engine, data, (handle) => work(engine, handle, data));
+      return logsOf(sums, compiled.metrics);
     });
+  }
+
+  async #uploaded<T>(
+    engine: NativeEngine,
+    data: PreparedData,
+    work: (handle: number) => Promise<T>,
+  ): Promise<T> {
+    const handle = addData(engine, data);
+    try {
+      return await work(handle);
+    } finally {
+      if (!this.#disposed) engine.removeData(handle);
+    }
   }
 
   #fitHost(engine: NativeEngine, compiled: Compiled): FitHost {

@@ -34,7 +34,7 @@ const stateSchema = z.object({
 export type CheckpointState = z.output<typeof stateSchema>;
 export type Checkpoint = CheckpointState & { tensors: EngineTensor[] };
 
-const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot'];
+const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot', 'state'];
 
 /** @throws {LookbackError} ERR_IO; the checkpoint that was there before is untouched then */
 export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Promise<void> {
