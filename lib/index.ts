@@ -48,17 +48,21 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
+export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
 export type { ForeignWeightsOptions } from './foreign-weights';
 export { layers } from './layers';
 export type {
+  BiasInitializerName,
   BidirectionalOptions,
   BnlstmLayerOptions,
+  CellOfLayerOptions,
   DenseOptions,
   DropoutOptions,
   EmbeddingOptions,
-  GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
+  GruLayerOptions,
+  InitializerName,
   LarnnLayerOptions,
   LayerNormOptions,
   LayerOptions,
@@ -66,8 +70,8 @@ export type {
   LstmLayerOptions,
   PoolOptions,
   RecurrentLayerOptions,
-  RraLayerOptions,
   RnnLayerOptions,
+  RraLayerOptions,
   ScornnLayerOptions,
   ScurnnLayerOptions,
 } from './layers';

@@ -20,7 +20,9 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { EngineTensor, NativeDevice, NativeEngine } from './native';
+import type { OutputsOf } from './model-states';
+import { nativeStates, withStates } from './model-states';
+import type { EngineSums, EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
@@ -29,14 +31,14 @@ import { fitParts, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } fro
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
-import { summaryText } from './summary';
+import { printSummary } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
 import { addData } from './training/data';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { fitSchema, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, fitSchema, History, runFit, withSignal } from './training/fit';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
@@ -94,10 +96,8 @@ export class Model {
   add(layer: LayerSpec): this {
     this.#alive('add');
     if (this.#engine) {
-      throw new LookbackError(
-        'ERR_STATE',
-        'add: the model is already built; add layers before the first compile, fit or predict',
-      );
+      const message = 'add: the model is already built; add layers before the first compile or fit';
+      throw new LookbackError('ERR_STATE', message);
     }
     this.#given = [...this.#given, layer];
     try {
@@ -167,6 +167,8 @@ export class Model {
     const given = { data, validationData, validationSplit };
     const prepare = (value: unknown, where: string) => this.#prepare(value, where, compiled.loss);
     const [train, validation] = fitParts(this.preprocessing, given, prepare);
+    checkContinuing(train, rest, this.#outputShape, 'fit: data');
+    if (validation) checkContinuing(validation, rest, this.#outputShape, 'fit: validationData');
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = hooksGiven.history ?? new History());
@@ -181,7 +183,7 @@ export class Model {
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
+    return this.#withData('trainOnBatch', [x, y], async (engine, data, { rows }) => {
       const order = Uint32Array.from({ length: rows }, (_, row) => row);
       return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
     });
@@ -192,10 +194,11 @@ export class Model {
   evaluate(x: RawRows, y: RawAnswers, options?: EvaluateOptions): Promise<Logs>;
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
-    const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    const logs = await this.#withData('evaluate', data, (engine, handle) =>
-      withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
-    );
+    const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    const logs = await this.#withData('evaluate', data, (engine, handle, prepared) => {
+      checkContinuing(prepared, how, this.#outputShape, 'evaluate');
+      return withSignal(signal, engine, () => engine.evaluate({ data: handle, ...how }));
+    });
     return rawLogs(this.preprocessing, logs);
   }
 
@@ -205,18 +208,21 @@ export class Model {
    *
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
    */
-  async predict(x: RawRows, options: PredictOptions = {}): Promise<Prediction> {
-    const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
-    const data = this.#prepare({ x, lengths }, 'predict', null);
+  async predict<Told extends boolean = false>(
+    x: RawRows,
+    options: PredictOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Prediction>> {
+    const given = parseOptions(predictSchema, options, 'predict');
+    const { batchSize, signal, lengths, resets } = given;
+    const states = nativeStates(given, this.dtype, 'predict');
+    const data = this.#prepare({ x, lengths, resets }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        const work = () => engine.predict({ data: handle, batchSize });
-        const outputs = (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
-        return this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const result = await this.#uploaded(engine, data, (handle) =>
+        withSignal(signal, engine, () => engine.predict({ data: handle, batchSize, states })),
+      );
+      const outputs = result.outputs as Tensor<FloatArray>;
+      const brought = this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
+      return withStates<Told, Prediction>(brought, result.states, given.returnState);
     });
   }
 
@@ -224,12 +230,25 @@ export class Model {
    * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
    * its gradient to `backward`; then `step`. `x` is raw as for `predict`; outputs are the model's own numbers.
    */
-  async forward(x: RawRows, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
-    const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const { x: input, lengths: valid } = this.#prepare({ x, lengths }, 'forward', null);
+  async forward<Told extends boolean = false>(
+    x: RawRows,
+    options: ForwardOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Tensor<FloatArray>>> {
+    const given = parseOptions(forwardSchema, options, 'forward');
+    const states = nativeStates(given, this.dtype, 'forward');
+    const { lengths: valid, resets: afresh } = given;
+    const data = this.#prepare({ x, lengths: valid, resets: afresh }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
-      return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
+      const { x: input, lengths, resets } = data;
+      const result = await engine.forward(input, lengths, given.training, states, resets);
+      const outputs = result.outputs as Tensor<FloatArray>;
+      return withStates<Told, Tensor<FloatArray>>(outputs, result.states, given.returnState);
     });
+  }
+
+  /** The next batch of a stateful `fit` begins from no states; callbacks may call it between batches. */
+  resetStates(): void {
+    this.#built('resetStates').resetStates();
   }
 
   /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
@@ -298,7 +317,7 @@ export class Model {
   snapshot(): EngineTensor[] {
     return this.#built('getWeights')
       .tensors()
-      .filter((tensor) => tensor.role !== 'slot');
+      .filter(({ role }) => role === 'param' || role === 'buffer');
   }
 
   /** @internal Everything that a run consists of, optimizer included. */
@@ -322,11 +341,8 @@ export class Model {
   /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
   summary(options: { print?: (line: string) => void } = {}): string {
     const { dtype, device, seed } = this;
-    const text = summaryText(this.#built('summary').layers(), `${dtype}, ${device}, seed ${seed}`);
-    // eslint-disable-next-line no-console -- printing is what this method is for
-    const print = options.print ?? ((line: string) => console.log(line));
-    for (const line of text.split('\n')) print(line);
-    return text;
+    const facts = `${dtype}, ${device}, seed ${seed}`;
+    return printSummary(this.#built('summary').layers(), facts, options.print);
   }
 
   /** What it takes to make the same model again. */
@@ -415,10 +431,8 @@ export class Model {
   #compiledFor(call: string): Compiled {
     this.#alive(call);
     if (this.#compiled) return this.#compiled;
-    throw new LookbackError(
-      'ERR_STATE',
-      `${call}: the model is not compiled; call compile({ optimizer, loss }) first`,
-    );
+    const message = `${call}: the model is not compiled; call compile({ optimizer, loss }) first`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
@@ -451,22 +465,27 @@ export class Model {
   async #withData(
     call: string,
     given: unknown,
-    work: (
-      engine: NativeEngine,
-      data: number,
-      rows: number,
-    ) => ReturnType<NativeEngine['evaluate']>,
+    work: (engine: NativeEngine, handle: number, data: PreparedData) => Promise<EngineSums>,
   ): Promise<Logs> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
     return this.#exclusive(call, async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        return logsOf(await work(engine, handle, data.rows), compiled.metrics);
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const sums = await this.#uploaded(engine, data, (handle) => work(engine, handle, data));
+      return logsOf(sums, compiled.metrics);
     });
+  }
+
+  async #uploaded<T>(
+    engine: NativeEngine,
+    data: PreparedData,
+    work: (handle: number) => Promise<T>,
+  ): Promise<T> {
+    const handle = addData(engine, data);
+    try {
+      return await work(handle);
+    } finally {
+      if (!this.#disposed) engine.removeData(handle);
+    }
   }
 
   #fitHost(engine: NativeEngine, compiled: Compiled): FitHost {

@@ -3,14 +3,14 @@ import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, plainInputs, size, specOf } from './definition';
-import type { CellStateExtensionOptions } from './extensions';
-import { cellStateExtensionSchema, extensionInputs } from './extensions';
+import type { CellStateExtensionOptions, StartOptions } from './extensions';
+import { cellStateExtensionSchema, extensionInputs, startSchema } from './extensions';
 
 /**
  * Options of the RRA cell and layer. Only `units` is needed. `recurrentDropout` also meets the scores of
  * `attention: 'softmaxPerStep'`, which are made by the recurrent product, and not those of `'dotPerStep'`.
  */
-export interface RraOptions extends CellStateExtensionOptions {
+export interface RraOptions extends CellStateExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.rra`; a layer takes it from what comes before it. */
@@ -79,6 +79,7 @@ const schema = z.strictObject({
   dotScale: z.number().default(1),
   init: z.enum(['default', 'author']).default('default'),
   ...cellStateExtensionSchema,
+  ...startSchema,
   // No default: base 'rnn' has no c.
   zoneoutCell: cellStateExtensionSchema.zoneoutCell.removeDefault().optional(),
 });

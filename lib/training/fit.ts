@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { LookbackError } from '../errors';
+import type { RowShape } from '../layers';
 import type { Addon, NativeEngine } from '../native';
 import type { Model } from '../model';
 import type { Callback } from './callbacks/contract';
@@ -26,8 +27,20 @@ export interface FitOptions {
   validationData?: DataLike;
   /** Share of the rows, from the end and before shuffling, that is kept for validation. 0 to below 1. Default 0. */
   validationSplit?: number;
-  /** A new order of the rows every epoch, drawn from the model's seed. Default true. */
+  /** A new order of the rows every epoch, drawn from the model's seed. Default true, with `stateful` false. */
   shuffle?: boolean;
+  /**
+   * Contiguous streams: row b of a batch goes on where row b of the batch before has ended, so rows stand in the order
+   * batch 0 of all streams, batch 1 of all streams, .... States are carried without a gradient, and cleared at the
+   * beginning of every epoch and by {@link Model.resetStates}. The number of rows must be a multiple of `batchSize`;
+   * validation runs over streams of its own. Default false.
+   */
+  stateful?: boolean;
+  /**
+   * The first steps of a row that begins from no state (every row, or with `stateful` those of the first batch) have no
+   * loss: they warm the state. Gradients of later steps go back through them. Fewer than the steps of a row. Default 0.
+   */
+  burnIn?: number;
   /** 0 is silent; 1 a progress bar; 2 a line per epoch; `'auto'` a bar on a terminal, else lines. Default `'auto'`. */
   verbose?: 'auto' | 0 | 1 | 2;
   callbacks?: readonly Callback[];
@@ -50,12 +63,19 @@ export interface FitOptions {
   resume?: boolean;
 }
 
+/** Of `fit` and `evaluate`. */
+export const continuingSchema = {
+  stateful: z.boolean().default(false),
+  burnIn: z.int().min(0).default(0),
+};
+
 const schema = z.strictObject({
   epochs: z.int().min(1).default(1),
   batchSize: z.int().min(1).default(32),
   validationData: z.unknown().optional(),
   validationSplit: z.number().min(0).lt(1).default(0),
-  shuffle: z.boolean().default(true),
+  shuffle: z.boolean().optional(),
+  ...continuingSchema,
   verbose: z.union([z.literal('auto'), z.literal(0), z.literal(1), z.literal(2)]).default('auto'),
   callbacks: z
     .array(
@@ -192,6 +212,7 @@ async function everyEpoch(
   { data, validation }: DataHandles,
 ): Promise<Cursor | null> {
   const { options, history, reporter } = run;
+  const { stateful, burnIn } = options;
   const begin = control.hooks.start?.cursor ?? {
     epoch: options.initialEpoch,
     batch: 0,
@@ -199,6 +220,8 @@ async function everyEpoch(
   };
   for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
     await control.each((callback) => callback.onEpochBegin?.(epoch, control));
+    const resumed = epoch === begin.epoch && begin.batch > 0;
+    if (stateful && !resumed) host.engine.resetStates();
     const cursor: Cursor =
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
@@ -207,7 +230,8 @@ async function everyEpoch(
     if (!done) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
-      const sums = await host.engine.evaluate({ data: validation, batchSize: options.batchSize });
+      const { batchSize } = options;
+      const sums = await host.engine.evaluate({ data: validation, batchSize, stateful, burnIn });
       for (const [key, value] of Object.entries(logsOf(sums, host.metrics))) {
         logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
       }
@@ -234,8 +258,9 @@ async function oneEpoch(
   const { options, reporter } = run;
   const { rows } = run.data;
   const { batchSize } = options;
+  const { stateful, burnIn } = options;
   const batches = Math.min(Math.ceil(rows / batchSize), options.stepsPerEpoch ?? Infinity);
-  const order = options.shuffle ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
+  const order = (options.shuffle ?? !stateful) ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
   const perBatch = options.callbacks.filter((callback) => callback.onBatchEnd);
   const single = perBatch.length > 0 || changesWithinEpoch(options.schedule);
   const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, batchSize);
@@ -246,7 +271,8 @@ async function oneEpoch(
     const end = Math.min(cursor.batch + chunk, batches);
     const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
     const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
-    const sums = await host.engine.train({ data, rows: part, batchSize, rateFactor }, null);
+    const call = { data, rows: part, batchSize, rateFactor, stateful, burnIn };
+    const sums = await host.engine.train(call, null);
     throwIfAborted(options.signal);
     addSums(cursor, sums, end);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
@@ -256,6 +282,36 @@ async function oneEpoch(
     if (cursor.batch < batches) await control.saveWhereDue(cursor);
   }
   return true;
+}
+
+/**
+ * Whether data can be gone through as the options say.
+ *
+ * @throws {LookbackError} ERR_OPTION, or ERR_DATA for rows that are no whole batches
+ */
+export function checkContinuing(
+  data: PreparedData,
+  options: { batchSize: number; stateful: boolean; burnIn: number; shuffle?: boolean | undefined },
+  outputShape: RowShape,
+  where: string,
+): void {
+  const { batchSize, stateful, burnIn, shuffle } = options;
+  const refuse = (message: string): never => {
+    throw new LookbackError('ERR_OPTION', `${where}: ${message}`);
+  };
+  if (stateful && shuffle === true)
+    refuse('stateful needs the rows in their order; leave shuffle out');
+  if (burnIn > 0 && outputShape.length === 1)
+    refuse(
+      `burnIn is ${burnIn}, but the model gives one output a row, behind all its steps; use returnSequences on the last recurrent layer`,
+    );
+  if (burnIn >= data.steps)
+    refuse(`burnIn is ${burnIn}; expected fewer than the ${data.steps} steps of a row`);
+  if (!stateful || data.rows % batchSize === 0) return;
+  throw new LookbackError(
+    'ERR_DATA',
+    `${where} has ${data.rows} rows, which are no whole batches of ${batchSize}; with stateful, row b of a batch goes on with row b of the next: cut the data, or choose another batchSize`,
+  );
 }
 
 function addSums(cursor: Cursor, sums: LossSums, batch: number): void {

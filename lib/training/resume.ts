@@ -68,7 +68,7 @@ export async function checkpointHooks(
 
 /** All that determines a run beside the numbers of the data. */
 function configOf(model: Model, data: PreparedData, options: Wanted): Record<string, unknown> {
-  const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch } = options;
+  const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, stateful, burnIn } = options;
   const config = {
     model: model.config(),
     compile: model.compiled,
@@ -77,6 +77,8 @@ function configOf(model: Model, data: PreparedData, options: Wanted): Record<str
     shuffle,
     initialEpoch,
     stepsPerEpoch,
+    stateful,
+    burnIn,
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;

@@ -27,7 +27,8 @@ void require_rate_factor(double factor) {
 }  // namespace
 
 template <class S>
-Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {
+Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model)
+    : backend_(backend), model_(model), carried_(model) {
   MemorySpace& memory = backend.memory();
   for (Buffer<S>* buffer : {&batch_.x, &batch_.targets, &batch_.weights, &batch_.term_weights,
                             &kept_buffers_, &kept_params_}) {
@@ -114,6 +115,11 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
     batch_.lengths.resize(static_cast<size_t>(count));
     pass.lengths = target.lengths = batch_.lengths.data();
   }
+  if (data.has_resets()) {
+    batch_.resets.ensure(count * data.steps(), "a batch of resets");
+    pass.resets = target.resets = batch_.resets.data();
+  }
+  batch_.burn_in = 0;
   data.gather(rows, first, count, target);
   return pass;
 }
@@ -127,7 +133,8 @@ typename Trainer<S>::Terms Trainer<S>::terms_of(const Pass& pass) {
   terms.outputs = shape.features;
   terms.weight = terms.count = static_cast<double>(terms.size);
   const bool cut = shape.sequence && pass.lengths != nullptr;
-  if (cut || batch_.weight_size > 0 || loss_.skip_nan) weigh_terms(pass, terms);
+  if (cut || batch_.burn_in > 0 || batch_.weight_size > 0 || loss_.skip_nan)
+    weigh_terms(pass, terms);
   return terms;
 }
 
@@ -138,6 +145,7 @@ void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   call.terms = terms.size;
   call.steps = sequence ? pass.steps : 1;
   call.lengths = sequence ? pass.lengths : nullptr;
+  call.burn_in = sequence ? batch_.burn_in : 0;
   call.weights = batch_.weight_size > 0 ? batch_.weights.data() : nullptr;
   call.per_row = batch_.weight_size == 1;
   call.targets = loss_.skip_nan ? batch_.targets.data() : nullptr;
@@ -185,12 +193,16 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
     REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
             i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
   }
+  require_continuing(call.continuing, call.count, data.steps(), call.batch_size);
+  if (call.continuing.stateful && carried_.batch() != call.batch_size)
+    carried_.hold(call.batch_size);
   const Clock::time_point start = Clock::now();
   Sums sums;
   for (int64_t first = 0; first < call.count; first += call.batch_size) {
     check_cancel();
     const int64_t count = std::min(call.batch_size, call.count - first);
-    sums.add(train_batch(gather(data, call.rows + first, 0, count), call.rate_factor));
+    const Pass pass = continued(gather(data, call.rows + first, 0, count), call.continuing);
+    sums.add(train_batch(pass, call.rate_factor));
     sums.seconds = seconds_since(start);
     if (progress) progress(sums);
   }
@@ -212,6 +224,7 @@ Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
     if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
     model_.backward(pass, batch_.x.data(), nullptr);
     update(rate_factor);
+    if (pass.carry) carried_.keep();
     ++counters_.draws;
     return sum;
   } catch (...) {
@@ -220,10 +233,33 @@ Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
   }
 }
 
+/// Rows have to stay where they are for the next batch to go on from them.
+template <class S>
+void Trainer<S>::require_continuing(const Continuing& continuing, int64_t rows, int64_t steps,
+                                    int64_t batch_size) const {
+  REQUIRE(!continuing.stateful || rows % batch_size == 0, kData, "a stateful pass over ", rows,
+          " rows in batches of ", batch_size, " leaves ", rows % batch_size,
+          " over; expected whole batches, since row b goes on with row b of the next");
+  const int64_t burn_in = continuing.burn_in;
+  REQUIRE(burn_in >= 0 && burn_in < steps, kOption, "burnIn is ", burn_in,
+          "; expected 0 or more, and fewer than the ", steps, " steps of a row");
+  REQUIRE(burn_in == 0 || model_.output().sequence, kOption, "burnIn is ", burn_in,
+          ", but the model gives one output a row, behind all its steps; use returnSequences");
+}
+
+template <class S>
+Pass Trainer<S>::continued(Pass pass, const Continuing& continuing) {
+  pass.carry = continuing.stateful;
+  const bool afresh = !continuing.stateful || !carried_.started();
+  batch_.burn_in = afresh ? continuing.burn_in : 0;
+  return pass;
+}
+
 /// Clips, updates and counts; parameters stay as they were where the gradient or the result is not
 /// finite.
 template <class S>
 void Trainer<S>::update(double rate_factor) {
+  model_.touch();
   ParamArena<S>& grads = model_.grads();
   optimizer_->drop_frozen(grads);
   ParamArena<S>& params = model_.params();
@@ -281,25 +317,40 @@ void Trainer<S>::fail_not_finite(const Pass& pass, double loss) const {
 }
 
 template <class S>
-Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size) {
+Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size,
+                          const Continuing& continuing) {
   require_ready(data);
   require_batch_size(batch_size);
+  require_continuing(continuing, data.rows(), data.steps(), batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (continuing.stateful) {
+    loan.emplace(carried_);
+    carried_.hold(batch_size);
+  }
   const Clock::time_point start = Clock::now();
   Sums sums;
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    Pass pass = gather(data, nullptr, first, count);
+    Pass pass = continued(gather(data, nullptr, first, count), continuing);
     pass.ending = loss_.ending();
     add_loss(pass, model_.forward(pass, batch_.x.data()), nullptr, sums);
+    if (pass.carry) carried_.keep();
   }
   sums.seconds = seconds_since(start);
   return sums;
 }
 
 template <class S>
-HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
+HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size, StateCall* states) {
   require_batch_size(batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(std::min(batch_size, data.rows()));
+    if (states->initial) carried_.check(*states->initial, data.rows());
+    if (states->wanted) states->final = carried_.make(data.rows());
+  }
   const FeatureShape shape = model_.output();
   std::vector<int64_t> all{data.rows()};
   if (shape.sequence) all.push_back(data.steps());
@@ -309,17 +360,25 @@ HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    const Pass pass = gather(data, nullptr, first, count);
+    Pass pass = gather(data, nullptr, first, count);
+    if (states != nullptr) {
+      pass.carry = true;
+      carried_.hold(count);
+      if (states->initial) carried_.begin_from(*states->initial, first);
+    }
     const int64_t size = shape.elements(count, data.steps());
     backend_.memory().copy_out(model_.forward(pass, batch_.x.data()), size, to);
     to += size;
+    if (states == nullptr || !states->wanted) continue;
+    carried_.keep();
+    carried_.tell(states->final, first);
   }
   return result;
 }
 
 template <class S>
 HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
-                               bool training) {
+                               bool training, StateCall* states, std::optional<HostTensor> resets) {
   open_ = false;
   require_input_shape(x.shape, x.size(), model_.input().features);
   Pass pass;
@@ -333,6 +392,21 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
   Buffer<S> numbers = take_numbers<S>(std::move(x), "x");
   require_finite(numbers.data(), pass.batch, pass.steps, model_.input().features, "x");
   batch_.x = moved_to(backend_.memory(), std::move(numbers), "x");
+  if (resets) {
+    require_resets(*resets, pass.batch, pass.steps);
+    batch_.resets = std::move(std::get<Buffer<int32_t>>(resets->data));
+    pass.resets = batch_.resets.data();
+  }
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(pass.batch);
+    pass.carry = true;
+    if (states->initial) {
+      carried_.check(*states->initial, pass.batch);
+      carried_.begin_from(*states->initial, 0);
+    }
+  }
   pass.training = training;
   pass.keep = true;
   pass.dropout.seed = model_.seed();
@@ -346,6 +420,10 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     if (shape.sequence) result.push_back(pass.steps);
     result.push_back(shape.features);
     HostTensor copy = copy_tensor(backend_.memory(), std::move(result), output, "the outputs");
+    if (states != nullptr && states->wanted) {
+      carried_.keep();
+      states->final = carried_.snapshot();
+    }
     if (training) ++counters_.draws;
     open_pass_ = pass;
     open_ = true;
