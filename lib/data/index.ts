@@ -4,6 +4,8 @@
 import { adding } from './adding';
 import { copying } from './copying';
 import { splitBySubject } from './dataset';
+import { ett } from './ett';
+import { fromArrays, fromCSV, fromJSONL } from './from';
 import { har } from './har';
 import { imdb } from './imdb';
 import { jsbChorales } from './jsb-chorales';
@@ -15,6 +17,10 @@ import { uciHar } from './uci-har';
 export const datasets = {
   adding,
   copying,
+  ett,
+  fromArrays,
+  fromCSV,
+  fromJSONL,
   har,
   imdb,
   jsbChorales,
@@ -27,6 +33,8 @@ export const datasets = {
 export type { AddingOptions } from './adding';
 export type { CopyingOptions } from './copying';
 export type { Answers, Dataset, Split, SubjectSplit } from './dataset';
+export type { EttDataset, EttOptions } from './ett';
+export type { FromCsvOptions, TableColumns } from './from';
 export type { HarOptions } from './har';
 export type { HarDataset, HarSplit } from './har-layout';
 export type { ImdbDataset, ImdbOptions, ReviewSplit } from './imdb';
@@ -34,3 +42,5 @@ export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb
 export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
 export type { UciHarOptions } from './uci-har';
+export type { TableDataset } from './table';
+export type { FromTableOptions, TableSplit } from './table-options';

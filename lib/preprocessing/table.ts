@@ -52,14 +52,15 @@ export function featureNamesOf({ columns }: TableOptions): string[] {
 }
 
 /**
- * The features of one row, written to `out` from `at` on.
+ * The features of one row, written to `out` from `at` on. Training rounds to float32 as serving does: both compute the
+ * same bits from the same row.
  *
  * @throws {LookbackError} ERR_DATA that names the row's place and the column
  */
 export function encodeRow(
   { columns }: TableOptions,
   row: TableRow,
-  out: Float64Array,
+  out: Float32Array,
   at: number,
   where: string,
 ): void {
@@ -93,28 +94,27 @@ function missing(row: TableRow, name: string, where: string): LookbackError {
   return new LookbackError('ERR_DATA', message, { details: { column: name } });
 }
 
-/**
- * First rows of all windows of `steps` rows that lie within one group: groups in the order of their first rows, rows in
- * their order. A window is a list of row numbers, since the rows of a group need not stand together.
- */
-export function windowsOf(
-  groups: readonly string[] | null,
-  rows: number,
+/** Row numbers of each group, in the order of the rows; groups in the order of their first rows. */
+export function membersOf(groups: readonly string[] | null, rows: number): Map<string, Int32Array> {
+  if (groups === null) return new Map([['', Int32Array.from({ length: rows }, (_, row) => row)]]);
+  const members = new Map<string, number[]>();
+  groups.forEach((group, row) => {
+    const list = members.get(group);
+    if (list) list.push(row);
+    else members.set(group, [row]);
+  });
+  return new Map([...members].map(([group, list]) => [group, Int32Array.from(list)]));
+}
+
+/** Where the windows of `steps` entries in `length` begin that have `horizon` more entries behind them. */
+export function startsOf(
+  length: number,
   { steps, stride = 1 }: Pick<TableOptions, 'steps' | 'stride'>,
   horizon = 0,
-): { rows: Int32Array; starts: number[] }[] {
-  const members = new Map<string, number[]>();
-  for (let row = 0; row < rows; row += 1) {
-    const key = groups?.[row] ?? '';
-    const list = members.get(key);
-    if (list) list.push(row);
-    else members.set(key, [row]);
-  }
-  return [...members.values()].map((list) => {
-    const starts: number[] = [];
-    for (let start = 0; start + steps + horizon <= list.length; start += stride) starts.push(start);
-    return { rows: Int32Array.from(list), starts };
-  });
+): number[] {
+  const starts: number[] = [];
+  for (let start = 0; start + steps + horizon <= length; start += stride) starts.push(start);
+  return starts;
 }
 
 /** Whole tables: all windows, `[n, steps, features]`. @throws {LookbackError} ERR_DATA without a whole window */
@@ -122,29 +122,41 @@ export function encodeTable(
   options: TableOptions,
   rows: readonly TableRow[],
   where: string,
-): { shape: [number, number, number]; data: Float64Array } {
+): { shape: [number, number, number]; data: Float32Array } {
   const features = featuresOfTable(options);
-  const encoded = new Float64Array(rows.length * features);
+  const encoded = new Float32Array(rows.length * features);
   rows.forEach((row, at) => encodeRow(options, row, encoded, at * features, `${where}[${at}]`));
   const { groupBy, steps } = options;
   const groups = groupBy === undefined ? null : rows.map((row) => String(row[groupBy]));
-  const windows = windowsOf(groups, rows.length, options);
-  const n = windows.reduce((sum, { starts }) => sum + starts.length, 0);
-  if (n === 0) {
+  const windows = [...membersOf(groups, rows.length).values()].flatMap((members) =>
+    startsOf(members.length, options).map((start) => members.subarray(start, start + steps)),
+  );
+  if (windows.length === 0) {
     throw new LookbackError(
       'ERR_DATA',
       `${where} has ${rows.length} rows and no window of ${steps}; expected at least ${steps} rows of a group`,
     );
   }
-  const data = new Float64Array(n * steps * features);
+  return {
+    shape: [windows.length, steps, features],
+    data: gatherLines(encoded, features, windows),
+  };
+}
+
+/** The lines of `features` numbers that the windows name, one behind the other. */
+export function gatherLines(
+  lines: Float32Array,
+  features: number,
+  windows: readonly Int32Array[],
+): Float32Array {
+  const total = windows.reduce((sum, window) => sum + window.length, 0);
+  const data = new Float32Array(total * features);
   let to = 0;
-  for (const { rows: members, starts } of windows) {
-    for (const start of starts) {
-      for (let step = 0; step < steps; step += 1, to += features) {
-        const from = (members[start + step] ?? 0) * features;
-        data.set(encoded.subarray(from, from + features), to);
-      }
+  for (const window of windows) {
+    for (const line of window) {
+      data.set(lines.subarray(line * features, (line + 1) * features), to);
+      to += features;
     }
   }
-  return { shape: [n, steps, features], data };
+  return data;
 }

@@ -180,8 +180,8 @@ describe('a stream', () => {
       ]);
       last = stream.step(rows);
     }
-    expect(last!.data).toEqual(whole.data);
-    expect(last!.labels).toEqual(whole.labels);
+    expect(last.data).toEqual(whole.data);
+    expect(last.labels).toEqual(whole.labels);
   });
 });
 
