@@ -13,6 +13,7 @@ import {
   featuresOfTable,
   gatherLines,
   membersOf,
+  nameIn,
   numberIn,
   startsOf,
 } from '../preprocessing/table';
@@ -77,14 +78,7 @@ export class TableBuilder {
     const kept: Record<string, string | number> = {};
     for (const name of this.columns) {
       if (name === groupBy || this.#names.has(name)) {
-        if (!Object.hasOwn(row, name) || row[name] == null || row[name] === '') {
-          throw new LookbackError(
-            'ERR_DATA',
-            `${where} has no value in column ${show(name)}; expected a name`,
-            { details: { column: name } },
-          );
-        }
-        kept[name] = String(row[name]);
+        kept[name] = nameIn(row, name, where);
       } else if (name === time) {
         kept[name] = momentIn(row, name, where);
       } else {

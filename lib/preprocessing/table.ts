@@ -67,8 +67,7 @@ export function encodeRow(
   let next = at;
   for (const { name, categories } of columns) {
     if (categories) {
-      const own = String(row[name]);
-      if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+      const own = nameIn(row, name, where);
       for (const category of categories) out[next++] = category === own ? 1 : 0;
     } else {
       out[next++] = numberIn(row, name, where);
@@ -85,6 +84,19 @@ export function numberIn(row: TableRow, name: string, where: string): number {
   throw new LookbackError(
     'ERR_DATA',
     `${where}, column ${show(name)}: ${show(value)} is not a finite number`,
+    { details: { column: name } },
+  );
+}
+
+/** The name of a category or group in a column of a row. @throws {LookbackError} ERR_DATA */
+export function nameIn(row: TableRow, name: string, where: string): string {
+  if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+  const value = row[name];
+  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  throw new LookbackError(
+    'ERR_DATA',
+    `${where}, column ${show(name)}: ${show(value)} is not a name`,
     { details: { column: name } },
   );
 }
@@ -127,7 +139,8 @@ export function encodeTable(
   const encoded = new Float32Array(rows.length * features);
   rows.forEach((row, at) => encodeRow(options, row, encoded, at * features, `${where}[${at}]`));
   const { groupBy, steps } = options;
-  const groups = groupBy === undefined ? null : rows.map((row) => String(row[groupBy]));
+  const groups =
+    groupBy === undefined ? null : rows.map((row, at) => nameIn(row, groupBy, `${where}[${at}]`));
   const windows = [...membersOf(groups, rows.length).values()].flatMap((members) =>
     startsOf(members.length, options).map((start) => members.subarray(start, start + steps)),
   );

@@ -164,7 +164,11 @@ describe('datasets.fromCSV', () => {
       /t\.csv, line 5, column "load": "many" is not a finite/,
     ],
     ['an empty field', csv.replace('20', ''), /line 5, column "load": "" is not/],
-    ['an empty category', csv.replace('free,low', ',low'), /line 2 has no value in column "day"/],
+    [
+      'an empty category',
+      csv.replace('free,low', ',low'),
+      /line 2, column "day": "" is not a name/,
+    ],
     [
       'a missing column',
       csv.replace('load', 'loads'),
@@ -242,7 +246,7 @@ describe('datasets.fromJSONL and fromArrays', () => {
   it.each([
     ['{"load": 1', /t\.jsonl, line 2: .*load/],
     ['[1, 2]', /line 2: "\[1, 2\]": expected an object/],
-    ['{"load": 1}', /line 2 has no value in column "day"/],
+    ['{"load": 1}', /line 2 has no column "day"; its columns are load/],
     [
       '{"load": null, "day": "x", "site": "a", "when": 1}',
       /line 2, column "load": null is not a finite number/,
