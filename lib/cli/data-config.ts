@@ -48,6 +48,12 @@ export const dataSchemas = {
   }),
   jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir }),
   ett: z.looseObject({ name: z.literal('ett'), dir }),
+  spokenDigits: z.strictObject({
+    name: z.literal('spokenDigits'),
+    dir,
+    bands: count,
+    steps: count,
+  }),
 };
 
 /** Which data set, and where from; what a loose schema leaves open, the loader checks. */

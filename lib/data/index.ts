@@ -11,6 +11,7 @@ import { imdb } from './imdb';
 import { jsbChorales } from './jsb-chorales';
 import { mnist } from './mnist';
 import { ptb } from './ptb';
+import { spokenDigits } from './spoken-digits';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
@@ -27,6 +28,7 @@ export const datasets = {
   mnist,
   ptb,
   splitBySubject,
+  spokenDigits,
   uciHar,
 } as const;
 
@@ -42,5 +44,6 @@ export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb
 export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
 export type { UciHarOptions } from './uci-har';
+export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
 export type { TableDataset } from './table';
 export type { FromTableOptions, TableSplit } from './table-options';
