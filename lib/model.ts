@@ -31,19 +31,21 @@ import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
-import { addData, prepareData, prepareInput, prepareLengths, splitTail } from './training/data';
+import { addData, prepareData, prepareInput, prepareLengths } from './training/data';
+import type { DataJob } from './training/evaluation';
+import { confusionOfData, evaluateData, updateFromAll } from './training/evaluation';
+import type { FitEvent, FitEventsOptions } from './training/events';
+import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { fitSchema, History, runFit, withSignal } from './training/fit';
+import { History, runFit, withSignal } from './training/fit';
+import { resolveFit, runOf } from './training/fit-call';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
-import { logsOf, resolveMetrics } from './training/metrics';
+import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
-import { makeReporter } from './training/progress';
-import { checkpointHooks } from './training/resume';
-import { resolveSchedule } from './training/schedules';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
@@ -157,35 +159,35 @@ export class Model {
     options: unknown,
     given: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
-    const chosen = parseOptions(fitSchema, options, 'fit');
-    const { validationData, validationSplit, verbose, ...rest } = chosen;
-    const { schedule } = chosen;
-    if (typeof schedule !== 'function') rest.schedule = resolveSchedule(schedule, 'fit: schedule');
     const compiled = this.#compiledFor('fit');
-    let train = this.#prepare(data, 'fit: data', compiled.loss);
-    let validation: PreparedData | null = null;
-    if (validationData !== undefined) {
-      validation = this.#prepare(validationData, 'fit: validationData', compiled.loss);
-    } else if (validationSplit > 0) {
-      [train, validation] = splitTail(train, validationSplit);
-    }
+    const prepare = (part: unknown, where: string) => this.#prepare(part, where, compiled.loss);
+    const call = resolveFit(data, options, prepare);
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = given.history ?? new History());
-      const reporter = makeReporter(verbose);
-      const hooks = () => checkpointHooks({ model: this, data: train, history }, chosen, given);
-      const run = { data: train, validation, options: rest, reporter, hooks, history };
-      const cursor = await runFit(this.#fitHost(engine, compiled), run);
-      return { history, cursor };
+      const run = runOf(this, call, history, given);
+      return { history, cursor: await runFit(this.#fitHost(engine, compiled), run) };
     });
+  }
+
+  /**
+   * `fit` as events. The run waits while you deal with one; leaving the loop ends it, and the model keeps its updates.
+   *
+   * @example
+   * ```ts
+   * for await (const event of model.fitEvents(train, { epochs: 3, validationData: held })) {
+   *   if (event.type === 'epoch' && (event.logs.valLoss ?? 1) < 0.1) break;
+   * }
+   * ```
+   * @throws as `fit`, out of the loop
+   */
+  fitEvents(data: DataLike, options: FitEventsOptions = {}): AsyncGenerator<FitEvent, void> {
+    return fitEvents(this, data, options);
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
-      const order = Uint32Array.from({ length: rows }, (_, row) => row);
-      return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
-    });
+    return this.#withData('trainOnBatch', [x, y], updateFromAll);
   }
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
@@ -194,8 +196,16 @@ export class Model {
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    return this.#withData('evaluate', data, (engine, handle) =>
-      withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
+    return this.#withData('evaluate', data, (job) =>
+      withSignal(signal, job.engine, () => evaluateData(job, batchSize)),
+    );
+  }
+
+  /** How often each label, counted down, was taken for each class, counted across. @throws as `evaluate` */
+  async confusionMatrix(data: DataLike, options: EvaluateOptions = {}): Promise<number[][]> {
+    const { batchSize, signal } = parseOptions(evaluateSchema, options, 'confusionMatrix');
+    return this.#withData('confusionMatrix', data, (job) =>
+      withSignal(signal, job.engine, () => confusionOfData(job, batchSize)),
     );
   }
 
@@ -373,8 +383,7 @@ export class Model {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.dispose();
-    return Promise.resolve();
+    return Promise.resolve(this.dispose());
   }
 
   #resolve(): void {
@@ -446,22 +455,14 @@ export class Model {
     return { dtype, inputShape, integers: this.#layers[0]?.kind === 'embedding' };
   }
 
-  /** Uploads data for one job and turns its sums into logs. */
-  async #withData(
-    call: string,
-    given: unknown,
-    work: (
-      engine: NativeEngine,
-      data: number,
-      rows: number,
-    ) => ReturnType<NativeEngine['evaluate']>,
-  ): Promise<Logs> {
+  /** Uploads data for one job. */
+  async #withData<T>(call: string, given: unknown, work: (job: DataJob) => Promise<T>): Promise<T> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
     return this.#exclusive(call, async (engine) => {
       const handle = addData(engine, data);
       try {
-        return logsOf(await work(engine, handle, data.rows), compiled.metrics);
+        return await work({ engine, handle, data, ...compiled });
       } finally {
         if (!this.#disposed) engine.removeData(handle);
       }

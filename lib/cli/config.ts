@@ -24,7 +24,8 @@ import { resolveSchedule } from '../training/schedules';
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
-const dataSchemas = {
+/** The options of each data set. */
+export const dataSchemas = {
   har: z.strictObject({ name: z.literal('har'), dir: z.string().optional() }),
   uciHar: z.strictObject({ name: z.literal('uciHar'), dir: z.string() }),
   adding: z.strictObject({
@@ -48,7 +49,8 @@ const validationSchema = z
     message: 'names subjects or a split; expected exactly one of the two',
   });
 
-const configSchema = z.strictObject({
+/** The keys of a configuration; those that are described by kind are checked apart. */
+export const configSchema = z.strictObject({
   $schema: z.string().optional(),
   seed: seed.default(0),
   epochs: z.int().min(1).default(10),
