@@ -31,9 +31,17 @@ export const dataSchemas = {
   adding: z.strictObject({
     name: z.literal('adding'),
     steps: z.int().min(2),
-    train: z.int().min(1).optional(),
-    test: z.int().min(1).optional(),
-    seed: z.int().min(0).max(0xffffffff).optional(),
+    train: z.int().min(1).exactOptional(),
+    test: z.int().min(1).exactOptional(),
+    seed: z.int().min(0).max(0xffffffff).exactOptional(),
+  }),
+  copying: z.strictObject({
+    name: z.literal('copying'),
+    delay: z.int().min(1),
+    train: z.int().min(1).exactOptional(),
+    test: z.int().min(1).exactOptional(),
+    marker: z.enum(['before', 'on']).exactOptional(),
+    seed: z.int().min(0).max(0xffffffff).exactOptional(),
   }),
 };
 
@@ -59,7 +67,7 @@ export const configSchema = z.strictObject({
   threads: z.int().min(0).max(1024).default(0),
   dtype: z.enum(['float32', 'float64']).default('float32'),
   out: z.string().min(1).optional(),
-  data: z.looseObject({ name: z.enum(['har', 'uciHar', 'adding']) }),
+  data: z.looseObject({ name: z.enum(['har', 'uciHar', 'adding', 'copying']) }),
   model: z.strictObject({ layers: z.array(z.unknown()).min(1) }),
   optimizer: z.unknown().default('adam'),
   loss: z.unknown().optional(),

@@ -46,8 +46,11 @@ function loadDataset(data: RunConfig['data']): Dataset {
       return datasets.uciHar({ dir: data.dir });
     case 'adding': {
       const { name: _, ...options } = data;
-      const given = Object.entries(options).filter(([, value]) => value !== undefined);
-      return datasets.adding(Object.fromEntries(given) as { steps: number });
+      return datasets.adding(options);
+    }
+    case 'copying': {
+      const { name: _, ...options } = data;
+      return datasets.copying(options);
     }
   }
 }

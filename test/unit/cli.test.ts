@@ -213,7 +213,7 @@ describe('a wrong configuration', () => {
     [
       ['data.name=hra'],
       2,
-      `${configPath}: data.name is "hra"; expected one of "har", "uciHar", "adding"; did you mean "har"?`,
+      `${configPath}: data.name is "hra"; expected one of "har", "uciHar", "adding", "copying"; did you mean "har"?`,
     ],
     [['data.step=3'], 2, `${configPath}: data: unknown option step; did you mean steps?`],
     [
