@@ -111,6 +111,7 @@ export type {
 } from './training/callbacks';
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
+export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';

@@ -100,12 +100,18 @@ export interface NativeEngine {
   ): number;
   removeData(data: number): void;
   /**
-   * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the
-   * event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
+   * One optimizer update per `accumulate` (default 1) batches of `batchSize` consecutive entries of `rows` (the last
+   * may be fewer and smaller), off the event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
    * parameters as after the last finite update.
    */
   train(
-    call: { data: number; rows: Uint32Array; batchSize: number; rateFactor: number },
+    call: {
+      data: number;
+      rows: Uint32Array;
+      batchSize: number;
+      rateFactor: number;
+      accumulate?: number;
+    },
     onProgress: ((sums: EngineSums) => void) | null,
   ): Promise<EngineSums>;
   evaluate(call: { data: number; batchSize: number }): Promise<EngineSums>;
