@@ -28,6 +28,10 @@ export type {
   Answers,
   ChoraleSplit,
   Dataset,
+  EttDataset,
+  EttOptions,
+  FromCsvOptions,
+  FromTableOptions,
   HarDataset,
   HarOptions,
   HarSplit,
@@ -39,7 +43,13 @@ export type {
   PtbOptions,
   ReviewSplit,
   Split,
+  SpokenDigitsDataset,
+  SpokenDigitsOptions,
+  SpokenDigitsSplit,
   SubjectSplit,
+  TableColumns,
+  TableDataset,
+  TableSplit,
   TokenDataset,
   UciHarOptions,
 } from './data';
@@ -105,6 +115,7 @@ export type {
 } from './training/callbacks';
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
+export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';

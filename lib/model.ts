@@ -27,7 +27,7 @@ import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
 import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
-import { fitParts, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
+import { fitOnce, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
@@ -36,18 +36,25 @@ import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
 import { addData } from './training/data';
+import type { DataJob } from './training/evaluation';
+import {
+  checkPredicted,
+  confusionOfData,
+  evaluateData,
+  updateFromAll,
+} from './training/evaluation';
+import type { FitEvent, FitEventsOptions } from './training/events';
+import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { checkContinuing, fitSchema, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, History, runFit, withSignal } from './training/fit';
+import { resolveFit, runOf } from './training/fit-call';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
-import { logsOf, resolveMetrics } from './training/metrics';
+import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
-import { makeReporter } from './training/progress';
-import { checkpointHooks } from './training/resume';
-import { resolveSchedule } from './training/schedules';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
@@ -122,7 +129,7 @@ export class Model {
     const compiled: Compiled = { loss, optimizer, metrics: resolveMetrics(given.metrics, loss) };
     if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
-    const last = this.#layers[this.#layers.length - 1];
+    const last = this.#layers.at(-1);
     if (last) checkLossFits(loss, last, featuresOf(this.#outputShape));
     const names = engine.params().map((param) => param.name);
     const suggested = suggestedGroups(this.#layers);
@@ -157,36 +164,45 @@ export class Model {
   async fitFrom(
     data: unknown,
     options: unknown,
-    hooksGiven: FitHooks = {},
+    given: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
-    const chosen = parseOptions(fitSchema, options, 'fit');
-    const { validationData, validationSplit, verbose, ...rest } = chosen;
-    const { schedule } = chosen;
-    if (typeof schedule !== 'function') rest.schedule = resolveSchedule(schedule, 'fit: schedule');
     const compiled = this.#compiledFor('fit');
-    const given = { data, validationData, validationSplit };
-    const prepare = (value: unknown, where: string) => this.#prepare(value, where, compiled.loss);
-    const [train, validation] = fitParts(this.preprocessing, given, prepare);
-    checkContinuing(train, rest, this.#outputShape, 'fit: data');
-    if (validation) checkContinuing(validation, rest, this.#outputShape, 'fit: validationData');
+    const prepare = (part: unknown, where: string) => this.#prepare(part, where, compiled.loss);
+    const learn = (heldOut: number) => fitOnce(this.preprocessing, data, heldOut);
+    const call = resolveFit(data, options, prepare, learn);
+    for (const [part, where] of [
+      [call.train, 'fit: data'],
+      [call.validation, 'fit: validationData'],
+    ] as const) {
+      if (part) checkContinuing(part, call.options, this.#outputShape, where);
+    }
+    checkPredicted(compiled.metrics, call.options, 'fit');
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
-      const history = (this.history = hooksGiven.history ?? new History());
-      const reporter = makeReporter(verbose);
-      const hooks = () =>
-        checkpointHooks({ model: this, data: train, history }, chosen, hooksGiven);
-      const run = { data: train, validation, options: rest, reporter, hooks, history };
-      const cursor = await runFit(this.#fitHost(engine, compiled), run);
-      return { history, cursor };
+      const history = (this.history = given.history ?? new History());
+      const run = runOf(this, call, history, given);
+      return { history, cursor: await runFit(this.#fitHost(engine, compiled), run) };
     });
+  }
+
+  /**
+   * `fit` as events. The run waits while you deal with one; leaving the loop ends it, and the model keeps its updates.
+   *
+   * @example
+   * ```ts
+   * for await (const event of model.fitEvents(train, { epochs: 3, validationData: held })) {
+   *   if (event.type === 'epoch' && (event.logs.valLoss ?? 1) < 0.1) break;
+   * }
+   * ```
+   * @throws as `fit`, out of the loop
+   */
+  fitEvents(data: DataLike, options: FitEventsOptions = {}): AsyncGenerator<FitEvent, void> {
+    return fitEvents(this, data, options);
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, { rows }) => {
-      const order = Uint32Array.from({ length: rows }, (_, row) => row);
-      return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
-    });
+    return this.#withData('trainOnBatch', [x, y], updateFromAll);
   }
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
@@ -195,11 +211,20 @@ export class Model {
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    const logs = await this.#withData('evaluate', data, (engine, handle, prepared) => {
-      checkContinuing(prepared, how, this.#outputShape, 'evaluate');
-      return withSignal(signal, engine, () => engine.evaluate({ data: handle, ...how }));
-    });
-    return rawLogs(this.preprocessing, logs);
+    const work = (job: DataJob) => {
+      checkContinuing(job.data, how, this.#outputShape, 'evaluate');
+      checkPredicted(job.metrics, how, 'evaluate');
+      return withSignal(signal, job.engine, () => evaluateData(job, how));
+    };
+    return rawLogs(this.preprocessing, await this.#withData('evaluate', data, work));
+  }
+
+  /** How often each label, counted down, was taken for each class, counted across. @throws as `evaluate` */
+  async confusionMatrix(data: DataLike, options: EvaluateOptions = {}): Promise<number[][]> {
+    const { batchSize, signal } = parseOptions(evaluateSchema, options, 'confusionMatrix');
+    return this.#withData('confusionMatrix', data, (job) =>
+      withSignal(signal, job.engine, () => confusionOfData(job, batchSize)),
+    );
   }
 
   /**
@@ -285,10 +310,8 @@ export class Model {
   }
 
   /**
-   * Learns the scales of the preprocessing from `data`, the training part; the first `fit` does it where this has not.
-   * What the model has learnt goes with its scales: call it before training.
-   *
-   * @throws {LookbackError} ERR_STATE without preprocessing, ERR_DATA for numbers that are not finite
+   * Learns the scales of the preprocessing from the training part; the first `fit` does it where this has not. What
+   * the model has learnt goes with its scales: call it before training. @throws {LookbackError} ERR_STATE, ERR_DATA
    */
   fitPreprocessing(data: DataLike): void {
     requirePreprocessing(this.preprocessing).fit(data, 'fitPreprocessing');
@@ -373,10 +396,9 @@ export class Model {
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const { metadata = {} } = options;
     const { preprocessing } = this;
-    const [config, compiled, tensors] = [this.config(), this.#compiled, this.snapshot()];
-    await writeModelFile(path, { config, compiled, tensors, preprocessing, metadata });
+    const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };
+    await writeModelFile(path, { ...file, preprocessing, metadata: options.metadata ?? {} });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
@@ -391,8 +413,7 @@ export class Model {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.dispose();
-    return Promise.resolve();
+    return Promise.resolve(this.dispose());
   }
 
   #resolve(): void {
@@ -451,8 +472,7 @@ export class Model {
   }
 
   #outputForm(): ReturnType<typeof outputFormOf> {
-    const last = this.#layers[this.#layers.length - 1];
-    return outputFormOf(this.#compiled?.loss, last, this.#outputShape);
+    return outputFormOf(this.#compiled?.loss, this.#layers.at(-1), this.#outputShape);
   }
 
   /** What `x` has to fit. */
@@ -461,18 +481,13 @@ export class Model {
     return { dtype, inputShape, integers: this.#layers[0]?.kind === 'embedding' };
   }
 
-  /** Uploads data for one job and turns its sums into logs. */
-  async #withData(
-    call: string,
-    given: unknown,
-    work: (engine: NativeEngine, handle: number, data: PreparedData) => Promise<EngineSums>,
-  ): Promise<Logs> {
+  /** Uploads data for one job. */
+  async #withData<T>(call: string, given: unknown, work: (job: DataJob) => Promise<T>): Promise<T> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
-    return this.#exclusive(call, async (engine) => {
-      const sums = await this.#uploaded(engine, data, (handle) => work(engine, handle, data));
-      return logsOf(sums, compiled.metrics);
-    });
+    return this.#exclusive(call, (engine) =>
+      this.#uploaded(engine, data, (handle) => work({ engine, handle, data, ...compiled })),
+    );
   }
 
   async #uploaded<T>(

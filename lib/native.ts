@@ -129,8 +129,8 @@ export interface NativeEngine {
   ): number;
   removeData(data: number): void;
   /**
-   * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the
-   * event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
+   * One optimizer update per `accumulate` (default 1) batches of `batchSize` consecutive entries of `rows` (the last
+   * may be fewer and smaller), off the event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
    * parameters as after the last finite update.
    */
   train(
@@ -139,6 +139,7 @@ export interface NativeEngine {
       rows: Uint32Array;
       batchSize: number;
       rateFactor: number;
+      accumulate?: number;
     } & NativeContinuing,
     onProgress: ((sums: EngineSums) => void) | null,
   ): Promise<EngineSums>;

@@ -11,6 +11,8 @@ import type { FitHooks } from './control';
 import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
+import type { Continuing } from './evaluation';
+import { evaluateData } from './evaluation';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
@@ -51,6 +53,11 @@ export interface FitOptions {
   /** Factor on the optimizer's learning rate over the run. Default constant. */
   schedule?: ScheduleLike;
   /**
+   * Batches whose gradients make one update, as one batch of all their rows would (batch statistics are those of each).
+   * A step of `stepsPerEpoch`, and a batch as callbacks count it, then is that many batches. Default 1.
+   */
+  accumulateSteps?: number;
+  /**
    * Batches of one epoch, where that is fewer than the data has: the first ones of its order. Default: all of them.
    */
   stepsPerEpoch?: number;
@@ -88,6 +95,7 @@ const schema = z.strictObject({
   signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
   initialEpoch: z.int().min(0).default(0),
   schedule: z.custom<ScheduleLike>().default('constant'),
+  accumulateSteps: z.int().min(1).default(1),
   stepsPerEpoch: z.int().min(1).optional(),
   checkpoint: z
     .strictObject({ dir: z.string().min(1), everyUpdates: z.int().min(1).optional() })
@@ -147,10 +155,7 @@ export interface FitHost {
 export interface FitRun {
   data: PreparedData;
   validation: PreparedData | null;
-  options: Omit<
-    ResolvedFit,
-    'validationData' | 'validationSplit' | 'verbose' | 'checkpoint' | 'resume'
-  >;
+  options: ResolvedFit;
   reporter: Reporter | null;
   history: History;
   /** Where to begin and what to keep; asked once the data are copied. */
@@ -212,7 +217,7 @@ async function everyEpoch(
   { data, validation }: DataHandles,
 ): Promise<Cursor | null> {
   const { options, history, reporter } = run;
-  const { stateful, burnIn } = options;
+  const { stateful } = options;
   const begin = control.hooks.start?.cursor ?? {
     epoch: options.initialEpoch,
     batch: 0,
@@ -230,9 +235,7 @@ async function everyEpoch(
     if (!done) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
-      const { batchSize } = options;
-      const sums = await host.engine.evaluate({ data: validation, batchSize, stateful, burnIn });
-      for (const [key, value] of Object.entries(logsOf(sums, host.metrics))) {
+      for (const [key, value] of Object.entries(await validate(host, run, validation))) {
         logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
       }
     }
@@ -247,6 +250,12 @@ async function everyEpoch(
   return null;
 }
 
+async function validate(host: FitHost, run: FitRun, handle: number): Promise<Logs> {
+  if (!run.validation) return {};
+  const { engine, metrics } = host;
+  return evaluateData({ engine, handle, data: run.validation, metrics }, run.options);
+}
+
 /** Advances `cursor` to the end of its epoch; false where the run paused before. */
 async function oneEpoch(
   host: FitHost,
@@ -257,21 +266,21 @@ async function oneEpoch(
 ): Promise<boolean> {
   const { options, reporter } = run;
   const { rows } = run.data;
-  const { batchSize } = options;
-  const { stateful, burnIn } = options;
-  const batches = Math.min(Math.ceil(rows / batchSize), options.stepsPerEpoch ?? Infinity);
+  const { batchSize, accumulateSteps: accumulate, stateful, burnIn } = options;
+  const each = batchSize * accumulate;
+  const batches = Math.min(Math.ceil(rows / each), options.stepsPerEpoch ?? Infinity);
   const order = (options.shuffle ?? !stateful) ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
   const perBatch = options.callbacks.filter((callback) => callback.onBatchEnd);
   const single = perBatch.length > 0 || changesWithinEpoch(options.schedule);
-  const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, batchSize);
+  const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, each);
   reporter?.epochBegin(cursor.epoch, options.epochs, batches, cursor.batch);
   while (cursor.batch < batches) {
     if (control.hooks.pause?.() === true) return false;
     if (host.stopped()) break;
     const end = Math.min(cursor.batch + chunk, batches);
     const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
-    const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
-    const call = { data, rows: part, batchSize, rateFactor, stateful, burnIn };
+    const part = order.subarray(cursor.batch * each, Math.min(end * each, rows));
+    const call = { data, rows: part, batchSize, rateFactor, accumulate, stateful, burnIn };
     const sums = await host.engine.train(call, null);
     throwIfAborted(options.signal);
     addSums(cursor, sums, end);
@@ -291,7 +300,7 @@ async function oneEpoch(
  */
 export function checkContinuing(
   data: PreparedData,
-  options: { batchSize: number; stateful: boolean; burnIn: number; shuffle?: boolean | undefined },
+  options: Continuing & { shuffle?: boolean | undefined; accumulateSteps?: number },
   outputShape: RowShape,
   where: string,
 ): void {
@@ -301,6 +310,8 @@ export function checkContinuing(
   };
   if (stateful && shuffle === true)
     refuse('stateful needs the rows in their order; leave shuffle out');
+  if (stateful && (options.accumulateSteps ?? 1) > 1)
+    refuse('stateful goes with one batch an update; leave accumulateSteps out');
   if (burnIn > 0 && outputShape.length === 1)
     refuse(
       `burnIn is ${burnIn}, but the model gives one output a row, behind all its steps; use returnSequences on the last recurrent layer`,

@@ -258,6 +258,10 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
     const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
     const double rate = read_number(call.Get("rateFactor"), "rateFactor");
     const Continuing continuing = read_continuing(call);
+    int64_t accumulate = 1;
+    if (call.Has("accumulate")) {
+      accumulate = read_integer(call.Get("accumulate"), "accumulate", 1, kMaxInteger);
+    }
     const auto rows = std::make_shared<std::vector<uint32_t>>(read_rows(call.Get("rows")));
     Napi::FunctionReference on_progress;
     if (info[1].IsFunction()) on_progress = Napi::Persistent(info[1].As<Napi::Function>());
@@ -265,8 +269,9 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
     return start_job(
         env,
         [=](Engine& engine, Job& job) {
-          const TrainCall train{rows->data(), static_cast<int64_t>(rows->size()), batch, rate,
-                                continuing};
+          const TrainCall train{rows->data(), static_cast<int64_t>(rows->size()),
+                                batch,        rate,
+                                continuing,   accumulate};
           *sums = engine.train(data, train, [&job](const Sums& now) { job.progress(now); });
         },
         [sums](Napi::Env then) { return write_sums(then, *sums); }, std::move(on_progress));

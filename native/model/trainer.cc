@@ -157,9 +157,12 @@ void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   terms.count = sum.count;
 }
 
+/// `weight`: what the loss is the mean over, where that is more than this batch.
 template <class S>
-void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums) {
+void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums,
+                          std::optional<double> weight) {
   const Terms terms = terms_of(pass);
+  const double whole = weight.value_or(terms.weight);
   LossCall<S> call;
   call.kind = loss_.kind;
   call.terms = terms.size;
@@ -169,7 +172,7 @@ void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& 
   call.target_size = loss_.target_size(terms.outputs);
   call.targets = batch_.targets.data();
   call.weights = terms.weights;
-  call.scale = terms.weight > 0 ? 1.0 / terms.weight : 0.0;
+  call.scale = whole > 0 ? 1.0 / whole : 0.0;
   call.d = d_output;
   call.delta = loss_.delta;
   call.min_variance = loss_.min_variance;
@@ -189,46 +192,80 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   require_ready(data);
   require_batch_size(call.batch_size);
   require_rate_factor(call.rate_factor);
+  REQUIRE(call.accumulate >= 1, kOption, "accumulate is ", call.accumulate, "; expected 1 or more");
   for (int64_t i = 0; i < call.count; ++i) {
     REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
             i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
   }
   require_continuing(call.continuing, call.count, data.steps(), call.batch_size);
+  REQUIRE(call.accumulate == 1 || !call.continuing.stateful, kOption, "accumulate is ",
+          call.accumulate, ", which does not go with stateful; expected 1");
   if (call.continuing.stateful && carried_.batch() != call.batch_size)
     carried_.hold(call.batch_size);
   const Clock::time_point start = Clock::now();
+  const int64_t each = checked_mul(call.batch_size, call.accumulate, "the rows of an update");
   Sums sums;
-  for (int64_t first = 0; first < call.count; first += call.batch_size) {
-    check_cancel();
-    const int64_t count = std::min(call.batch_size, call.count - first);
-    const Pass pass = continued(gather(data, call.rows + first, 0, count), call.continuing);
-    sums.add(train_batch(pass, call.rate_factor));
+  for (int64_t first = 0; first < call.count; first += each) {
+    TrainCall part = call;
+    part.rows = call.rows + first;
+    part.count = std::min(each, call.count - first);
+    sums.add(train_update(data, part));
     sums.seconds = seconds_since(start);
     if (progress) progress(sums);
   }
   return sums;
 }
 
+/// The batch of an update that begins at its row `first`.
 template <class S>
-Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
-  pass.training = pass.keep = true;
-  pass.ending = loss_.ending();
+Pass Trainer<S>::gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first) {
+  const int64_t count = std::min(part.batch_size, part.count - first);
+  return continued(gather(data, part.rows + first, 0, count), part.continuing);
+}
+
+/// Of all terms of an update, before any of its batches has run.
+template <class S>
+double Trainer<S>::weight_of(const Dataset<S>& data, const TrainCall& part) {
+  double weight = 0;
+  for (int64_t first = 0; first < part.count; first += part.batch_size) {
+    weight += terms_of(gather_part(data, part, first)).weight;
+  }
+  return weight;
+}
+
+/// One update, from as many batches as `part` takes. The loss is the mean over all their terms, so
+/// that their gradients add up to that of one large batch.
+template <class S>
+Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
+  check_cancel();
+  std::optional<double> weight;
+  if (part.count > part.batch_size) weight = weight_of(data, part);
   settle_once();
   remember_buffers();
+  const int64_t draws = counters_.draws;
   try {
     model_.grads().zero();
     has_gradients_ = false;
-    const S* output = model_.forward(pass, batch_.x.data());
-    Sums sum;
-    add_loss(pass, output, model_.output_gradient(pass), sum);
-    if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
-    model_.backward(pass, batch_.x.data(), nullptr);
-    update(rate_factor);
-    if (pass.carry) carried_.keep();
-    ++counters_.draws;
-    return sum;
+    Sums sums;
+    for (int64_t first = 0; first < part.count; first += part.batch_size) {
+      if (first > 0) check_cancel();
+      Pass pass = gather_part(data, part, first);
+      pass.training = pass.keep = true;
+      pass.ending = loss_.ending();
+      const S* output = model_.forward(pass, batch_.x.data());
+      Sums batch;
+      add_loss(pass, output, model_.output_gradient(pass), batch, weight);
+      if (!std::isfinite(batch.loss)) fail_not_finite(pass, batch.loss);
+      model_.backward(pass, batch_.x.data(), nullptr);
+      ++counters_.draws;
+      sums.add(batch);
+    }
+    update(part.rate_factor);
+    if (part.continuing.stateful) carried_.keep();
+    return sums;
   } catch (...) {
     restore_buffers();
+    counters_.draws = draws;
     throw;
   }
 }

@@ -66,6 +66,7 @@ struct TrainCall {
   int64_t batch_size = 0;
   double rate_factor = 0;  ///< on the learning rate of every group
   Continuing continuing = {};
+  int64_t accumulate = 1;  ///< batches whose gradients make one update
 };
 
 /// Trains one model. Every failure leaves parameters, running statistics and counters as they were
@@ -138,8 +139,11 @@ class Trainer {
   Pass gather(const Dataset<S>& data, const uint32_t* rows, int64_t first, int64_t count);
   Terms terms_of(const Pass& pass);
   void weigh_terms(const Pass& pass, Terms& terms);
-  void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums);
-  Sums train_batch(Pass pass, double rate_factor);
+  void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums,
+                std::optional<double> weight = std::nullopt);
+  Pass gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first);
+  double weight_of(const Dataset<S>& data, const TrainCall& part);
+  Sums train_update(const Dataset<S>& data, const TrainCall& part);
   void update(double rate_factor);
   void settle(bool first);
   void settle_once();
