@@ -8,6 +8,7 @@ loadAddon();
 export { calibrate } from './calibrate';
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { CellKind, OptionsOf } from './cells';
 export type { BnlstmOptions } from './cells/bnlstm';
 export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
@@ -39,11 +40,12 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
-export type { ForeignWeightsOptions } from './foreign-weights';
+export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
   BidirectionalOptions,
   BnlstmLayerOptions,
+  CellLayerOptions,
   DenseOptions,
   DropoutOptions,
   EmbeddingOptions,
@@ -57,6 +59,7 @@ export type {
   LstmLayerOptions,
   PoolOptions,
   RecurrentLayerOptions,
+  RowShape,
   RraLayerOptions,
   RnnLayerOptions,
   ScornnLayerOptions,
