@@ -23,7 +23,7 @@ export interface ForeignWeightsOptions {
 }
 
 /** What of a cell decides how its weights are stored. */
-type StoredCell = Pick<Cell, 'kind' | 'spec' | 'weights' | 'dtype'>;
+export type StoredCell = Pick<Cell, 'kind' | 'spec' | 'weights' | 'dtype'>;
 
 /** The letters of the gates, in our order and in the other's. */
 interface Order {

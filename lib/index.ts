@@ -8,6 +8,7 @@ loadAddon();
 export { calibrate } from './calibrate';
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { CellKind, OptionsOf } from './cells';
 export type { BnlstmOptions } from './cells/bnlstm';
 export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
@@ -59,12 +60,13 @@ export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
 export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
-export type { ForeignWeightsOptions } from './foreign-weights';
+export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
   BiasInitializerName,
   BidirectionalOptions,
   BnlstmLayerOptions,
+  CellLayerOptions,
   CellOfLayerOptions,
   DenseOptions,
   DropoutOptions,
@@ -80,6 +82,7 @@ export type {
   LstmLayerOptions,
   PoolOptions,
   RecurrentLayerOptions,
+  RowShape,
   RnnLayerOptions,
   RraLayerOptions,
   ScornnLayerOptions,

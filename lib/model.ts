@@ -387,9 +387,9 @@ export class Model {
 
   /**
    * Writes weights, running statistics and the model's description as a safetensors file. The file appears whole or
-   * not at all: on a failure what was there before is untouched.
+   * not at all: on a failure what was there before is untouched. `metadata`: texts to keep with it, under keys of your
+   * own.
    *
-   * @param metadata texts to keep with it, under keys of your own
    * @throws {LookbackError} ERR_IO
    */
   async save(

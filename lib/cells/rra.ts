@@ -32,7 +32,7 @@ export interface RraOptions extends CellStateExtensionOptions, StartOptions {
   normalize?: 'sum' | 'softmax' | 'l1' | 'none';
   /** One learned weight for an attended state, or one for each of its units. Default `'vector'`. */
   gateShape?: 'vector' | 'matrix';
-  /** Where the weighted sum a enters (see {@link rra}); base `'rnn'` knows the first two. Default `'insideTanh'`. */
+  /** Where the weighted sum a enters (see `layers.rra`); base `'rnn'` knows the first two. Default `'insideTanh'`. */
   inject?: 'insideTanh' | 'output' | 'gatedOutput' | 'cell' | 'candidate';
   /** The newest attended state is that of `lag` steps before. 1 to 16384. Default 1. */
   lag?: number;

@@ -24,7 +24,7 @@ export interface ScornnOptions extends OrthogonalOptions, StartOptions {
   storage?: 'full' | 'packed';
   /**
    * After an update that leaves an entry of `A` larger than this, `A` and `d` change to another description of the same
-   * `W` (see {@link resign}), and the optimizer's memory of `A` starts afresh. At least 1; 0: never. Default 0.
+   * `W` (see `cells.scornn.resign`), and the optimizer's memory of `A` starts afresh. At least 1; 0: never. Default 0.
    */
   resignAbove?: number;
 }
@@ -78,7 +78,7 @@ export const scornn: CellDefinition<ScornnOptions> = {
   ],
 };
 
-/** What {@link resign} gives. */
+/** What `cells.scornn.resign` gives. */
 export interface Resigned {
   A: Tensor<Float64Array>;
   d: Tensor<Float64Array>;

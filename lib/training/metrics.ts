@@ -18,7 +18,16 @@ export const metricSchemas = {
 
 /** A metric by its kind. */
 export type MetricSpec =
-  | { kind: Exclude<keyof typeof metricSchemas, 'topKAccuracy'> }
+  | {
+      kind:
+        | 'accuracy'
+        | 'meanSquaredError'
+        | 'meanAbsoluteError'
+        | 'bitsPerCharacter'
+        | 'perplexity'
+        | 'macroF1'
+        | 'weightedF1';
+    }
   | { kind: 'topKAccuracy'; k: number };
 /** What `compile` takes: a description or a name. */
 export type MetricLike = MetricSpec | MetricSpec['kind'];
