@@ -119,7 +119,7 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     compile: model.compiled,
     data: { rows: data.rows, steps: data.steps },
     batchSize,
-    shuffle,
+    shuffle: shuffle ?? !stateful,
     initialEpoch,
     accumulateSteps,
     stepsPerEpoch,

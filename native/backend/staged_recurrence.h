@@ -29,6 +29,16 @@ class StagedRecurrence final : public Recurrence<S> {
     return host_->differentiable_inputs();
   }
   std::string couples_rows(bool training) const override { return host_->couples_rows(training); }
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override {
+    return host_->saved(batch, steps);
+  }
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override {
+    Staging here(memory_);
+    Tensors<S> own = to;
+    for (auto& [name, tensor] : own) tensor.data = here.out(tensor.data, tensor.size());
+    host_->read_saved(*static_cast<const StagedTape&>(tape).tape, own);
+    here.bring_back();
+  }
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override {
     return std::make_unique<StagedTape>(host_->make_tape(batch, steps, keep));
   }
@@ -38,6 +48,7 @@ class StagedRecurrence final : public Recurrence<S> {
     // The tape may read what the pass was given until its backward pass.
     Staging& here = staged.kept = Staging(memory_);
     ForwardCall<S> own = call;
+    own.version = 0;  // the host's copies of the parameters end with the call
     for (auto& [name, tensor] : own.inputs) tensor.data = here.in(tensor.data, tensor.size());
     own.params = params(call.params, here);
     for (auto& [name, tensor] : own.outputs) tensor.data = here.out(tensor.data, tensor.size());

@@ -25,11 +25,15 @@ const limitMs = 60_000;
 const headers: Record<string, readonly string[]> = {
   bnlstm: ['bnlstm'],
   elman: ['rnn', 'scornn'],
+  extensions: ['lstm', 'larnn', 'scurnn'],
   gru: ['gru'],
+  gru_norm: ['gru'],
   larnn: ['larnn'],
   larnn_window: ['larnn'],
   lstm: ['lstm'],
   norm: ['larnn'],
+  norm_products: ['lstm', 'gru', 'bnlstm'],
+  normalized_lstm: ['lstm', 'bnlstm'],
   rra: ['rra'],
   scurnn: ['scurnn'],
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "backend/cpu/kernels.h"
@@ -273,20 +274,19 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
     }
     const auto it = call.inputs.find(s.in);
     if (s.past.id >= 0) {
-      const std::vector<int64_t> shape{s.entries, t.batch, s.value.size};
-      place.initial = find(call.inputs, s.in, shape);
+      place.initial = find(call.inputs, s.in, {s.entries, t.batch, s.value.size});
     } else if (it != call.inputs.end()) {
       place.shared = place.repeated = false;
-      std::vector<int64_t> shape{t.batch, s.value.size};
       if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
         REQUIRE(given >= 1 && given <= s.entries, kShape, "input ", s.in, " holds ", given,
                 " entries; expected 1 to ", s.entries);
-        shape.insert(shape.begin(), given);
         place.given = static_cast<int>(given);
         a.initial_entries = std::max(a.initial_entries, place.given);
+        place.initial = find(call.inputs, s.in, {given, t.batch, s.value.size});
+      } else {
+        place.initial = find(call.inputs, s.in, {t.batch, s.value.size});
       }
-      place.initial = find(call.inputs, s.in, shape);
       a.default_start = false;
     }
     place.final = find_out(call.outputs, s.out);
@@ -391,9 +391,10 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
   const auto loop = backward ? loops.backward : loops.forward;
-  runtime_.pool.run([&](int worker) {
+  const auto work = [&](int worker) {
     if (worker < t.args.workers) loop(t.args, cell_.cell.get(), worker);
-  });
+  };
+  runtime_.pool.run(std::ref(work));  // a copy would be one on the heap
   t.args.barrier = nullptr;
   REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted,
           "the job was cancelled");
