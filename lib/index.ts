@@ -27,6 +27,7 @@ export type {
   CopyingOptions,
   Answers,
   ChoraleSplit,
+  CsvStream,
   Dataset,
   EttDataset,
   EttOptions,
@@ -46,7 +47,9 @@ export type {
   SpokenDigitsDataset,
   SpokenDigitsOptions,
   SpokenDigitsSplit,
+  StreamCsvOptions,
   SubjectSplit,
+  TableBatch,
   TableColumns,
   TableDataset,
   TableSplit,
@@ -114,6 +117,7 @@ export { History } from './training/fit';
 export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
+export type { BatchSource } from './training/source';
 export { losses } from './training/losses';
 export type {
   BinaryCrossentropyOptions,

@@ -12,6 +12,7 @@ import { jsbChorales } from './jsb-chorales';
 import { mnist } from './mnist';
 import { ptb } from './ptb';
 import { spokenDigits } from './spoken-digits';
+import { streamCSV } from './stream-csv';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
@@ -29,6 +30,7 @@ export const datasets = {
   ptb,
   splitBySubject,
   spokenDigits,
+  streamCSV,
   uciHar,
 } as const;
 
@@ -45,5 +47,6 @@ export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
 export type { UciHarOptions } from './uci-har';
 export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
+export type { CsvStream, StreamCsvOptions, TableBatch } from './stream-csv';
 export type { TableDataset } from './table';
 export type { FromTableOptions, TableSplit } from './table-options';

@@ -10,6 +10,7 @@ import type { FitHooks } from './control';
 import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
+import type { SourceEpochs } from './source';
 import { evaluateData } from './evaluation';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { logsOf, noSums } from './metrics';
@@ -133,6 +134,8 @@ export interface FitHost {
 
 export interface FitRun {
   data: PreparedData;
+  /** Batches that come one after another, in place of `data`. */
+  source?: SourceEpochs;
   validation: PreparedData | null;
   options: ResolvedFit;
   reporter: Reporter | null;
@@ -144,7 +147,7 @@ export interface FitRun {
 /** Null when the run is finished, else the point where it paused. */
 export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null> {
   const { engine } = host;
-  const data = addData(engine, run.data);
+  const data = run.source ? null : addData(engine, run.data);
   let validation: number | null = null;
   try {
     if (run.validation) {
@@ -156,7 +159,7 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
   } finally {
     run.reporter?.end();
     if (!host.disposed()) {
-      engine.removeData(data);
+      if (data !== null) engine.removeData(data);
       if (validation !== null) engine.removeData(validation);
     }
   }
@@ -184,7 +187,7 @@ async function epochs(
 }
 
 interface DataHandles {
-  data: number;
+  data: number | null;
   validation: number | null;
 }
 
@@ -207,8 +210,11 @@ async function everyEpoch(
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
         : { epoch, batch: 0, sums: noSums() };
-    const done = await oneEpoch(host, run, control, data, cursor);
-    if (!done) return cursor;
+    const done =
+      data === null
+        ? await run.source?.run(host, run, control, cursor)
+        : await oneEpoch(host, run, control, data, cursor);
+    if (done !== true) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
       for (const [key, value] of Object.entries(await validate(host, run, validation))) {
@@ -269,7 +275,8 @@ async function oneEpoch(
   return true;
 }
 
-function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
+/** Adds what one call of the engine gave. */
+export function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
   cursor.batch = batch;
   for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
     cursor.sums[key] += sums[key];
@@ -328,7 +335,8 @@ export async function withSignal<T>(
   }
 }
 
-function throwIfAborted(signal: AbortSignal | undefined): void {
+/** @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return;
   const message = 'aborted by its signal; the model keeps its last finished update';
   throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });
