@@ -1,5 +1,5 @@
 /**
- * Every `@example` in the doc comments of lib/, and every example of docs/cells.md, runs as it stands, given the few names that examples take for granted.
+ * Every `@example` in the doc comments of lib/, and of some documents, runs as it stands, given the few names that examples take for granted.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -86,7 +86,8 @@ async function runExample(code: string): Promise<void> {
 const needsDownload = /'downloads\//;
 
 describe('examples', () => {
-  const found = [...examples(), ...documentExamples('docs/cells.md')];
+  const documents = ['docs/cells.md', 'docs/data.md'];
+  const found = [...examples(), ...documents.flatMap(documentExamples)];
 
   it('run: one that fails is noticed', async () => {
     await expect(runExample('await Promise.reject(new Error("noticed"))')).rejects.toThrow(
