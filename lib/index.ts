@@ -53,6 +53,9 @@ export type {
   TableColumns,
   TableDataset,
   TableSplit,
+  TimitDataset,
+  TimitOptions,
+  TimitSplit,
   TokenDataset,
   UciHarOptions,
 } from './data';

@@ -13,6 +13,7 @@ import { mnist } from './mnist';
 import { ptb } from './ptb';
 import { spokenDigits } from './spoken-digits';
 import { streamCSV } from './stream-csv';
+import { timit } from './timit';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
@@ -31,6 +32,7 @@ export const datasets = {
   splitBySubject,
   spokenDigits,
   streamCSV,
+  timit,
   uciHar,
 } as const;
 
@@ -45,6 +47,7 @@ export type { ImdbDataset, ImdbOptions, ReviewSplit } from './imdb';
 export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb-chorales';
 export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
+export type { TimitDataset, TimitOptions, TimitSplit } from './timit';
 export type { UciHarOptions } from './uci-har';
 export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
 export type { CsvStream, StreamCsvOptions, TableBatch } from './stream-csv';
