@@ -28,6 +28,7 @@ export type {
   CopyingOptions,
   Answers,
   ChoraleSplit,
+  CsvStream,
   Dataset,
   EttDataset,
   EttOptions,
@@ -47,10 +48,15 @@ export type {
   SpokenDigitsDataset,
   SpokenDigitsOptions,
   SpokenDigitsSplit,
+  StreamCsvOptions,
   SubjectSplit,
+  TableBatch,
   TableColumns,
   TableDataset,
   TableSplit,
+  TimitDataset,
+  TimitOptions,
+  TimitSplit,
   TokenDataset,
   UciHarOptions,
 } from './data';
@@ -121,6 +127,7 @@ export { History } from './training/fit';
 export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
+export type { BatchSource } from './training/source';
 export { losses } from './training/losses';
 export type {
   BinaryCrossentropyOptions,
