@@ -46,6 +46,8 @@ function requireCounterpart(cell: StoredCell, format: string): void {
   };
   if (!['lstm', 'gru', 'rnn'].includes(kind)) refuse('expected an lstm, gru or rnn');
   if (spec['normalization'] !== 'none') refuse('it has no layer norm; use normalization "none"');
+  if (spec['initialState'] === 'trained')
+    refuse('its states start at zero; use initialState "zeros"');
   if (kind === 'lstm' && spec['forgetBiasAdd'] !== 0)
     refuse('it adds nothing to the forget gate; use forgetBiasAdd 0');
   if (format === 'pytorch' && spec['recurrentActivation'] === 'hardSigmoid')

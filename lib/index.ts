@@ -27,12 +27,31 @@ export type {
   AddingOptions,
   CopyingOptions,
   Answers,
+  ChoraleSplit,
   Dataset,
+  EttDataset,
+  EttOptions,
+  FromCsvOptions,
+  FromTableOptions,
   HarDataset,
   HarOptions,
   HarSplit,
+  ImdbDataset,
+  ImdbOptions,
+  JsbChoralesDataset,
+  JsbChoralesOptions,
+  MnistOptions,
+  PtbOptions,
+  ReviewSplit,
   Split,
+  SpokenDigitsDataset,
+  SpokenDigitsOptions,
+  SpokenDigitsSplit,
   SubjectSplit,
+  TableColumns,
+  TableDataset,
+  TableSplit,
+  TokenDataset,
   UciHarOptions,
 } from './data';
 export { backendInfo, devices } from './devices';
@@ -40,18 +59,22 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
+export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
 export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
+  BiasInitializerName,
   BidirectionalOptions,
   BnlstmLayerOptions,
   CellLayerOptions,
+  CellOfLayerOptions,
   DenseOptions,
   DropoutOptions,
   EmbeddingOptions,
-  GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
+  GruLayerOptions,
+  InitializerName,
   LarnnLayerOptions,
   LayerNormOptions,
   LayerOptions,
@@ -60,8 +83,8 @@ export type {
   PoolOptions,
   RecurrentLayerOptions,
   RowShape,
-  RraLayerOptions,
   RnnLayerOptions,
+  RraLayerOptions,
   ScornnLayerOptions,
   ScurnnLayerOptions,
 } from './layers';
@@ -123,6 +146,17 @@ export type {
   RmspropOptions,
   SgdOptions,
 } from './training/optimizers';
+export { Preprocessing } from './preprocessing/preprocessing';
+export type {
+  Fitted,
+  Prediction,
+  PreprocessingOptions,
+  RawAnswers,
+  RawRows,
+} from './preprocessing/preprocessing';
+export type { Scale, ScalerOptions } from './preprocessing/scaler';
+export type { ColumnSpec, TableOptions, TableRow } from './preprocessing/table';
+export type { TextOptions, Tokenizer } from './preprocessing/text';
 export { schedules } from './training/schedules';
 export type {
   CosineOptions,

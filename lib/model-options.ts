@@ -4,8 +4,11 @@
 import { z } from 'zod';
 import type { Device } from './devices';
 import type { LayerSpec } from './layers';
+import { Preprocessing } from './preprocessing/preprocessing';
+import type { PreprocessingOptions } from './preprocessing/preprocessing';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
-import { fitSchema } from './training/fit';
+import type { StateOptions } from './model-states';
+import { continuingSchema, fitSchema } from './training/fit';
 import type { GroupOptions, GroupSpec } from './training/groups';
 import type { LossLike, LossSpec } from './training/losses';
 import type { MetricLike, MetricSpec } from './training/metrics';
@@ -25,6 +28,11 @@ export interface SequentialOptions {
   seed?: number;
   /** Threads of a job; results do not depend on it. 0: what the CPU quota allows. Default 0. */
   threads?: number;
+  /**
+   * What stands between raw rows and the model: scales, vocabulary, windows, names of labels. It becomes part of the
+   * model and of its file. Another model's may be given, with what it has learnt.
+   */
+  preprocessing?: PreprocessingOptions | Preprocessing;
 }
 
 export const sequentialSchema = z.strictObject({
@@ -34,6 +42,15 @@ export const sequentialSchema = z.strictObject({
   dtype: z.enum(['float32', 'float64']).default('float32'),
   seed: z.int().min(0).default(0),
   threads: z.int().min(0).max(1024).default(0),
+  preprocessing: z
+    .custom<PreprocessingOptions | Preprocessing>(
+      (value) => typeof value === 'object' && value !== null,
+      'an object of preprocessing options',
+    )
+    .transform((value) =>
+      value instanceof Preprocessing ? value.clone() : new Preprocessing(value),
+    )
+    .optional(),
 });
 
 /** Options of {@link Model.compile}. */
@@ -77,19 +94,28 @@ export interface EvaluateOptions {
   /** Rows per call of the layers; results do not depend on it (with batch norm on running statistics). Default 256. */
   batchSize?: number;
   signal?: AbortSignal;
+  /** As in {@link FitOptions}: over contiguous streams, from no states. Default false. */
+  stateful?: boolean;
+  /** As in {@link FitOptions}. Default 0. */
+  burnIn?: number;
 }
 
-export interface PredictOptions extends EvaluateOptions {
+export interface PredictOptions<Told extends boolean = boolean>
+  extends Pick<EvaluateOptions, 'batchSize' | 'signal'>, StateOptions<Told> {
   /** Valid steps of each row, `[n]` as Int32Array. Default: all. */
   lengths?: TensorLike;
+  /** Where rows start afresh, as in {@link TrainingData}. Default: nowhere. */
+  resets?: TensorLike;
 }
 
 /** Options of {@link Model.forward}. */
-export interface ForwardOptions {
+export interface ForwardOptions<Told extends boolean = boolean> extends StateOptions<Told> {
   /** Whether dropout draws and batch norms use (and update by) the batch. Default true. */
   training?: boolean;
   /** As in {@link PredictOptions}. */
   lengths?: TensorLike;
+  /** As in {@link PredictOptions}. */
+  resets?: TensorLike;
 }
 
 /** Named tensors. */
@@ -98,11 +124,18 @@ export type NamedTensors = Record<string, Tensor<FloatArray>>;
 export const evaluateSchema = z.strictObject({
   batchSize: z.int().min(1).default(256),
   signal: fitSchema.shape.signal,
+  ...continuingSchema,
 });
-export const predictSchema = evaluateSchema.extend({ lengths: z.unknown().optional() });
-export const forwardSchema = z.strictObject({
-  training: z.boolean().default(true),
+const passSchema = z.strictObject({
   lengths: z.unknown().optional(),
+  resets: z.unknown().optional(),
+  initialState: z.unknown().optional(),
+  returnState: z.boolean().default(false),
 });
+export const predictSchema = passSchema.extend({
+  batchSize: evaluateSchema.shape.batchSize,
+  signal: evaluateSchema.shape.signal,
+});
+export const forwardSchema = passSchema.extend({ training: z.boolean().default(true) });
 
 export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

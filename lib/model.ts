@@ -20,25 +20,34 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { EngineTensor, NativeEngine } from './native';
+import type { OutputsOf } from './model-states';
+import { nativeStates, withStates } from './model-states';
+import type { EngineSums, EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
+import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
+import { fitOnce, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
-import { summaryText } from './summary';
+import { printSummary } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
-import { addData, prepareData, prepareInput, prepareLengths } from './training/data';
+import { addData } from './training/data';
 import type { DataJob } from './training/evaluation';
-import { confusionOfData, evaluateData, updateFromAll } from './training/evaluation';
+import {
+  checkPredicted,
+  confusionOfData,
+  evaluateData,
+  updateFromAll,
+} from './training/evaluation';
 import type { FitEvent, FitEventsOptions } from './training/events';
 import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { History, runFit, withSignal } from './training/fit';
+import { checkContinuing, History, runFit, withSignal } from './training/fit';
 import { resolveFit, runOf } from './training/fit-call';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
@@ -55,11 +64,13 @@ export class Model {
   readonly inputShape: readonly [steps: number | null, features: number];
   readonly dtype: DType;
   readonly seed: number;
-  readonly device: 'cpu' | 'emulated';
+  readonly device: NativeDevice;
   /** Set it, from a callback for example, and the running `fit` ends after the running chunk of batches. */
   stopTraining = false;
   /** Of the latest `fit`, also where it failed. */
   history = new History();
+  /** What makes raw rows into the model's numbers, and its numbers into targets and names; null without. */
+  readonly preprocessing: Preprocessing | null;
 
   readonly #threads: number;
   #given: unknown[];
@@ -72,11 +83,9 @@ export class Model {
 
   /** As {@link sequential}. */
   constructor(options: SequentialOptions) {
-    const { inputShape, layers, device, dtype, seed, threads } = parseOptions(
-      sequentialSchema,
-      options,
-      'sequential',
-    );
+    const given = parseOptions(sequentialSchema, options, 'sequential');
+    const { inputShape, layers, device, dtype, seed, threads, preprocessing } = given;
+    this.preprocessing = preprocessing ?? null;
     this.inputShape = inputShape;
     this.dtype = dtype;
     this.seed = seed;
@@ -94,10 +103,8 @@ export class Model {
   add(layer: LayerSpec): this {
     this.#alive('add');
     if (this.#engine) {
-      throw new LookbackError(
-        'ERR_STATE',
-        'add: the model is already built; add layers before the first compile, fit or predict',
-      );
+      const message = 'add: the model is already built; add layers before the first compile or fit';
+      throw new LookbackError('ERR_STATE', message);
     }
     this.#given = [...this.#given, layer];
     try {
@@ -122,7 +129,7 @@ export class Model {
     const compiled: Compiled = { loss, optimizer, metrics: resolveMetrics(given.metrics, loss) };
     if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
-    const last = this.#layers[this.#layers.length - 1];
+    const last = this.#layers.at(-1);
     if (last) checkLossFits(loss, last, featuresOf(this.#outputShape));
     const names = engine.params().map((param) => param.name);
     const suggested = suggestedGroups(this.#layers);
@@ -146,7 +153,7 @@ export class Model {
    * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
    */
   fit(data: DataLike, options?: FitOptions): Promise<History>;
-  fit(x: TensorLike, y: TensorLike, options?: FitOptions): Promise<History>;
+  fit(x: RawRows, y: RawAnswers, options?: FitOptions): Promise<History>;
   async fit(first: unknown, second?: unknown, third?: FitOptions): Promise<History> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { history } = await this.fitFrom(data, options ?? {});
@@ -161,7 +168,15 @@ export class Model {
   ): Promise<{ history: History; cursor: Cursor | null }> {
     const compiled = this.#compiledFor('fit');
     const prepare = (part: unknown, where: string) => this.#prepare(part, where, compiled.loss);
-    const call = resolveFit(data, options, prepare);
+    const learn = (heldOut: number) => fitOnce(this.preprocessing, data, heldOut);
+    const call = resolveFit(data, options, prepare, learn);
+    for (const [part, where] of [
+      [call.train, 'fit: data'],
+      [call.validation, 'fit: validationData'],
+    ] as const) {
+      if (part) checkContinuing(part, call.options, this.#outputShape, where);
+    }
+    checkPredicted(compiled.metrics, call.options, 'fit');
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = given.history ?? new History());
@@ -186,19 +201,22 @@ export class Model {
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
-  trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
+  trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
     return this.#withData('trainOnBatch', [x, y], updateFromAll);
   }
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
   evaluate(data: DataLike, options?: EvaluateOptions): Promise<Logs>;
-  evaluate(x: TensorLike, y: TensorLike, options?: EvaluateOptions): Promise<Logs>;
+  evaluate(x: RawRows, y: RawAnswers, options?: EvaluateOptions): Promise<Logs>;
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
-    const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    return this.#withData('evaluate', data, (job) =>
-      withSignal(signal, job.engine, () => evaluateData(job, batchSize)),
-    );
+    const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    const work = (job: DataJob) => {
+      checkContinuing(job.data, how, this.#outputShape, 'evaluate');
+      checkPredicted(job.metrics, how, 'evaluate');
+      return withSignal(signal, job.engine, () => evaluateData(job, how));
+    };
+    return rawLogs(this.preprocessing, await this.#withData('evaluate', data, work));
   }
 
   /** How often each label, counted down, was taken for each class, counted across. @throws as `evaluate` */
@@ -210,35 +228,52 @@ export class Model {
   }
 
   /**
-   * Outputs for every row, in order: `[n, outputs]`, or `[n, steps, outputs]` where the last layer gives sequences.
+   * Outputs for every row, in order: `[n, outputs]`, or `[n, steps, outputs]` where the last layer gives sequences. With
+   * preprocessing, `x` is raw (rows of a table, texts, unscaled numbers), targets are unscaled and labels are named.
    *
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
    */
-  async predict(x: TensorLike, options: PredictOptions = {}): Promise<Tensor<FloatArray>> {
-    const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
-    const data = this.#prepare({ x, lengths }, 'predict', null);
+  async predict<Told extends boolean = false>(
+    x: RawRows,
+    options: PredictOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Prediction>> {
+    const given = parseOptions(predictSchema, options, 'predict');
+    const { batchSize, signal, lengths, resets } = given;
+    const states = nativeStates(given, this.dtype, 'predict');
+    const data = this.#prepare({ x, lengths, resets }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        const work = () => engine.predict({ data: handle, batchSize });
-        return (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const result = await this.#uploaded(engine, data, (handle) =>
+        withSignal(signal, engine, () => engine.predict({ data: handle, batchSize, states })),
+      );
+      const outputs = result.outputs as Tensor<FloatArray>;
+      const brought = this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
+      return withStates<Told, Prediction>(brought, result.states, given.returnState);
     });
   }
 
   /**
    * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
-   * its gradient to `backward`; then `step`.
+   * its gradient to `backward`; then `step`. `x` is raw as for `predict`; outputs are the model's own numbers.
    */
-  async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
-    const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const input = prepareInput(x, this.#wish(), 'forward: x');
-    const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
+  async forward<Told extends boolean = false>(
+    x: RawRows,
+    options: ForwardOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Tensor<FloatArray>>> {
+    const given = parseOptions(forwardSchema, options, 'forward');
+    const states = nativeStates(given, this.dtype, 'forward');
+    const { lengths: valid, resets: afresh } = given;
+    const data = this.#prepare({ x, lengths: valid, resets: afresh }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
-      return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
+      const { x: input, lengths, resets } = data;
+      const result = await engine.forward(input, lengths, given.training, states, resets);
+      const outputs = result.outputs as Tensor<FloatArray>;
+      return withStates<Told, Tensor<FloatArray>>(outputs, result.states, given.returnState);
     });
+  }
+
+  /** The next batch of a stateful `fit` begins from no states; callbacks may call it between batches. */
+  resetStates(): void {
+    this.#built('resetStates').resetStates();
   }
 
   /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
@@ -270,10 +305,16 @@ export class Model {
    */
   createStream(options: StreamOptions = {}): Stream {
     const { batch } = parseOptions(streamSchema, options, 'createStream');
-    const { dtype, integers } = this.#wish();
-    const [inputs, outputs] = [this.inputShape[1], featuresOf(this.#outputShape)];
-    const engine = (call: string): NativeEngine => this.#built(call);
-    return new Stream({ engine, dtype, inputs, outputs, integers }, batch);
+    const host = { ...this.#wish(), form: this.#outputForm(), preprocessing: this.preprocessing };
+    return new Stream({ ...host, engine: (call: string) => this.#built(call) }, batch);
+  }
+
+  /**
+   * Learns the scales of the preprocessing from the training part; the first `fit` does it where this has not. What
+   * the model has learnt goes with its scales: call it before training. @throws {LookbackError} ERR_STATE, ERR_DATA
+   */
+  fitPreprocessing(data: DataLike): void {
+    requirePreprocessing(this.preprocessing).fit(data, 'fitPreprocessing');
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */
@@ -299,7 +340,7 @@ export class Model {
   snapshot(): EngineTensor[] {
     return this.#built('getWeights')
       .tensors()
-      .filter((tensor) => tensor.role !== 'slot');
+      .filter(({ role }) => role === 'param' || role === 'buffer');
   }
 
   /** @internal Everything that a run consists of, optimizer included. */
@@ -323,22 +364,15 @@ export class Model {
   /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
   summary(options: { print?: (line: string) => void } = {}): string {
     const { dtype, device, seed } = this;
-    const text = summaryText(this.#built('summary').layers(), `${dtype}, ${device}, seed ${seed}`);
-    // eslint-disable-next-line no-console -- printing is what this method is for
-    const print = options.print ?? ((line: string) => console.log(line));
-    for (const line of text.split('\n')) print(line);
-    return text;
+    const facts = `${dtype}, ${device}, seed ${seed}`;
+    return printSummary(this.#built('summary').layers(), facts, options.print);
   }
 
   /** What it takes to make the same model again. */
   config(): ModelConfig {
     const { inputShape, dtype, seed } = this;
-    return {
-      inputShape: [...inputShape],
-      dtype,
-      seed,
-      layers: this.#layers.map((layer) => ({ ...layer })),
-    };
+    const layers = this.#layers.map((layer) => ({ ...layer }));
+    return { inputShape: [...inputShape], dtype, seed, layers };
   }
 
   /** Loss, optimizer and metrics, or null before `compile`. */
@@ -362,13 +396,9 @@ export class Model {
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const tensors = this.snapshot();
-    await writeModelFile(path, {
-      config: this.config(),
-      compiled: this.#compiled,
-      tensors,
-      metadata: options.metadata ?? {},
-    });
+    const { preprocessing } = this;
+    const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };
+    await writeModelFile(path, { ...file, preprocessing, metadata: options.metadata ?? {} });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
@@ -393,11 +423,9 @@ export class Model {
   }
 
   #alive(call: string): void {
-    if (this.#disposed)
-      throw new LookbackError(
-        'ERR_STATE',
-        `${call}: the model is disposed; make or load a new one`,
-      );
+    if (!this.#disposed) return;
+    const message = `${call}: the model is disposed; make or load a new one`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   /** The engine, built on first use. It refuses what a running native job forbids. */
@@ -406,15 +434,10 @@ export class Model {
     if (this.#given.length === 0) {
       throw new LookbackError('ERR_STATE', `${call}: the model has no layers; add at least one`);
     }
-    this.#engine ??= loadAddon().createEngine({
-      dtype: this.dtype,
-      device: this.device,
-      seed: this.seed,
-      threads: this.#threads,
-      inputSize: this.inputShape[1],
-      layers: this.#layers,
-    });
-    return this.#engine;
+    const { dtype, device, seed } = this;
+    const [inputSize, layers, threads] = [this.inputShape[1], this.#layers, this.#threads];
+    const spec = { dtype, device, seed, threads, inputSize, layers };
+    return (this.#engine ??= loadAddon().createEngine(spec));
   }
 
   /** The engine for calls that must not come between the native jobs of another call. */
@@ -429,10 +452,8 @@ export class Model {
   #compiledFor(call: string): Compiled {
     this.#alive(call);
     if (this.#compiled) return this.#compiled;
-    throw new LookbackError(
-      'ERR_STATE',
-      `${call}: the model is not compiled; call compile({ optimizer, loss }) first`,
-    );
+    const message = `${call}: the model is not compiled; call compile({ optimizer, loss }) first`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
@@ -446,7 +467,12 @@ export class Model {
   }
 
   #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {
-    return prepareData(data, { ...this.#wish(), outputShape: this.#outputShape, loss }, where);
+    const wish = { ...this.#wish(), outputShape: this.#outputShape, loss };
+    return prepareRaw(this.preprocessing, data, wish, where);
+  }
+
+  #outputForm(): ReturnType<typeof outputFormOf> {
+    return outputFormOf(this.#compiled?.loss, this.#layers.at(-1), this.#outputShape);
   }
 
   /** What `x` has to fit. */
@@ -459,14 +485,22 @@ export class Model {
   async #withData<T>(call: string, given: unknown, work: (job: DataJob) => Promise<T>): Promise<T> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
-    return this.#exclusive(call, async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        return await work({ engine, handle, data, ...compiled });
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
-    });
+    return this.#exclusive(call, (engine) =>
+      this.#uploaded(engine, data, (handle) => work({ engine, handle, data, ...compiled })),
+    );
+  }
+
+  async #uploaded<T>(
+    engine: NativeEngine,
+    data: PreparedData,
+    work: (handle: number) => Promise<T>,
+  ): Promise<T> {
+    const handle = addData(engine, data);
+    try {
+      return await work(handle);
+    } finally {
+      if (!this.#disposed) engine.removeData(handle);
+    }
   }
 
   #fitHost(engine: NativeEngine, compiled: Compiled): FitHost {

@@ -5,6 +5,7 @@
 set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
   native/base/memory.cc
+  native/base/memory_space.cc
   native/base/spec.cc
   native/backend/barrier.cc
   native/backend/cpu/cell_recurrence.cc
@@ -20,6 +21,10 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/cuda_backend.cc
+  native/backend/cuda/device.cc
+  native/backend/cuda/library.cc
+  native/backend/make_backend.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
@@ -30,6 +35,7 @@ set(LOOKBACK_CORE_SOURCES
   native/parametrization/scaled_cayley.cc
   native/parametrization/spectral.cc
   native/parametrization/trivialisation.cc
+  native/model/carried.cc
   native/model/cell_call.cc
   native/model/chain.cc
   native/model/dataset.cc
@@ -81,11 +87,20 @@ set(LOOKBACK_BRIDGE_SOURCES
 # The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
 set(LOOKBACK_EMULATED_SOURCES
   native/backend/cuda/emulated.cc
+  native/backend/cuda/emulated_device.cc
+  native/backend/cuda/emulated_recurrent.cc
+)
+
+# The CUDA library, compiled by nvcc where it is found; the addon loads it.
+set(LOOKBACK_CUDA_SOURCES
+  native/backend/cuda/launch.cu
+  native/backend/cuda/library.cu
+  native/backend/cuda/recurrent.cu
 )
 
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
 set(LOOKBACK_EMULATED_AWARE_SOURCES
-  native/backend/cpu/cpu_backend.cc
   native/backend/cpu/recurrence.cc
+  native/backend/make_backend.cc
   native/bridge/addon.cc
 )

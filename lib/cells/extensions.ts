@@ -33,6 +33,18 @@ export interface CellStateExtensionOptions extends ExtensionOptions {
   zoneoutCell?: number;
 }
 
+/** Where the states of a cell start. */
+export interface StartOptions {
+  /**
+   * Sequences start from zero states, or from trained ones, the same for every row: `h_start` and, where there is a c,
+   * `c_start`. States that are given take the place of both. Default `'zeros'`.
+   */
+  initialState?: 'zeros' | 'trained';
+}
+
+/** For the schema of a cell. */
+export const startSchema = { initialState: z.enum(['zeros', 'trained']).default('zeros') };
+
 const rate = z.number().min(0).lt(1).default(0);
 
 /** For the schema of a cell. */
@@ -45,13 +57,18 @@ export const extensionSchema = {
 
 export const cellStateExtensionSchema = { ...extensionSchema, zoneoutCell: rate };
 
-/** The masks that may be given in place of drawn ones, each `[B, T, features]`: factors, and 1 to keep the old unit. */
+/**
+ * The masks that may be given in place of drawn ones, each `[B, T, features]`: factors, and 1 to keep the old unit.
+ *
+ * @param size units of h, where they are not the option `units`
+ */
 export function extensionInputs(
   spec: NativeSpec,
   batch: number,
   steps: number,
+  size = numberOf(spec, 'units'),
 ): Record<string, CellInput> {
-  const units = { shape: [batch, steps, numberOf(spec, 'units')] };
+  const units = { shape: [batch, steps, size] };
   const recurrent = spec['dropoutMask'] !== undefined || numberOf(spec, 'recurrentDropout') > 0;
   return {
     'mask.input': { shape: [batch, steps, numberOf(spec, 'inputSize')] },

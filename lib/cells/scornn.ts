@@ -5,10 +5,12 @@ import type { Tensor, TensorLike } from '../tensor';
 import type { CellDefinition } from './definition';
 import { plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
+import type { StartOptions } from './extensions';
+import { extensionInputs, startSchema } from './extensions';
 import { asDoubles, orthogonalSchema, plainSpec, publishedRmsprop } from './orthogonal';
 
 /** Options of the scoRNN cell and layer. */
-export interface ScornnOptions extends OrthogonalOptions {
+export interface ScornnOptions extends OrthogonalOptions, StartOptions {
   /** Size n of the state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.scornn`; a layer takes it from what comes before it. */
@@ -38,6 +40,7 @@ const schema = z
       .refine((tau) => tau === 0 || tau >= 1, 'must be 0 or at least 1')
       .default(0),
     ...orthogonalSchema,
+    ...startSchema,
     initSign: orthogonalSchema.initSign.default('negative'),
   })
   .refine(({ units, negatives = 0 }) => negatives <= units, {
@@ -57,8 +60,8 @@ const schema = z
  * `A` `[n, n]` is skew-symmetric and trained; `d` `[n]` holds signs and is not. By default `A` learns with an optimizer
  * of its own, RMSprop at rate 1e-4, as published.
  *
- * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`. Outputs: `y`
- * `[B, T, n]`, `h_n` `[B, n]`, `W` `[n, n]`.
+ * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and the masks
+ * of {@link ExtensionOptions}. Outputs: `y` `[B, T, n]`, `h_n` `[B, n]`, `W` `[n, n]`.
  */
 export const scornn: CellDefinition<ScornnOptions> = {
   kind: 'scornn',
@@ -66,7 +69,10 @@ export const scornn: CellDefinition<ScornnOptions> = {
     const parsed = parseOptions(schema, options, where);
     return plainSpec({ ...parsed, negatives: parsed.negatives ?? Math.floor(parsed.units / 2) });
   },
-  inputs: (spec, batch, steps) => plainInputs(spec, batch, steps, ['h0']),
+  inputs: (spec, batch, steps) => ({
+    ...plainInputs(spec, batch, steps, ['h0']),
+    ...extensionInputs(spec, batch, steps),
+  }),
   groups: (spec) => [
     { match: spec['storage'] === 'packed' ? 'A_packed' : 'A', optimizer: publishedRmsprop },
   ],

@@ -9,6 +9,7 @@ import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/atomic';
+import { scalerSchema } from '../preprocessing/scaler';
 import type { CallbackSpec } from '../training/callbacks';
 import { resolveCallback } from '../training/callbacks';
 import type { GroupSpec } from '../training/groups';
@@ -21,32 +22,10 @@ import type { OptimizerSpec } from '../training/optimizers';
 import { resolveOptimizer } from '../training/optimizers';
 import type { ScheduleSpec } from '../training/schedules';
 import { resolveSchedule } from '../training/schedules';
+import type { DataConfig } from './data-config';
+import { dataNames, dataSchemas, defaultLoss } from './data-config';
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-
-/** The options of each data set. */
-export const dataSchemas = {
-  har: z.strictObject({ name: z.literal('har'), dir: z.string().optional() }),
-  uciHar: z.strictObject({ name: z.literal('uciHar'), dir: z.string() }),
-  adding: z.strictObject({
-    name: z.literal('adding'),
-    steps: z.int().min(2),
-    train: z.int().min(1).exactOptional(),
-    test: z.int().min(1).exactOptional(),
-    seed: z.int().min(0).max(0xffffffff).exactOptional(),
-  }),
-  copying: z.strictObject({
-    name: z.literal('copying'),
-    delay: z.int().min(1),
-    train: z.int().min(1).exactOptional(),
-    test: z.int().min(1).exactOptional(),
-    marker: z.enum(['before', 'on']).exactOptional(),
-    seed: z.int().min(0).max(0xffffffff).exactOptional(),
-  }),
-};
-
-/** Which data set, and where from. */
-export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]>;
 
 const validationSchema = z
   .strictObject({
@@ -67,7 +46,10 @@ export const configSchema = z.strictObject({
   threads: z.int().min(0).max(1024).default(0),
   dtype: z.enum(['float32', 'float64']).default('float32'),
   out: z.string().min(1).optional(),
-  data: z.looseObject({ name: z.enum(['har', 'uciHar', 'adding', 'copying']) }),
+  data: z.looseObject({ name: z.enum(dataNames) }),
+  preprocessing: z
+    .strictObject({ input: scalerSchema.exactOptional(), target: scalerSchema.exactOptional() })
+    .optional(),
   model: z.strictObject({ layers: z.array(z.unknown()).min(1) }),
   optimizer: z.unknown().default('adam'),
   loss: z.unknown().optional(),
@@ -120,11 +102,7 @@ export async function readConfig(path: string, sets: readonly string[]): Promise
 /** @throws {LookbackError} ERR_OPTION; `path` names the file in messages and gives the default of `out` */
 export function checkConfig(json: unknown, path: string): RunConfig {
   const { $schema: _, out, groups, ...config } = parseOptions(configSchema, json, path);
-  const labels = config.data.name !== 'adding';
-  const loss = resolveLoss(
-    config.loss ?? (labels ? 'sparseCategoricalCrossentropy' : 'meanSquaredError'),
-    `${path}: loss`,
-  );
+  const loss = resolveLoss(config.loss ?? defaultLoss(config.data.name), `${path}: loss`);
   const metrics =
     config.metrics ?? (loss.kind === 'sparseCategoricalCrossentropy' ? ['accuracy'] : []);
   return {

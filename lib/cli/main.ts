@@ -147,11 +147,12 @@ function program(): Command {
   root
     .command('build')
     .description('build the native addon')
+    .option('--cuda', 'and the CUDA library, which needs nvcc and takes minutes')
     .option(...json)
     .addHelpText('after', examplesText('build'))
-    .action(async (options: Json) => {
+    .action(async (options: Json & { cuda?: boolean }) => {
       const { build } = await import('./build.js');
-      process.exitCode = await build(makeOutput(options.json === true));
+      process.exitCode = await build(makeOutput(options.json === true), options);
     });
   return root;
 }

@@ -9,7 +9,8 @@ import { lossSchemas } from '../training/losses';
 import { metricSchemas } from '../training/metrics';
 import { optimizerSchemas } from '../training/optimizers';
 import { scheduleSchemas } from '../training/schedules';
-import { configSchema, dataSchemas } from './config';
+import { configSchema } from './config';
+import { dataSchemas } from './data-config';
 import type { Output } from './output';
 
 type Json = Record<string, unknown>;

@@ -63,12 +63,21 @@ export async function train(path: string, options: TrainOptions, output: Output)
   return tellEnd(output, folder, await run.finish(), null);
 }
 
-/** The model of a configuration, compiled. */
-export function buildModel(config: RunConfig, data: Pick<RunData, 'steps' | 'features'>): Model {
+/** The model of a configuration, compiled; its preprocessing knows the training part and the names of the classes. */
+export function buildModel(
+  config: RunConfig,
+  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'train'>,
+): Model {
   const { seed, device, threads, dtype } = config;
   const inputShape: [number, number] = [data.steps, data.features];
   const { layers } = config.model;
-  const model = sequential({ inputShape, layers, seed, device, threads, dtype });
+  const { classNames: labels } = data;
+  const preprocessing = { ...config.preprocessing, ...(labels ? { labels } : {}) };
+  const model = sequential({
+    ...{ inputShape, layers, seed, device, threads, dtype },
+    ...(Object.keys(preprocessing).length > 0 ? { preprocessing } : {}),
+  });
+  if (model.preprocessing) model.fitPreprocessing(data.train);
   const { optimizer, loss, metrics, groups } = config;
   return model.compile({ optimizer, loss, metrics, ...(groups ? { groups } : {}) });
 }
@@ -134,8 +143,7 @@ class Run {
   async finish(): Promise<Logs> {
     const { test, classNames } = this.#data;
     const logs = await this.#model.evaluate(test);
-    const metadata = classNames ? { classNames: JSON.stringify(classNames) } : {};
-    await this.#model.save(this.#folder.model, { metadata });
+    await this.#model.save(this.#folder.model);
     await this.#folder.writeLog(this.#records, logs);
     const report: Report = {
       title: this.#folder.path,

@@ -26,16 +26,19 @@ export interface FitCall {
 
 /**
  * @param prepare checks one part of the data
+ * @param learn makes the preprocessing ready with all of the data but the share at its end that is held out
  * @throws {LookbackError} ERR_OPTION, ERR_SHAPE, ERR_DATA
  */
 export function resolveFit(
   data: unknown,
   given: unknown,
   prepare: (part: unknown, where: string) => PreparedData,
+  learn: (heldOut: number) => void,
 ): FitCall {
   const options = parseOptions(fitSchema, given, 'fit');
   const { validationData, validationSplit, schedule } = options;
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
+  learn(validationData === undefined ? validationSplit : 0);
   const all = prepare(data, 'fit: data');
   if (validationData !== undefined) {
     const validation = prepare(validationData, 'fit: validationData');
@@ -110,6 +113,7 @@ async function checkpointHooks(
 /** All that determines a run beside the numbers of the data. */
 function configOf(model: Model, data: PreparedData, options: ResolvedFit): Record<string, unknown> {
   const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, accumulateSteps } = options;
+  const { stateful, burnIn } = options;
   const config = {
     model: model.config(),
     compile: model.compiled,
@@ -119,6 +123,8 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     initialEpoch,
     accumulateSteps,
     stepsPerEpoch,
+    stateful,
+    burnIn,
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;

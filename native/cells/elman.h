@@ -98,7 +98,7 @@ struct Elman {
 
   /// The slots of a recurrence of `size` units over `inputs` features, and its product without
   /// weights: source 0 is x_t, source 1 is h_{t-1}. The spec says what is around it (extensions.h).
-  LinearInfo declare_slots(Declaration& d, int inputs, int size, const Spec& spec = {}) {
+  LinearInfo declare_slots(Declaration& d, int inputs, int size, const Spec& spec) {
     units = size;
     d.x = d.tape(inputs);
     d.dx = d.scratch(inputs);
@@ -111,6 +111,8 @@ struct Elman {
     d.states = {{"h0", "h_n", h, dh}};
     recurrent = RecurrentInput::declare(spec, d, h, dh);
     declare_extensions(spec, d);
+    d.named("p", p);
+    d.named("h", h);
     LinearInfo info;
     info.out = info.d_out = p;
     info.rows = size;

@@ -49,7 +49,7 @@ inline Exprnn Exprnn::declare(const Spec& spec, Declaration& d) {
   const int I = spec.integer("inputSize", 0, 1, kMaxUnits),
             n = spec.integer("units", 0, 1, kMaxUnits);
   cell.activation = activation_of(spec);
-  LinearInfo product = cell.declare_slots(d, I, n);
+  LinearInfo product = cell.declare_slots(d, I, n, spec);
   const int P = d.param("P", {n, n}, start_of(spec, n));
   const int base = d.fixed_param("base", {n, n}, {Start::kIdentity});
   // Kaiming normal: gain sqrt(2), fan in.
@@ -61,6 +61,7 @@ inline Exprnn Exprnn::declare(const Spec& spec, Declaration& d) {
       std::make_shared<Trivialisation>(trivialisation_options(spec, n), std::vector<int>{P, base});
   product.blocks = {{W_x, 0, 0, n, I, 0, 0}, {W, 0, 0, n, n, 0, 1, 0, right_side(spec)}};
   cell.product = d.linear(std::move(product));
+  declare_starts(spec, d);
   return cell;
 }
 

@@ -58,17 +58,14 @@ class LarnnBuilder {
   Larnn<kNorm> build() {
     read_options();
     declare_storage();
+    declare_masks();
     declare_weights();
     declare_linears();
     declare_norms();
     d_.states = {{"h0", "h_n", cell_.h, cell_.dh, 1},
                  {"queue0", "queue_n", cell_.c, cell_.dc, cell_.window.length, true}};
-    cell_.hidden_mask = d_.sequence("mask.hidden", H_, spec_.number("hiddenDropout", 0));
-    cell_.attention_mask = d_.sequence("mask.attn", cell_.heads * cell_.window.length,
-                                       spec_.number("attentionDropout", 0));
-    cell_.window.entry_mask =
-        d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window.length * entry_width_,
-                    positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
+    declare_starts(spec_, d_);
+    name_slots();
     return cell_;
   }
 
@@ -115,6 +112,43 @@ class LarnnBuilder {
     }
   }
 
+  /// Drawn masks go by their place in this list: what is new stands at its end.
+  void declare_masks() {
+    cell_.hidden_mask = d_.sequence("mask.hidden", H_, spec_.number("hiddenDropout", 0));
+    cell_.attention_mask = d_.sequence("mask.attn", cell_.heads * cell_.window.length,
+                                       spec_.number("attentionDropout", 0));
+    cell_.window.entry_mask =
+        d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window.length * entry_width_,
+                    positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
+    cell_.recurrent = RecurrentInput::declare(spec_, d_, cell_.h, cell_.dh);
+    declare_extensions(spec_, d_);  // of x; the states, which it knows by their names, come later
+    cell_.zone_h = Zoneout::declare(spec_, d_, "zoneout", "mask.zoneout_h", H_);
+    cell_.zone_c = Zoneout::declare(spec_, d_, "zoneoutCell", "mask.zoneout_c", H_);
+    cell_.made = cell_.zone_c.on ? d_.tape(H_) : cell_.c;
+  }
+
+  /// The gates are kept where no norm stands before them; else what it normalises is.
+  void name_slots() {
+    d_.named("q", cell_.z, 0, H_);
+    for (int gate = 0; gate < Larnn<kNorm>::kGates; ++gate) {
+      const char name = "gfio"[gate];
+      d_.named(norm_on("bnPre") ? std::string("pre_") + name : std::string(1, name), cell_.z,
+               (1 + gate) * H_, H_);
+    }
+    d_.named("c", cell_.c);
+    d_.named("h", cell_.h);
+    d_.named("r", cell_.attended);
+    d_.named("a", cell_.a);
+    d_.named("lse", cell_.lse);
+    if (cell_.window.entries == Entries::kProjected) {
+      d_.named("k", cell_.window.projected, 0, H_);
+      d_.named("v", cell_.window.projected, H_, H_);
+    }
+    if (!cell_.keep_attention) return;
+    d_.named("attention", cell_.scores);
+    d_.saved.back().shape = {cell_.heads, cell_.window.length};
+  }
+
   bool norm_on(const char* option) const {
     return kNorm != NormKind::kNone && spec_.flag(option, true);
   }
@@ -140,7 +174,8 @@ class LarnnBuilder {
     cell_.a = norm_on("bnAttention") ? d_.tape(H_) : cell_.e;
     cell_.du = norm_on("bnAttention") ? cell_.e : d_.tape(H_);
     cell_.lse = d_.tape(A);
-    cell_.scores = d_.scratch(A * k);
+    cell_.keep_attention = spec_.flag("keepAttention", false);
+    cell_.scores = cell_.keep_attention ? d_.tape(A * k) : d_.scratch(A * k);
     cell_.d_scores = d_.scratch(A * k);
     if (reprojected) {
       cell_.window.entry_values = d_.tape(k * 2 * H_);
@@ -205,7 +240,7 @@ class LarnnBuilder {
     first.out = first.d_out = cell_.z;
     first.rows = 5 * H_;
     first.sources = {{cell_.input, 0, cell_.d_input, cell_.input_product},
-                     {cell_.h, -1, cell_.dh, true}};
+                     cell_.recurrent.source()};
     first.blocks = {{W_q_, 0, 0, H_, I_, 0, 0},
                     {W_q_, 0, I_, H_, H_, 0, 1},
                     {W_x_, 0, 0, 4 * H_, I_, H_, 0},

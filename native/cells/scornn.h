@@ -37,7 +37,7 @@ inline Scornn Scornn::declare(const Spec& spec, Declaration& d) {
           "option storage is 'packed' with 1 unit, which has no rotation");
   cell.activation = activation_of(spec);
 
-  LinearInfo product = cell.declare_slots(d, I, n);
+  LinearInfo product = cell.declare_slots(d, I, n, spec);
   const Start rotations = rotations_start(n, packed, init_sign(spec, "negative"));
   const int A = packed ? d.param("A_packed", {static_cast<int>(packed_size(n))}, rotations)
                        : d.param("A", {n, n}, rotations);
@@ -49,6 +49,7 @@ inline Scornn Scornn::declare(const Spec& spec, Declaration& d) {
                                                       std::vector<int>{A, signs});
   product.blocks = {{W_x, 0, 0, n, I, 0, 0}, {W, 0, 0, n, n, 0, 1, 0, right_side(spec)}};
   cell.product = d.linear(std::move(product));
+  declare_starts(spec, d);
   return cell;
 }
 

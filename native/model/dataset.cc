@@ -36,8 +36,23 @@ void require_lengths(const int32_t* lengths, int64_t count, int64_t rows, int64_
   }
 }
 
+void require_resets(const HostTensor& resets, int64_t rows, int64_t steps) {
+  REQUIRE(resets.is_integer(), kShape, "resets holds floats; expected an Int32Array ",
+          shape_text({rows, steps}));
+  REQUIRE(resets.shape == (std::vector<int64_t>{rows, steps}) && resets.size() == rows * steps,
+          kShape, "resets has shape ", shape_text(resets.shape), "; expected ",
+          shape_text({rows, steps}));
+  const auto& numbers = std::get<Buffer<int32_t>>(resets.data);
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    REQUIRE(numbers[i] == 0 || numbers[i] == 1, kData, "resets holds ", numbers[i], " at row ",
+            i / steps, ", step ", i % steps,
+            "; expected 0, or 1 where the state starts afresh before the step");
+  }
+}
+
 template <class S>
-Dataset<S>::Dataset(DataInput given, const DataShape& shape) {
+Dataset<S>::Dataset(Backend<S>& backend, DataInput given, const DataShape& shape)
+    : backend_(backend) {
   require_input_shape(given.x.shape, given.x.size(), shape.input.features);
   rows_ = given.x.shape[0];
   steps_ = given.x.shape[1];
@@ -47,13 +62,21 @@ Dataset<S>::Dataset(DataInput given, const DataShape& shape) {
   x_ = take_numbers<S>(std::move(given.x), "x");
   require_finite(x_.data(), rows_, steps_, features_, "x");
   if (given.lengths) take_lengths(std::move(*given.lengths));
+  if (given.resets) {
+    require_resets(*given.resets, rows_, steps_);
+    resets_ = std::move(std::get<Buffer<int32_t>>(given.resets->data));
+  }
   if (given.weights) take_weights(std::move(*given.weights), shape.output);
-  if (!given.y) return;
-  if (given.y->is_integer()) {
+  if (given.y && given.y->is_integer()) {
     take_labels(*given.y, shape.output);
-  } else {
+  } else if (given.y) {
     take_targets(std::move(*given.y), shape);
   }
+  MemorySpace& memory = backend_.memory();
+  x_ = moved_to(memory, std::move(x_), "x");
+  targets_ = moved_to(memory, std::move(targets_), "y");
+  weights_ = moved_to(memory, std::move(weights_), "the weights");
+  labels_ = moved_to(memory, std::move(labels_), "y");
 }
 
 template <class S>
@@ -137,24 +160,27 @@ void Dataset<S>::take_targets(HostTensor y, const DataShape& shape) {
 
 template <class S>
 int64_t Dataset<S>::bytes() const {
-  return x_.bytes() + targets_.bytes() + weights_.bytes() + labels_.bytes() +
+  return x_.bytes() + targets_.bytes() + weights_.bytes() + labels_.bytes() + resets_.bytes() +
          static_cast<int64_t>(lengths_.size() * sizeof(int32_t));
 }
 
 template <class S>
 void Dataset<S>::gather(const uint32_t* rows, int64_t first, int64_t count,
                         const BatchTarget<S>& target) const {
-  const int64_t row_size = steps_ * features_;
+  std::vector<RowCopy> parts;
+  const auto add = [&parts](const auto& from, int64_t size, auto* to) {
+    if (to != nullptr) parts.push_back({from.data(), to, size * int64_t{sizeof(*to)}});
+  };
+  add(x_, steps_ * features_, target.x);
+  add(labels_, label_size(), target.labels);
+  add(targets_, target_size_, target.targets);
+  add(weights_, weight_size(), target.weights);
+  backend_.copy_rows(rows, first, count, parts);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
-    std::copy_n(x_.data() + row * row_size, row_size, target.x + i * row_size);
-    const auto copy = [&](const auto& from, int64_t size, auto* to) {
-      if (to != nullptr) std::copy_n(from.data() + row * size, size, to + i * size);
-    };
-    copy(labels_, label_size(), target.labels);
-    copy(targets_, target_size_, target.targets);
-    copy(weights_, weight_size(), target.weights);
     if (target.lengths != nullptr) target.lengths[i] = lengths_[static_cast<size_t>(row)];
+    if (target.resets != nullptr)
+      std::copy_n(resets_.data() + row * steps_, steps_, target.resets + i * steps_);
   }
 }
 

@@ -27,11 +27,22 @@ void require_rate_factor(double factor) {
 }  // namespace
 
 template <class S>
+Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model)
+    : backend_(backend), model_(model), carried_(model) {
+  MemorySpace& memory = backend.memory();
+  for (Buffer<S>* buffer : {&batch_.x, &batch_.targets, &batch_.weights, &batch_.term_weights,
+                            &kept_buffers_, &kept_params_}) {
+    buffer->use(memory);
+  }
+  batch_.labels.use(memory);
+}
+
+template <class S>
 void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
                          const std::vector<ParamGroup>& groups) {
   const Loss wanted = read_loss(loss);
   wanted.target_size(model_.output().features);
-  Optimizer<S> made(optimizer, groups, model_.param_layout());
+  Optimizer<S> made(backend_, optimizer, groups, model_.param_layout());
   optimizer_.emplace(std::move(made));
   loss_ = wanted;
   counters_.updates = 0;
@@ -104,6 +115,11 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
     batch_.lengths.resize(static_cast<size_t>(count));
     pass.lengths = target.lengths = batch_.lengths.data();
   }
+  if (data.has_resets()) {
+    batch_.resets.ensure(count * data.steps(), "a batch of resets");
+    pass.resets = target.resets = batch_.resets.data();
+  }
+  batch_.burn_in = 0;
   data.gather(rows, first, count, target);
   return pass;
 }
@@ -117,34 +133,28 @@ typename Trainer<S>::Terms Trainer<S>::terms_of(const Pass& pass) {
   terms.outputs = shape.features;
   terms.weight = terms.count = static_cast<double>(terms.size);
   const bool cut = shape.sequence && pass.lengths != nullptr;
-  if (cut || batch_.weight_size > 0 || loss_.skip_nan) weigh_terms(pass, terms);
+  if (cut || batch_.burn_in > 0 || batch_.weight_size > 0 || loss_.skip_nan)
+    weigh_terms(pass, terms);
   return terms;
 }
 
 template <class S>
 void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   const bool sequence = model_.output().sequence;
-  const int64_t steps = sequence ? pass.steps : 1;
-  const int64_t targets = loss_.target_size(terms.outputs);
+  TermWeights<S> call;
+  call.terms = terms.size;
+  call.steps = sequence ? pass.steps : 1;
+  call.lengths = sequence ? pass.lengths : nullptr;
+  call.burn_in = sequence ? batch_.burn_in : 0;
+  call.weights = batch_.weight_size > 0 ? batch_.weights.data() : nullptr;
+  call.per_row = batch_.weight_size == 1;
+  call.targets = loss_.skip_nan ? batch_.targets.data() : nullptr;
+  call.target_size = loss_.target_size(terms.outputs);
   batch_.term_weights.ensure(terms.size, "weights of a batch");
+  const TermSum sum = backend_.weigh_terms(call, batch_.term_weights.data());
   terms.weights = batch_.term_weights.data();
-  terms.weight = terms.count = 0;
-  for (int64_t i = 0; i < terms.size; ++i) {
-    const int64_t row = i / steps;
-    const bool valid = !sequence || pass.lengths == nullptr || i % steps < pass.lengths[row];
-    S weight = valid ? S(1) : S(0);
-    if (valid && batch_.weight_size > 0) weight = batch_.weights[batch_.weight_size > 1 ? i : row];
-    double share = 1;
-    if (loss_.skip_nan && valid) {
-      const S* own = batch_.targets.data() + i * targets;
-      const auto missing =
-          std::count_if(own, own + targets, [](S value) { return std::isnan(value); });
-      share = 1 - static_cast<double>(missing) / static_cast<double>(targets);
-    }
-    batch_.term_weights[i] = weight;
-    terms.weight += static_cast<double>(weight) * share;
-    terms.count += weight != 0 ? share : 0;
-  }
+  terms.weight = sum.weight;
+  terms.count = sum.count;
 }
 
 /// `weight`: what the loss is the mean over, where that is more than this batch.
@@ -187,6 +197,11 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
     REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
             i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
   }
+  require_continuing(call.continuing, call.count, data.steps(), call.batch_size);
+  REQUIRE(call.accumulate == 1 || !call.continuing.stateful, kOption, "accumulate is ",
+          call.accumulate, ", which does not go with stateful; expected 1");
+  if (call.continuing.stateful && carried_.batch() != call.batch_size)
+    carried_.hold(call.batch_size);
   const Clock::time_point start = Clock::now();
   const int64_t each = checked_mul(call.batch_size, call.accumulate, "the rows of an update");
   Sums sums;
@@ -201,13 +216,19 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   return sums;
 }
 
+/// The batch of an update that begins at its row `first`.
+template <class S>
+Pass Trainer<S>::gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first) {
+  const int64_t count = std::min(part.batch_size, part.count - first);
+  return continued(gather(data, part.rows + first, 0, count), part.continuing);
+}
+
 /// Of all terms of an update, before any of its batches has run.
 template <class S>
 double Trainer<S>::weight_of(const Dataset<S>& data, const TrainCall& part) {
   double weight = 0;
   for (int64_t first = 0; first < part.count; first += part.batch_size) {
-    const int64_t count = std::min(part.batch_size, part.count - first);
-    weight += terms_of(gather(data, part.rows + first, 0, count)).weight;
+    weight += terms_of(gather_part(data, part, first)).weight;
   }
   return weight;
 }
@@ -228,8 +249,7 @@ Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
     Sums sums;
     for (int64_t first = 0; first < part.count; first += part.batch_size) {
       if (first > 0) check_cancel();
-      const int64_t count = std::min(part.batch_size, part.count - first);
-      Pass pass = gather(data, part.rows + first, 0, count);
+      Pass pass = gather_part(data, part, first);
       pass.training = pass.keep = true;
       pass.ending = loss_.ending();
       const S* output = model_.forward(pass, batch_.x.data());
@@ -241,6 +261,7 @@ Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
       sums.add(batch);
     }
     update(part.rate_factor);
+    if (part.continuing.stateful) carried_.keep();
     return sums;
   } catch (...) {
     restore_buffers();
@@ -249,16 +270,39 @@ Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
   }
 }
 
+/// Rows have to stay where they are for the next batch to go on from them.
+template <class S>
+void Trainer<S>::require_continuing(const Continuing& continuing, int64_t rows, int64_t steps,
+                                    int64_t batch_size) const {
+  REQUIRE(!continuing.stateful || rows % batch_size == 0, kData, "a stateful pass over ", rows,
+          " rows in batches of ", batch_size, " leaves ", rows % batch_size,
+          " over; expected whole batches, since row b goes on with row b of the next");
+  const int64_t burn_in = continuing.burn_in;
+  REQUIRE(burn_in >= 0 && burn_in < steps, kOption, "burnIn is ", burn_in,
+          "; expected 0 or more, and fewer than the ", steps, " steps of a row");
+  REQUIRE(burn_in == 0 || model_.output().sequence, kOption, "burnIn is ", burn_in,
+          ", but the model gives one output a row, behind all its steps; use returnSequences");
+}
+
+template <class S>
+Pass Trainer<S>::continued(Pass pass, const Continuing& continuing) {
+  pass.carry = continuing.stateful;
+  const bool afresh = !continuing.stateful || !carried_.started();
+  batch_.burn_in = afresh ? continuing.burn_in : 0;
+  return pass;
+}
+
 /// Clips, updates and counts; parameters stay as they were where the gradient or the result is not
 /// finite.
 template <class S>
 void Trainer<S>::update(double rate_factor) {
+  model_.touch();
   ParamArena<S>& grads = model_.grads();
   optimizer_->drop_frozen(grads);
   ParamArena<S>& params = model_.params();
   const double norm = std::sqrt(backend_.sum_squares(grads.size(), grads.data()));
   if (!std::isfinite(norm)) {
-    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), grads);
+    const std::string where = model_.first_non_finite_segment(model_.param_layout(), grads);
     fail(ErrorCode::kNumeric,
          text("update ", counters_.updates + 1, ": the norm of the gradient is ", norm,
               where.empty() ? "" : ", first in the gradient of " + where,
@@ -266,12 +310,12 @@ void Trainer<S>::update(double rate_factor) {
               ". Lower learningRate, set clipNorm or scale the inputs"));
   }
   kept_params_.ensure(params.size(), "a copy of the parameters");
-  std::copy_n(params.data(), params.size(), kept_params_.data());
-  optimizer_->apply(backend_, counters_.updates + 1, rate_factor, norm, params, grads);
+  backend_.memory().copy(params.data(), params.size(), kept_params_.data());
+  optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
   if (!std::isfinite(backend_.sum_squares(params.size(), params.data()))) {
-    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), params);
+    const std::string where = model_.first_non_finite_segment(model_.param_layout(), params);
     if (!where.empty()) {
-      std::copy_n(kept_params_.data(), params.size(), params.data());
+      backend_.memory().copy(kept_params_.data(), params.size(), params.data());
       fail(ErrorCode::kNumeric, text("update ", counters_.updates + 1, " with learningRate ",
                                      optimizer_->learning_rate() * rate_factor, " makes ", where,
                                      " infinite or NaN; parameters are as after update ",
@@ -281,7 +325,7 @@ void Trainer<S>::update(double rate_factor) {
   try {
     settle(false);
   } catch (...) {
-    std::copy_n(kept_params_.data(), params.size(), params.data());
+    backend_.memory().copy(kept_params_.data(), params.size(), params.data());
     throw;
   }
   ++counters_.updates;
@@ -310,25 +354,40 @@ void Trainer<S>::fail_not_finite(const Pass& pass, double loss) const {
 }
 
 template <class S>
-Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size) {
+Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size,
+                          const Continuing& continuing) {
   require_ready(data);
   require_batch_size(batch_size);
+  require_continuing(continuing, data.rows(), data.steps(), batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (continuing.stateful) {
+    loan.emplace(carried_);
+    carried_.hold(batch_size);
+  }
   const Clock::time_point start = Clock::now();
   Sums sums;
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    Pass pass = gather(data, nullptr, first, count);
+    Pass pass = continued(gather(data, nullptr, first, count), continuing);
     pass.ending = loss_.ending();
     add_loss(pass, model_.forward(pass, batch_.x.data()), nullptr, sums);
+    if (pass.carry) carried_.keep();
   }
   sums.seconds = seconds_since(start);
   return sums;
 }
 
 template <class S>
-HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
+HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size, StateCall* states) {
   require_batch_size(batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(std::min(batch_size, data.rows()));
+    if (states->initial) carried_.check(*states->initial, data.rows());
+    if (states->wanted) states->final = carried_.make(data.rows());
+  }
   const FeatureShape shape = model_.output();
   std::vector<int64_t> all{data.rows()};
   if (shape.sequence) all.push_back(data.steps());
@@ -338,17 +397,25 @@ HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    const Pass pass = gather(data, nullptr, first, count);
+    Pass pass = gather(data, nullptr, first, count);
+    if (states != nullptr) {
+      pass.carry = true;
+      carried_.hold(count);
+      if (states->initial) carried_.begin_from(*states->initial, first);
+    }
     const int64_t size = shape.elements(count, data.steps());
-    std::copy_n(model_.forward(pass, batch_.x.data()), size, to);
+    backend_.memory().copy_out(model_.forward(pass, batch_.x.data()), size, to);
     to += size;
+    if (states == nullptr || !states->wanted) continue;
+    carried_.keep();
+    carried_.tell(states->final, first);
   }
   return result;
 }
 
 template <class S>
 HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
-                               bool training) {
+                               bool training, StateCall* states, std::optional<HostTensor> resets) {
   open_ = false;
   require_input_shape(x.shape, x.size(), model_.input().features);
   Pass pass;
@@ -359,8 +426,24 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     batch_.lengths = std::move(*lengths);
     pass.lengths = batch_.lengths.data();
   }
-  batch_.x = take_numbers<S>(std::move(x), "x");
-  require_finite(batch_.x.data(), pass.batch, pass.steps, model_.input().features, "x");
+  Buffer<S> numbers = take_numbers<S>(std::move(x), "x");
+  require_finite(numbers.data(), pass.batch, pass.steps, model_.input().features, "x");
+  batch_.x = moved_to(backend_.memory(), std::move(numbers), "x");
+  if (resets) {
+    require_resets(*resets, pass.batch, pass.steps);
+    batch_.resets = std::move(std::get<Buffer<int32_t>>(resets->data));
+    pass.resets = batch_.resets.data();
+  }
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(pass.batch);
+    pass.carry = true;
+    if (states->initial) {
+      carried_.check(*states->initial, pass.batch);
+      carried_.begin_from(*states->initial, 0);
+    }
+  }
   pass.training = training;
   pass.keep = true;
   pass.dropout.seed = model_.seed();
@@ -373,7 +456,11 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     std::vector<int64_t> result{pass.batch};
     if (shape.sequence) result.push_back(pass.steps);
     result.push_back(shape.features);
-    HostTensor copy = copy_tensor(std::move(result), output, "the outputs");
+    HostTensor copy = copy_tensor(backend_.memory(), std::move(result), output, "the outputs");
+    if (states != nullptr && states->wanted) {
+      carried_.keep();
+      states->final = carried_.snapshot();
+    }
     if (training) ++counters_.draws;
     open_pass_ = pass;
     open_ = true;
@@ -397,16 +484,18 @@ HostTensor Trainer<S>::backward(HostTensor d_output) {
           kShape, "the gradient of the output has shape ", shape_text(d_output.shape), " and ",
           d_output.size(), " numbers; expected ", shape_text(expected));
   const Buffer<S> numbers = take_numbers<S>(std::move(d_output), "the gradient of the output");
-  std::copy_n(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));
-  HostTensor dx = make_tensor<S>({open_pass_.batch, open_pass_.steps, model_.input().features},
-                                 "the gradient of x");
+  MemorySpace& memory = backend_.memory();
+  memory.copy_in(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));
+  const std::vector<int64_t> x_shape{open_pass_.batch, open_pass_.steps, model_.input().features};
+  Buffer<S> dx(batch_.x.size(), "the gradient of x", memory);
   if (!has_gradients_) model_.grads().zero();
   open_ = false;
   // What a cancelled pass leaves behind is half a gradient: the next backward starts from zero.
   has_gradients_ = false;
-  model_.backward(open_pass_, batch_.x.data(), std::get<Buffer<S>>(dx.data).data());
+  model_.backward(open_pass_, batch_.x.data(), dx.data());
   has_gradients_ = true;
-  return dx;
+  if (memory.is_host()) return {x_shape, std::move(dx)};
+  return copy_tensor<S>(memory, x_shape, dx.data(), "the gradient of x");
 }
 
 template <class S>
@@ -424,12 +513,12 @@ template <class S>
 void Trainer<S>::remember_buffers() {
   const ParamArena<S>& buffers = model_.buffers();
   kept_buffers_.ensure(buffers.size(), "a copy of the running statistics");
-  std::copy_n(buffers.data(), buffers.size(), kept_buffers_.data());
+  backend_.memory().copy(buffers.data(), buffers.size(), kept_buffers_.data());
 }
 
 template <class S>
 void Trainer<S>::restore_buffers() {
-  std::copy_n(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
+  backend_.memory().copy(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
 }
 
 template <class S>

@@ -29,6 +29,7 @@ describe('lstm options', () => {
       recurrentDropout: 0,
       zoneout: 0,
       zoneoutCell: 0,
+      initialState: 'zeros',
     });
   });
 
@@ -61,6 +62,11 @@ describe('rra options', () => {
       activation: 'tanh',
       dotScale: 1,
       init: 'default',
+      dropout: 0,
+      recurrentDropout: 0,
+      zoneout: 0,
+      zoneoutCell: 0,
+      initialState: 'zeros',
     });
   });
 

@@ -1,6 +1,7 @@
 #include "backend/cpu/cell_recurrence.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "backend/cpu/kernels.h"
@@ -119,6 +120,40 @@ std::vector<TensorInfo> CellRecurrence<S>::derived() const {
 }
 
 template <class S>
+std::vector<TensorInfo> CellRecurrence<S>::saved(int64_t batch, int64_t steps) const {
+  std::vector<TensorInfo> list;
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    std::vector<int64_t> shape{batch, steps};
+    shape.insert(shape.end(), s.shape.begin(), s.shape.end());
+    list.push_back({s.name, std::move(shape), false});
+  }
+  return list;
+}
+
+template <class S>
+void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const CellTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
+  const int64_t rows = kernels_.tile_rows;
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    const auto wanted = to.find(s.name);
+    if (wanted == to.end()) continue;
+    const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    const int64_t units = wanted->second.size() / (t.batch * t.steps);
+    S* out = wanted->second.data;
+    for (int64_t b = 0; b < t.batch; ++b) {
+      const S* tile = t.args.storage + b / rows * t.args.tile_stride + place.offset + b % rows;
+      const int64_t length = t.args.lengths == nullptr ? t.steps : t.args.lengths[b];
+      for (int64_t step = 0; step < t.steps; ++step) {
+        const int64_t column = (step + place.history) % place.depth * place.size + s.begin;
+        for (int64_t j = 0; j < units; ++j)
+          *out++ = step < length ? tile[(column + j) * rows] : S(0);
+      }
+    }
+  }
+}
+
+template <class S>
 Multiply CellRecurrence<S>::multiply() const {
   return [this](const Gemm<double>& g) { cpu_gemm(g, runtime_.pool); };
 }
@@ -234,14 +269,14 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
     place.given = 1;
     if (s.param >= 0) {
       place.initial = call.params[static_cast<size_t>(s.param)];
-      place.shared = true;
+      place.shared = place.repeated = true;
     }
     const auto it = call.inputs.find(s.in);
     if (s.past.id >= 0) {
       const std::vector<int64_t> shape{s.entries, t.batch, s.value.size};
       place.initial = find(call.inputs, s.in, shape);
     } else if (it != call.inputs.end()) {
-      place.shared = false;
+      place.shared = place.repeated = false;
       std::vector<int64_t> shape{t.batch, s.value.size};
       if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
@@ -255,6 +290,41 @@ void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) 
       a.default_start = false;
     }
     place.final = find_out(call.outputs, s.out);
+  }
+}
+
+/// Philox numbers of a state's noise: beyond those of masks.
+constexpr uint32_t kNoiseSite = 1 << 16;
+
+/// In training a row of a state may start from what it starts from plus Gaussian noise of its own.
+template <class S>
+void CellRecurrence<S>::add_noise(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  t.noisy.resize(d.states.size());
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    if (d.states[i].noise <= 0 || !call.training || call.dropout == nullptr) continue;
+    StatePlace<S>& place = t.args.state[i];
+    const int64_t size = place.size;
+    const uint32_t site = kNoiseSite + static_cast<uint32_t>(i);
+    std::vector<S>& noisy = t.noisy[i];
+    noisy.resize(static_cast<size_t>(t.batch * size));
+    const PhiloxKey stream =
+        dropout_stream(call.dropout->seed, call.dropout->step, call.dropout->layer);
+    for (int64_t b = 0; b < t.batch; ++b) {
+      const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
+      for (int64_t j = 0; j < size; ++j) {
+        const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
+                                               static_cast<uint64_t>(origin.step * size + j));
+        const double radius = std::sqrt(-2 * std::log((bits.word[0] + 0.5) / 4294967296.0));
+        const double angle = 2 * 3.14159265358979323846 * (bits.word[1] / 4294967296.0);
+        const int64_t from = place.repeated ? j : b * size + j;
+        const S start = place.initial != nullptr ? place.initial[from] : S(0);
+        noisy[static_cast<size_t>(b * size + j)] =
+            start + static_cast<S>(d.states[i].noise * radius * std::cos(angle));
+      }
+    }
+    place.initial = noisy.data();
+    place.repeated = false;
   }
 }
 
@@ -329,6 +399,17 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
           "the job was cancelled");
 }
 
+/// Everything that the time loop reads in place of the weights.
+template <class S>
+void CellRecurrence<S>::prepare(const ForwardCall<S>& call) {
+  if (call.version != 0 && call.version == version_) return;
+  version_ = 0;  // should this fail
+  derived_.build(call, multiply());
+  weights_.pack(derived_.weights());
+  vectors_.prepare(derived_.weights());
+  version_ = call.version;
+}
+
 template <class S>
 void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<CellTape<S>&>(tape);
@@ -339,11 +420,10 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
             call.lengths[b], "; expected 0 to ", t.steps);
   }
   require_statistics(call);
-  derived_.build(call, multiply());
-  weights_.pack(derived_.weights());
-  vectors_.prepare(derived_.weights());
+  prepare(call);
   bind_sequence(call, t);
   bind_states(call, t);
+  add_noise(call, t);
   ensure_entries(t);
   bind_masks(call, t);
   bind_statistics(call, t);

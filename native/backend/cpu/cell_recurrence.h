@@ -46,6 +46,7 @@ class CellTape final : public Tape {
   std::vector<int64_t> active_rows;
   std::vector<std::vector<S>> drawn_masks;
   std::vector<std::vector<S>> d_initial;         ///< of states that start from a parameter
+  std::vector<std::vector<S>> noisy;             ///< what states start from, with noise
   std::vector<AlignedArray<S>> dW, db, scratch;  ///< per Linear, per Linear, per worker
   std::vector<S> sum;
   SequenceArgs<S> args;
@@ -65,6 +66,8 @@ class CellRecurrence final : public Recurrence<S> {
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
   std::vector<TensorInfo> derived() const override;
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
 
@@ -73,6 +76,8 @@ class CellRecurrence final : public Recurrence<S> {
   void bind_sequence(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_states(const ForwardCall<S>& call, CellTape<S>& t);
   void ensure_entries(CellTape<S>& t);
+  void add_noise(const ForwardCall<S>& call, CellTape<S>& t);
+  void prepare(const ForwardCall<S>& call);
   void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void require_statistics(const ForwardCall<S>& call) const;
@@ -92,6 +97,7 @@ class CellRecurrence final : public Recurrence<S> {
   DerivedWeights<S> derived_;
   PackedWeights<S> weights_;
   VectorSet<S> vectors_;
+  uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
 };
 
 }  // namespace lookback

@@ -33,6 +33,8 @@ class LayerStack final : public Recurrence<S> {
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
   std::vector<std::string> differentiable_inputs() const override;
   std::string couples_rows(bool training) const override;
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
