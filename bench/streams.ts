@@ -1,9 +1,11 @@
 /**
  * Many clients of one model: `--streams` streams, each with a sample `--hz` times a second, for `--seconds`. A step's
  * latency is counted from the moment its sample is due to the moment its output is there, so waiting behind other
- * streams counts. All in one thread, as in a web service.
+ * streams counts. All in one thread, as in a web service. With `--together` the clients share one stream, whose step
+ * takes the samples of all at the end of each period.
  *
- *   node scripts/tool.cjs bench/streams.ts [--cell lstm] [--units 64] [--streams 1000] [--hz 50] [--seconds 30] [--json]
+ *   node scripts/tool.cjs bench/streams.ts [--cell lstm] [--units 64] [--streams 1000] [--hz 50] [--seconds 30]
+ *     [--together] [--json]
  */
 import { Command } from 'commander';
 import { backendInfo, layers, sequential } from 'lookback';
@@ -15,6 +17,7 @@ interface Options {
   streams: string;
   hz: string;
   seconds: string;
+  together?: boolean;
   json?: boolean;
 }
 
@@ -63,6 +66,30 @@ async function serve(
   return latencies.subarray(0, done);
 }
 
+/** The same with one stream of all clients: the latency of each step from the end of its period on. */
+async function serveTogether(stream: Stream, hz: number, seconds: number): Promise<Float64Array> {
+  const { batch } = stream;
+  const total = Math.floor(hz * seconds);
+  const latencies = new Float64Array(total);
+  const sample = { shape: [batch, features], data: new Float32Array(batch * features) };
+  const output = new Float32Array(batch * 6);
+  const begun = performance.now();
+  let [now, done] = [0, 0];
+  while (done < total && now < 1000 * seconds) {
+    const due = (done * 1000) / hz;
+    now = performance.now() - begun;
+    if (now < due) {
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - now - 1)));
+      continue;
+    }
+    sample.data[done % features] = Math.sin(done);
+    stream.step(sample, output);
+    latencies[done] = performance.now() - begun - due;
+    done += 1;
+  }
+  return latencies.subarray(0, done);
+}
+
 function quantile(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
 }
@@ -74,8 +101,9 @@ async function main(): Promise<void> {
     .option('--streams <n>', 'clients', '1000')
     .option('--hz <n>', 'samples a second of each', '50')
     .option('--seconds <n>', 'how long', '30')
+    .option('--together', 'one stream of all clients')
     .option('--json', 'one JSON object');
-  const { cell, json, ...numbers } = command.parse().opts<Options>();
+  const { cell, json, together, ...numbers } = command.parse().opts<Options>();
   const [units, count, hz, seconds] = [
     numbers.units,
     numbers.streams,
@@ -86,11 +114,15 @@ async function main(): Promise<void> {
     inputShape: [null, features],
     layers: [recurrent(cell, units), layers.dense({ units: 6, activation: 'softmax' })],
   });
-  const streams = Array.from({ length: count }, () => model.createStream());
-  await serve(streams, hz, 2);
+  const all = together ? [model.createStream({ batch: count })] : [];
+  while (!together && all.length < count) all.push(model.createStream());
+  const [first] = all;
+  const run = (time: number) =>
+    together && first ? serveTogether(first, hz, time) : serve(all, hz, time);
+  await run(2);
   const before = process.memoryUsage().rss;
   const [cpu, from] = [process.cpuUsage(), performance.now()];
-  const latencies = await serve(streams, hz, seconds);
+  const latencies = await run(seconds);
   const { user, system } = process.cpuUsage(cpu);
   const rssGrowth = (process.memoryUsage().rss - before - latencies.byteLength) / megabyte;
   const wall = performance.now() - from;
@@ -100,7 +132,8 @@ async function main(): Promise<void> {
     units,
     streams: count,
     hz,
-    samples: Math.floor(count * hz * seconds),
+    together: together === true,
+    stepsDue: Math.floor((together ? 1 : count) * hz * seconds),
     steps: latencies.length,
     isa: backendInfo().isa,
     p50Ms: quantile(sorted, 0.5),
@@ -114,7 +147,7 @@ async function main(): Promise<void> {
   else {
     for (const [key, value] of Object.entries(result)) {
       console.log(
-        `${key.padEnd(12)} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`,
+        `${key.padEnd(12)} ${typeof value === 'number' ? Number(value.toPrecision(4)) : String(value)}`,
       );
     }
   }
