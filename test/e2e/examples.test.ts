@@ -42,7 +42,7 @@ it('stream-server answers what predict gives, keeps clients apart, and refuses b
     const ask = async (client: string, body: string) => {
       const url = `http://127.0.0.1:${port}/${client}`;
       const response = await fetch(url, { method: 'POST', body });
-      return { status: response.status, body: (await response.json()) };
+      return { status: response.status, body: await response.json() };
     };
     let last: unknown[] = [];
     for (let step = 0; step < steps; step += 1) {
