@@ -22,7 +22,7 @@ import {
 } from './model-options';
 import type { OutputsOf } from './model-states';
 import { nativeStates, withStates } from './model-states';
-import type { EngineSums, EngineTensor, NativeDevice, NativeEngine } from './native';
+import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
