@@ -322,7 +322,7 @@ export function checkContinuing(
     refuse(
       `burnIn is ${burnIn}, but the model gives one output a row, behind all its steps; use returnSequences on the last recurrent layer`,
     );
-  if (burnIn >= data.steps)
+  if (burnIn > 0 && burnIn >= data.steps)
     refuse(`burnIn is ${burnIn}; expected fewer than the ${data.steps} steps of a row`);
   if (!stateful || data.rows % batchSize === 0) return;
   throw new LookbackError(

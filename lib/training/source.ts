@@ -53,16 +53,19 @@ export const noRows: PreparedData = {
   y: null,
   lengths: null,
   weights: null,
+  resets: null,
 };
 
 /** @throws {LookbackError} ERR_OPTION for what needs rows that can be taken in any order */
 export function checkSourceOptions(options: ResolvedFit): void {
-  const { validationSplit, accumulateSteps, checkpoint, resume } = options;
+  const { validationSplit, accumulateSteps, checkpoint, resume, stateful, burnIn } = options;
   const unfit = {
     validationSplit: validationSplit > 0,
     accumulateSteps: accumulateSteps > 1,
     checkpoint: checkpoint !== undefined,
     resume,
+    stateful,
+    burnIn: burnIn > 0,
   };
   const name = Object.entries(unfit).find(([, given]) => given)?.[0];
   if (name === undefined) return;
