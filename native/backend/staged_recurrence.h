@@ -38,6 +38,7 @@ class StagedRecurrence final : public Recurrence<S> {
     // The tape may read what the pass was given until its backward pass.
     Staging& here = staged.kept = Staging(memory_);
     ForwardCall<S> own = call;
+    own.version = 0;  // every call has copies of its own, wherever they lie
     for (auto& [name, tensor] : own.inputs) tensor.data = here.in(tensor.data, tensor.size());
     own.params = params(call.params, here);
     for (auto& [name, tensor] : own.outputs) tensor.data = here.out(tensor.data, tensor.size());
