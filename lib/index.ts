@@ -65,7 +65,8 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
-export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
+export type { ModelStates, OutputsOf, OutputsWithStates, StateOptions } from './model-states';
+export type { NativeDevice } from './native';
 export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
@@ -156,6 +157,7 @@ export type {
 export { Preprocessing } from './preprocessing/preprocessing';
 export type {
   Fitted,
+  OutputForm,
   Prediction,
   PreprocessingOptions,
   RawAnswers,

@@ -23,7 +23,7 @@ import { requireColumns } from './from';
 import type { CsvOptions } from './parsers/csv';
 import { checkHeader, csvFailure, csvParseOptions } from './parsers/csv';
 
-/** Options of {@link streamCSV}. */
+/** Options of `datasets.streamCSV`. */
 export interface StreamCsvOptions extends CsvOptions {
   /** The columns that a step consists of, in order. */
   features: readonly string[];
@@ -82,7 +82,7 @@ export interface CsvStream extends AsyncIterable<TableBatch> {
  * scales, call `model.fitPreprocessing` with a sample first.
  *
  * @throws {@link LookbackError} `ERR_OPTION` for a wrong option and `ERR_IO` where there is no file, at once; while it is
- * read, `ERR_DATA` with path and line as {@link fromCSV}, and `ERR_IO`.
+ * read, `ERR_DATA` with path and line as `datasets.fromCSV`, and `ERR_IO`.
  *
  * @example
  * ```ts
