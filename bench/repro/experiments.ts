@@ -140,7 +140,16 @@ const copying: Experiment = {
       layers: perStep({ kind: 'scurnn', units: 130 }),
       optimizer: { kind: 'adam', learningRate: 1e-3 },
       groups: [
-        { match: 'A_*', optimizer: { ...tf1Rmsprop(1e-4), epsilon: 1e-8, initialMeanSquare: 0 } },
+        {
+          match: 'A_*',
+          optimizer: {
+            kind: 'rmsprop',
+            learningRate: 1e-4,
+            rho: 0.9,
+            epsilon: 1e-8,
+            epsilonInside: true,
+          },
+        },
         {
           match: 'theta',
           optimizer: { kind: 'adagrad', learningRate: 1e-4, initialAccumulator: 0.1, epsilon: 0 },
