@@ -67,7 +67,8 @@ const adding: Experiment = {
     'as published for T = 750 and the authors’ RMSprop; one setting each, nothing searched for. LARNN did not learn with the setting of RRA',
     '(0.18 after 6000 updates, 89 in its first epoch). Of five further ones, two of them cut short, the first whose training loss fell below the',
     'mark is shown: 32 units, rate 0.001 with clipNorm 0.1, cosine schedule, 8000 updates. With rate 0.002 and clipNorm 0.5 the training loss',
-    'stayed at 0.085 (8000 updates); with layer norm, 64 units and rate 0.002 at 0.17 (2400 updates).',
+    'stayed at 0.085 (8000 updates); with layer norm, 64 units and rate 0.002 at 0.17 (2400 updates). The others are in',
+    '[adding/tried](adding/tried).',
   ].join('\n'),
   inputShape: [ADDING_STEPS, 2],
   config: {
