@@ -15,9 +15,8 @@ namespace {
 
 /// From here on a block has whole huge pages inside it, wherever it begins.
 constexpr size_t kHuge = size_t{4} << 20;
-/// All spare blocks together, and how many there are at most.
-constexpr size_t kSpareBytes = size_t{64} << 20;
-constexpr size_t kSpareCount = 32;
+/// How many blocks wait at most: as many arrays as one collection of JavaScript's garbage frees.
+constexpr size_t kSpareCount = 256;
 
 #if defined(__unix__) || defined(__APPLE__)
 
@@ -26,9 +25,14 @@ size_t whole_pages(size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
-void* map_pages(size_t bytes) {
-  void* const block =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/// `filled`: the caller writes all of it.
+void* map_pages(size_t bytes, bool filled) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#if defined(MAP_POPULATE)
+  // All pages in one call, where each will be written anyway: a fault for each takes longer.
+  if (filled && bytes < kHuge) flags |= MAP_POPULATE;
+#endif
+  void* const block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (block == MAP_FAILED) return nullptr;
 #if defined(MADV_HUGEPAGE)
   // A wish: a tape is walked in strides that would miss the TLB at every step, and a fresh array
@@ -43,7 +47,7 @@ void unmap_pages(void* block, size_t bytes) { munmap(block, bytes); }
 #else
 
 size_t whole_pages(size_t bytes) { return bytes; }
-void* map_pages(size_t) { return nullptr; }
+void* map_pages(size_t, bool) { return nullptr; }
 void unmap_pages(void*, size_t) {}
 
 #endif
@@ -115,7 +119,7 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept {
   if (bytes > SIZE_MAX / 2) return nullptr;
   bytes = whole_pages(bytes);
   const Block spare = spare_blocks().take(bytes);
-  if (spare.start == nullptr) return map_pages(bytes);
+  if (spare.start == nullptr) return map_pages(bytes, !zeroed);
   if (zeroed) std::memset(spare.start, 0, bytes);
   bytes = spare.bytes;
   return spare.start;

@@ -10,6 +10,9 @@ namespace lookback {
 /// From this size on, in bytes, a block is worth pages of its own.
 constexpr size_t kLargeBlock = size_t{128} << 10;
 
+/// What waits for its next use at most, in bytes.
+constexpr size_t kSpareBytes = size_t{128} << 20;
+
 /// Whether this system gives pages; everything else comes from the heap. The address sanitizer
 /// watches the heap only.
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
@@ -22,7 +25,7 @@ constexpr bool kGivesPages = false;
 /// its size, which `free_large_block` wants to know.
 void* allocate_large_block(size_t& bytes, bool zeroed) noexcept;
 
-/// Gives the pages back, at once or after the next few releases: the system clears every fresh
+/// Gives the pages back, at once or where others wait already: the system clears every fresh
 /// page, which takes longer than writing it, and what is freed is often wanted again.
 void free_large_block(void* block, size_t bytes) noexcept;
 

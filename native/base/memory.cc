@@ -75,6 +75,14 @@ struct Header {
   size_t pages;  ///< bytes of its own pages; 0: from the heap
 };
 
+/// Bytes to move a block of pages by: arrays that are walked side by side would meet in the same
+/// sets of the first-level cache if each began on a page.
+size_t next_colour() {
+  constexpr size_t kLines = 64, kStep = 27;
+  static std::atomic<size_t> blocks{0};
+  return blocks.fetch_add(kStep, std::memory_order_relaxed) % kLines * size_t{kAlignment};
+}
+
 }  // namespace
 
 int64_t available_memory() {
@@ -110,15 +118,17 @@ void* allocate(int64_t bytes, bool zeroed, const char* what) {
   // Room for moving the start to a cache line and for the header in front of it.
   const auto padded = static_cast<size_t>(checked_add(bytes, kAlignment, what));
   Header header{nullptr, 0};
+  size_t colour = 0;
   if (kGivesPages && padded >= kLargeBlock) {
-    header.pages = padded;
+    colour = next_colour();
+    header.pages = padded + colour;
     header.start = allocate_large_block(header.pages, zeroed);
   } else {
     header.start = zeroed ? std::calloc(padded, 1) : std::malloc(padded);
   }
   REQUIRE(header.start != nullptr, kMemory, what, ": ", bytes,
           " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");
-  const auto start = reinterpret_cast<uintptr_t>(header.start);
+  const auto start = reinterpret_cast<uintptr_t>(header.start) + colour;
   static_assert(alignof(std::max_align_t) >= sizeof(Header));
   auto* aligned = reinterpret_cast<Header*>((start / kAlignment + 1) * kAlignment);
   aligned[-1] = header;
