@@ -7,10 +7,10 @@ set(LOOKBACK_CORE_SOURCES
   native/base/memory.cc
   native/base/spec.cc
   native/backend/barrier.cc
+  native/backend/cell_host.cc
   native/backend/cpu/cell_recurrence.cc
   native/backend/cpu/cell_statistics.cc
   native/backend/cpu/cpu_backend.cc
-  native/backend/cpu/derived.cc
   native/backend/cpu/elementwise.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/kernels.cc
@@ -20,6 +20,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/derived.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc

@@ -2,9 +2,12 @@
 /// public arrays and a cell's programs. Written over the same execution context as the cells, plus
 /// what only a loop needs:
 ///
-///   x.each_row(f)       f(row) for every real batch row; row.at(column, j) is its number j,
-///   row.batch() its index x.set_time(t)       x.set_active(t)      x.stop()  true once the caller
-///   has cancelled
+///   x.each_row(f)    f(row) for every real batch row; row.at(column, j) is its number j, row.batch()
+///                    its index. Several threads may share a row: each takes the numbers
+///                    row.first(), row.first() + row.stride(), ...
+///   x.set_time(t)    x.set_active(t)
+///   x.stop()         true once the caller has cancelled
+///   x.begin_step(t)  x.end_step()    where a device keeps columns near, and the tape far away
 #pragma once
 
 #include "backend/sequence.h"
@@ -34,7 +37,7 @@ class Exchange {
       const int64_t b = row.batch();
       const S* from = data + (b * steps + t) * size;
       const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = 0; j < size; ++j) row.at(to, j) = ended ? fallback : from[j];
+      for (int j = row.first(); j < size; j += row.stride()) row.at(to, j) = ended ? fallback : from[j];
     });
   }
 
@@ -46,7 +49,7 @@ class Exchange {
       x_.each_row([=, this](auto row) {
         const int64_t b = row.batch();
         const S* from = at_step(s, b);
-        for (int j = 0; j < s.size; ++j) row.at(to, j) = ended(b) ? S(1) : from[j];
+        for (int j = row.first(); j < s.size; j += row.stride()) row.at(to, j) = ended(b) ? S(1) : from[j];
       });
     }
   }
@@ -60,7 +63,7 @@ class Exchange {
     x_.each_row([=, this](auto row) {
       if (ended(row.batch())) return;
       const S* factor = at_step(mask, row.batch());
-      for (int j = 0; j < mask.size; ++j) row.at(to, j) *= factor[j];
+      for (int j = row.first(); j < mask.size; j += row.stride()) row.at(to, j) *= factor[j];
     });
   }
 
@@ -84,7 +87,7 @@ class Exchange {
       const int64_t b = row.batch();
       S* to = data + (b * steps + t) * size;
       const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = 0; j < size; ++j) to[j] = ended ? S(0) : row.at(from, j);
+      for (int j = row.first(); j < size; j += row.stride()) to[j] = ended ? S(0) : row.at(from, j);
     });
   }
 
@@ -98,7 +101,7 @@ class Exchange {
       const int64_t b = row.batch();
       const bool ends = t == length(b) - 1, never_begins = t == 0 && length(b) == 0;
       if (!ends && !never_begins) return;
-      for (int j = 0; j < size; ++j) data[b * size + j] = ends ? row.at(from, j) : S(0);
+      for (int j = row.first(); j < size; j += row.stride()) data[b * size + j] = ends ? row.at(from, j) : S(0);
     });
   }
 
@@ -111,7 +114,7 @@ class Exchange {
     x_.each_row([=, this](auto row) {
       const int64_t b = row.batch();
       if (t != length(b) - 1) return;
-      for (int j = 0; j < size; ++j) row.at(to, j) += data[b * size + j];
+      for (int j = row.first(); j < size; j += row.stride()) row.at(to, j) += data[b * size + j];
     });
   }
 
@@ -125,7 +128,7 @@ class Exchange {
       x_.each_row([=, this](auto row) {
         const S all = weight(row.batch());
         if (all == S(1) && state.zoneout < 0) return;
-        for (int j = 0; j < state.size; ++j) {
+        for (int j = row.first(); j < state.size; j += row.stride()) {
           const S m = unit_weight(state, all, row.batch(), j), old = row.at(before, j);
           if (m == S(1)) continue;
           row.at(now, j) = m == S(0) ? old : m * row.at(now, j) + (S(1) - m) * old;
@@ -146,7 +149,7 @@ class Exchange {
       x_.each_row([=, this](auto row) {
         const S all = weight(row.batch());
         if (all == S(1) && state.zoneout < 0) return;
-        for (int j = 0; j < state.size; ++j) {
+        for (int j = row.first(); j < state.size; j += row.stride()) {
           const S m = unit_weight(state, all, row.batch(), j);
           const S total = row.at(now, j) + (is_output ? row.at(dy, j) : S(0));
           row.at(before, j) += (S(1) - m) * total;
@@ -166,11 +169,11 @@ class Exchange {
       for (int e = 0; e < args_.initial_entries && state.past < 0; ++e) {
         const int64_t from = e - (args_.initial_entries - state.given);
         x_.set_time(e - args_.initial_entries);
-        if (-x_.time() > args_.slots[state.slot].history) continue;
+        if (-x_.time() > x_.slot(state.slot).history) continue;
         const auto to = x_.place(state.slot, 0);
         const int64_t batch = args_.batch;
         x_.each_row([=](auto row) {
-          for (int j = 0; j < state.size; ++j) {
+          for (int j = row.first(); j < state.size; j += row.stride()) {
             const int64_t line = state.shared ? 0 : from * batch + row.batch();
             row.at(to, j) =
                 state.initial != nullptr && from >= 0 ? state.initial[line * state.size + j] : S(0);
@@ -197,24 +200,32 @@ class Exchange {
           const bool exists = window || t - age >= -args_.initial_entries;
           const auto from =
               before_first ? x_.place(state.past, -age) : x_.place(state.slot, exists ? -age : 0);
-          for (int j = 0; j < state.size; ++j) out[j] = exists ? row.at(from, j) : S(0);
+          for (int j = row.first(); j < state.size; j += row.stride()) out[j] = exists ? row.at(from, j) : S(0);
         }
       });
     }
   }
 
   HD void zero_carries() {
-    for (int slot = 0; slot < args_.slot_count; ++slot) {
-      const SlotPlace& p = args_.slots[slot];
-      for (int dt = 0; p.carry && dt < p.depth; ++dt) zero(x_.place(slot, -dt), p.size);
+    if constexpr (requires { x_.zero_carried(true); }) {
+      x_.zero_carried(true);
+    } else {
+      for (int slot = 0; slot < args_.slot_count; ++slot) {
+        const SlotPlace& p = x_.slot(slot);
+        for (int dt = 0; p.carry && dt < p.depth; ++dt) zero(x_.place(slot, -dt), p.size);
+      }
     }
   }
 
   /// The oldest column of every ring comes into reach at this step.
   HD void zero_oldest() {
-    for (int slot = 0; slot < args_.slot_count; ++slot) {
-      const SlotPlace& p = args_.slots[slot];
-      if (p.carry) zero(x_.place(slot, -p.history), p.size);
+    if constexpr (requires { x_.zero_carried(false); }) {
+      x_.zero_carried(false);
+    } else {
+      for (int slot = 0; slot < args_.slot_count; ++slot) {
+        const SlotPlace& p = x_.slot(slot);
+        if (p.carry) zero(x_.place(slot, -p.history), p.size);
+      }
     }
   }
 
@@ -232,7 +243,7 @@ class Exchange {
           const int64_t age = length(row.batch()) - 1 + back;
           if (age >= state.entries) return;
           const S* from = state.d_final + (age * args_.batch + row.batch()) * state.size;
-          for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
+          for (int j = row.first(); j < state.size; j += row.stride()) row.at(to, j) += from[j];
         });
       }
     }
@@ -248,7 +259,7 @@ class Exchange {
         const int64_t batch = args_.batch;
         x_.each_row([=](auto row) {
           S* to = state.d_initial + ((back - 1) * batch + row.batch()) * state.size;
-          for (int j = 0; j < state.size; ++j) to[j] = row.at(from, j);
+          for (int j = row.first(); j < state.size; j += row.stride()) to[j] = row.at(from, j);
         });
       }
     }
@@ -270,7 +281,7 @@ class Exchange {
         if (window && (x_.time() < 0 || length(b) == 0)) return;
         const int64_t entry = window ? age : state.entries - 1 - age;
         const S* from = state.d_final + (entry * args_.batch + b) * state.size;
-        for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
+        for (int j = row.first(); j < state.size; j += row.stride()) row.at(to, j) += from[j];
       });
     }
   }
@@ -283,7 +294,7 @@ class Exchange {
       const auto from = x_.place(state.gradient, 0);
       const int64_t batch = args_.batch;
       x_.each_row([=](auto row) {
-        for (int j = 0; j < state.size; ++j) {
+        for (int j = row.first(); j < state.size; j += row.stride()) {
           state.d_initial[(entry * batch + row.batch()) * state.size + j] = row.at(from, j);
         }
       });
@@ -299,7 +310,7 @@ class Exchange {
       const int64_t first = int64_t{back - 1} * args_.batch;
       const int size = state.size;
       x_.each_row([=](auto row) {
-        for (int j = 0; j < size; ++j)
+        for (int j = row.first(); j < size; j += row.stride())
           row.at(to, j) = from == nullptr ? S(0) : from[(first + row.batch()) * size + j];
       });
     }
@@ -337,94 +348,158 @@ class Exchange {
   X& x_;
 };
 
-/// The pass before the loop of a cell with statistics over all steps.
+/// Moves to step t; `begin_step` and `end_step` enclose what reads and writes its columns.
+template <class X>
+HD void begin_step(X& x, int t) {
+  x.set_time(t);
+  if constexpr (requires { x.begin_step(); }) x.begin_step();
+}
+template <class X>
+HD void end_step(X& x) {
+  if constexpr (requires { x.end_step(); }) x.end_step();
+}
+
+/// One step of the pass before the loop of a cell with statistics over all steps.
+template <class X, class Cell>
+HD void walk_survey_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
+  Exchange<X> exchange(args, x);
+  x.set_time(t);
+  if (t == 0) x.set_active(t);
+  exchange.load_input();
+  cell.survey(x);
+}
+
+/// The pass before the loop.
 template <class X, class Cell>
 HD void walk_survey(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
-  Exchange<X> exchange(args, x);
   for (int t = 0; t < args.steps; ++t) {
     if (x.stop()) return;
-    x.set_time(t);
-    if (t == 0) x.set_active(t);
-    exchange.load_input();
-    cell.survey(x);
+    walk_survey_step(args, cell, x, t);
   }
   cell.pool(x, args.steps);
 }
 
-/// The pass after its backward loop.
+/// The pass after its backward loop: what comes before its steps, which need the result.
 template <class X, class Cell>
-HD void walk_settle(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
-  Exchange<X> exchange(args, x);
+HD const typename X::S* walk_settle_begin(const Cell& cell, X& x) {
   x.set_time(0);
   x.set_active(0);
-  const typename X::S* totals = cell.settle(x);
-  for (int t = 0; t < args.steps; ++t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    cell.settle_step(x, totals, args.steps);
-    exchange.store_input_gradient();
-  }
+  return cell.settle(x);
 }
 
 template <class X, class Cell>
-HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+HD void walk_settle_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t,
+                         const typename X::S* totals) {
   Exchange<X> exchange(args, x);
-  x.read_fresh_moments(args.training && args.sites != nullptr);
-  if constexpr (requires { cell.pools(x); }) {
-    if (cell.pools(x)) walk_survey(args, cell, x);
+  x.set_time(t);
+  cell.settle_step(x, totals, args.steps);
+  exchange.store_input_gradient();
+}
+
+template <class X, class Cell>
+HD void walk_settle(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  const typename X::S* totals = walk_settle_begin(cell, x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    walk_settle_step(args, cell, x, t, totals);
   }
+}
+
+/// What comes before the first step.
+template <class X, class Cell>
+HD void walk_start(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
   exchange.load_initial();
   x.set_active(-1);
   for (int t = -args.initial_entries; t < 0; ++t) {
     x.set_time(t);
     cell.begin(x);
+    end_step(x);
   }
   exchange.store_final();
-  for (int t = 0; t < args.steps; ++t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    if (args.lengths != nullptr || t == 0) x.set_active(t);
-    exchange.load_input();
-    exchange.load_sequences();
-    cell.forward(x);
-    exchange.hold();
-    exchange.store(args.y_slot, args.output_size, args.y);
-    exchange.store_last();
-    exchange.store_final();
-  }
 }
 
 template <class X, class Cell>
-HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+HD void walk_forward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
+  Exchange<X> exchange(args, x);
+  begin_step(x, t);
+  if (args.lengths != nullptr || t == 0) x.set_active(t);
+  exchange.load_input();
+  exchange.load_sequences();
+  cell.forward(x);
+  exchange.hold();
+  exchange.store(args.y_slot, args.output_size, args.y);
+  exchange.store_last();
+  exchange.store_final();
+  end_step(x);
+}
+
+template <class X, class Cell>
+HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  x.read_fresh_moments(args.training && args.sites != nullptr);
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_survey(args, cell, x);
+  }
+  walk_start(args, cell, x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    walk_forward_step(args, cell, x, t);
+  }
+}
+
+/// What comes before the last step is gone back through.
+template <class X>
+HD void walk_turn(const SequenceArgs<typename X::S>& args, X& x) {
   Exchange<X> exchange(args, x);
   x.set_time(0);
   exchange.zero_carries();
   exchange.begin_past_gradients();
-  for (int t = args.steps - 1; t >= 0; --t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
-    exchange.zero_oldest();
-    exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
-    exchange.add_last_gradient();
-    exchange.load_sequences();
-    exchange.inject_final_gradients();
-    exchange.hold_gradient();
-    cell.backward(x);
-    exchange.store_input_gradient();
-  }
-  if constexpr (requires { cell.pools(x); }) {
-    if (cell.pools(x)) walk_settle(args, cell, x);
-  }
+}
+
+template <class X, class Cell>
+HD void walk_backward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x,
+                           int t) {
+  Exchange<X> exchange(args, x);
+  begin_step(x, t);
+  if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
+  exchange.zero_oldest();
+  exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
+  exchange.add_last_gradient();
+  exchange.load_sequences();
+  exchange.inject_final_gradients();
+  exchange.hold_gradient();
+  cell.backward(x);
+  exchange.store_input_gradient();
+  end_step(x);
+}
+
+/// The initial states, newest first.
+template <class X, class Cell>
+HD void walk_finish(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
   x.set_active(-1);
   for (int t = -1; t >= -args.initial_entries; --t) {
-    x.set_time(t);
+    begin_step(x, t);
     exchange.zero_oldest();
     exchange.inject_final_gradients();
     cell.finish(x);
     exchange.store_initial_gradients();
+    end_step(x);
   }
   exchange.store_past_gradients();
+}
+
+template <class X, class Cell>
+HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  walk_turn(args, x);
+  for (int t = args.steps - 1; t >= 0; --t) {
+    if (x.stop()) return;
+    walk_backward_step(args, cell, x, t);
+  }
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_settle(args, cell, x);
+  }
+  walk_finish(args, cell, x);
 }
 
 }  // namespace lookback

@@ -6,9 +6,10 @@
 // Dual numbers come first: some calls below are looked up where they are written.
 #include "gradcheck/dual_build.h"
 //
+#include "backend/cell_host.cc"
 #include "backend/cpu/cell_recurrence.cc"
 #include "backend/cpu/cell_statistics.cc"
-#include "backend/cpu/derived.cc"
+#include "backend/derived.cc"
 #include "backend/cpu/layer_stack.cc"
 #include "backend/cpu/plan.cc"
 #include "backend/cpu/segmented.cc"
@@ -50,7 +51,7 @@ inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
     whole = std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
   } else {
     whole =
-        std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), spec, std::move(instance));
+        std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), std::move(instance));
   }
   return std::make_unique<SegmentedRecurrence<Dual>>(std::move(whole));
 }

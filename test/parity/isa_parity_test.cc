@@ -80,7 +80,7 @@ inline LOOKBACK_DECLARE_KERNELS(generic)
     if (instance.layered) {
       cell = std::make_unique<LayerStack<S>>(runtime, kernels, c.cell, c.spec);
     } else {
-      cell = std::make_unique<CellRecurrence<S>>(runtime, kernels, c.spec, std::move(instance));
+      cell = std::make_unique<CellRecurrence<S>>(runtime, kernels, std::move(instance));
     }
     return run_cell(*cell, data);
   }
@@ -98,7 +98,7 @@ inline LOOKBACK_DECLARE_KERNELS(generic)
     CellData data =
         instance.layered
             ? make_data(c, LayerStack<double>(runtime, kernels, c.cell, c.spec))
-            : make_data(c, CellRecurrence<double>(runtime, kernels, c.spec, std::move(instance)));
+            : make_data(c, CellRecurrence<double>(runtime, kernels, std::move(instance)));
     round_to_float(data.inputs);
     round_to_float(data.params);
     round_to_float(data.upstream);

@@ -87,7 +87,7 @@ typename LayerStack<S>::Layers LayerStack<S>::make_layers(const Spec& spec) {
     Spec one = spec;
     if (layer > 0) one.set("inputSize", static_cast<double>(units_));
     layers.push_back(
-        std::make_unique<CellRecurrence<S>>(runtime_, kernels_, one, instantiate_cell(key_, one)));
+        std::make_unique<CellRecurrence<S>>(runtime_, kernels_, instantiate_cell(key_, one)));
   }
   return layers;
 }

@@ -14,6 +14,7 @@ bool try_cell(const std::string& key, const Spec& spec, CellInstance& out) {
   if (key != Cell::kKey || !Cell::accepts(spec)) return false;
   auto cell = std::make_shared<Cell>(Cell::declare(spec, out.declaration));
   out.cell = cell;
+  out.bytes = sizeof(Cell);
   out.key = key;
   out.layered = Cell::kLayered;
   return true;
@@ -52,7 +53,7 @@ std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKi
   if (instance.layered) {
     whole = std::make_unique<LayerStack<S>>(runtime, kernels, cell, spec);
   } else {
-    whole = std::make_unique<CellRecurrence<S>>(runtime, kernels, spec, std::move(instance));
+    whole = std::make_unique<CellRecurrence<S>>(runtime, kernels, std::move(instance));
   }
   return std::make_unique<SegmentedRecurrence<S>>(std::move(whole));
 }

@@ -1,0 +1,87 @@
+/// What the host does for a cell whatever the device: describes it to the model, and finds the
+/// arrays of a call for the loop over time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/derived.h"
+#include "backend/sequence.h"
+#include "base/rng.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+/// A cell's struct without its type.
+struct CellInstance {
+  std::string key;
+  std::shared_ptr<const void> cell;
+  size_t bytes = 0;      ///< of the struct
+  bool layered = false;  ///< names and states are those of a stack of layers
+  int index = 0;         ///< in the registry, and so in the tables of all devices
+  Declaration declaration;
+};
+
+/// Finds the cell for a key and its options and lets it declare itself. ERR_OPTION for an unknown
+/// key.
+CellInstance instantiate_cell(const std::string& key, const Spec& spec);
+
+/// One layer of one cell, without a device.
+template <class S>
+class CellHost : public Recurrence<S> {
+ public:
+  const CellInfo& info() const override { return info_; }
+  std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
+  std::vector<std::string> differentiable_inputs() const override;
+  std::string couples_rows(bool training) const override;
+  std::vector<TensorInfo> derived() const override;
+
+ protected:
+  explicit CellHost(CellInstance cell);
+
+  /// ERR_SHAPE, ERR_OPTION for what no device can run: lengths out of range, statistics of one row.
+  void require_call(const ForwardCall<S>& call) const;
+  void bind_sequence(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
+  void bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
+  /// Given masks, and how each is read; `is_drawn` says which of the others are to be drawn.
+  void bind_masks(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
+  bool is_drawn(const ForwardCall<S>& call, const SequenceArgs<S>& a, int sequence) const;
+  /// The numbers that a row of a drawn mask has; sets how they are read.
+  int64_t row_of_mask(SequenceArgs<S>& a, int sequence) const;
+  /// A state that nothing is kept of is left alone.
+  void drop_idle_zoneout(SequenceArgs<S>& a) const;
+  void bind_upstream(const BackwardCall<S>& call, SequenceArgs<S>& a) const;
+  int stat_rows(const BatchSiteInfo& site) const;
+  std::vector<int64_t> stat_shape(const BatchSiteInfo& site) const;
+  /// Rows that take part in each step.
+  std::vector<int64_t> active_rows(const int32_t* lengths, int64_t batch, int64_t steps) const;
+
+  CellInstance cell_;
+  CellInfo info_;
+  DerivedWeights<S> derived_;
+
+ private:
+  void require_statistics(const ForwardCall<S>& call) const;
+  void describe();
+};
+
+/// The masks of one batch row, inverted dropout's or zoneout's: the same numbers whatever the
+/// batch, the tile and the thread. `stride` apart, as several threads take turns.
+template <class S>
+HD void draw_mask_row(PhiloxKey stream, uint32_t site, double rate, bool zoneout, uint32_t row,
+                      int64_t begin, int64_t count, int64_t first, int64_t stride, S* out) {
+  const uint32_t threshold = dropout_threshold(rate);
+  const S passed = zoneout ? S(1) : static_cast<S>(1 / (1 - rate));
+  const int64_t end = begin + count;
+  for (int64_t i = begin / 4 * 4 + 4 * first; i < end; i += 4 * stride) {
+    const PhiloxBlock bits = dropout_block(stream, site, row, static_cast<uint64_t>(i / 4));
+    for (int64_t j = i < begin ? begin : i; j < (i + 4 < end ? i + 4 : end); ++j) {
+      const S factor = dropout_factor(bits.word[j - i], threshold, passed);
+      out[j - begin] = zoneout ? S(1) - factor : factor;
+    }
+  }
+}
+
+}  // namespace lookback
