@@ -48,6 +48,7 @@
       "sources": [
         "native/base/error.cc",
         "native/base/memory.cc",
+        "native/base/memory_space.cc",
         "native/base/spec.cc",
         "native/backend/barrier.cc",
         "native/backend/cell_host.cc",
@@ -63,6 +64,7 @@
         "native/backend/cpu/rows.cc",
         "native/backend/cpu/segmented.cc",
         "native/backend/cpu/threads.cc",
+        "native/backend/cuda/device.cc",
         "native/backend/derived.cc",
         "native/ops/linalg.cc",
         "native/parametrization/attention_weights.cc",

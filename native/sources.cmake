@@ -5,6 +5,7 @@
 set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
   native/base/memory.cc
+  native/base/memory_space.cc
   native/base/spec.cc
   native/backend/barrier.cc
   native/backend/cell_host.cc
@@ -20,6 +21,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/device.cc
   native/backend/derived.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
@@ -82,6 +84,8 @@ set(LOOKBACK_BRIDGE_SOURCES
 # The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
 set(LOOKBACK_EMULATED_SOURCES
   native/backend/cuda/emulated.cc
+  native/backend/cuda/emulated_device.cc
+  native/backend/cuda/emulated_recurrent.cc
 )
 
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.

@@ -1,24 +1,26 @@
-/// What a device provides to the model: recurrences, matrix products and the elementwise parts of a
-/// training step. `model/` includes this file and never a folder of one device. All arrays are in
-/// the public layout: row-major, batch-major [B, T, features]; how a driver tiles them is its own
-/// secret.
+/// What a device provides to the model: memory, recurrences, matrix products and the elementwise
+/// parts of a training step. `model/` includes this file and never a folder of one device. All
+/// arrays are in the public layout: row-major, batch-major [B, T, features]; how a driver tiles
+/// them is its own secret. Arrays of numbers, labels and indices lie in `Backend::memory`; lengths,
+/// origins, row numbers, quantiles and everything without a pointer are the host's.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/memory_space.h"
 #include "base/spec.h"
+#include "ops/calls.h"
 #include "ops/gemm.h"
 
 namespace lookback {
 
-enum class DeviceKind { kCpu, kEmulated };
+enum class DeviceKind { kCpu, kCuda, kEmulated };
 
 /// A shaped, non-owning array.
 template <class T>
@@ -167,94 +169,13 @@ class Recurrence {
   }
 };
 
-enum class Activation { kLinear, kRelu, kElu, kTanh, kSigmoid, kSoftmax };
-
-enum class OptimizerKind { kSgd, kRmsprop, kAdam, kAdamW, kAdagrad, kAdadelta };
-
-/// One update of a contiguous range of the flat arena. `step` counts from 1 (bias correction).
-template <class S>
-struct OptimizerStep {
-  OptimizerKind kind = OptimizerKind::kAdam;
-  int64_t n = 0;
-  S* param = nullptr;
-  const S* grad = nullptr;
-  S* slot0 = nullptr;  ///< momentum, first moment or sum of squares; null where the kind has none
-  S* slot1 = nullptr;  ///< second moment; Adadelta: mean square of its own steps
-  S* slot2 = nullptr;  ///< AMSGrad: the largest second moment so far; null: plain Adam
-  int64_t step = 1;
-  double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double momentum = 0, rho = 0.9;
-  bool nesterov = false;
-  bool epsilon_inside = false;  ///< RMSprop: g / sqrt(s + epsilon), as TF1 has it
-  double l2 = 0;                ///< added to the gradient (coupled)
-  double weight_decay = 0;      ///< param -= learning_rate * weight_decay * param (decoupled)
-  double grad_scale = 1;        ///< from global-norm clipping
-  double clip_value = std::numeric_limits<double>::infinity();  ///< of each entry, after scaling
-};
-
-enum class LossKind {
-  kSoftmaxCrossEntropy,  ///< of logits against labels
-  kSquaredError,
-  kAbsoluteError,
-  kHuber,
-  kQuantile,
-  kGaussian,
-  kBinaryCrossEntropy,  ///< of logits against targets in 0..1
-};
-
-/// A loss over terms: the rows of a batch, or their steps. That of a term is the mean over its
-/// targets; ops/loss.h has the formulas.
-template <class S>
-struct LossCall {
-  LossKind kind = LossKind::kSquaredError;
-  int64_t terms = 0;
-  int64_t outputs = 0;                ///< per term
-  const S* y = nullptr;               ///< [terms, outputs]; logits for both cross-entropies
-  const int32_t* labels = nullptr;    ///< [terms], for kSoftmaxCrossEntropy
-  int64_t target_size = 0;            ///< per term; targets that are NaN are left out
-  const S* targets = nullptr;         ///< [terms, target_size], for the others
-  const S* weights = nullptr;         ///< [terms], or null: all 1. Terms of weight 0 are not read
-  double scale = 1;                   ///< on the gradient
-  S* d = nullptr;                     ///< [terms, outputs], assigned; null: no gradient. May be y
-  double delta = 1;                   ///< kHuber: where squares turn into absolute values
-  double min_variance = 0;            ///< kGaussian
-  const double* quantiles = nullptr;  ///< kQuantile: [outputs / target_size]
-};
-
-/// The result of a loss over a batch: sums over its terms, each times the share of its targets that
-/// are not NaN.
-struct LossSum {
-  double loss = 0;      ///< weighted
-  double hits = 0;      ///< share of right decisions (classification), not weighted
-  double absolute = 0;  ///< mean absolute error, not weighted
-};
-
-/// Rows normalised to mean 0 and variance 1, then y = xhat * gain + bias.
-template <class S>
-struct LayerNorm {
-  int64_t rows = 0, cols = 0;
-  double epsilon = 1e-5;
-  const S* gain = nullptr;  ///< [cols], or null: 1
-  const S* bias = nullptr;  ///< [cols], or null: 0
-  const S* x = nullptr;
-};
-
-enum class PoolKind { kLast, kMean, kMax };
-
-/// One row of features from the valid steps of a sequence; zeros where there are none.
-template <class S>
-struct Pool {
-  PoolKind kind = PoolKind::kLast;
-  int64_t batch = 0, steps = 0, features = 0;
-  const int32_t* lengths = nullptr;  ///< [batch], or null: all steps
-  const S* x = nullptr;              ///< [batch, steps, features]; backward: for kMax only
-};
-
 template <class S>
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual int threads() const = 0;
+  /// Where the arrays of all calls lie.
+  virtual MemorySpace& memory() { return host_memory(); }
   /// Polled inside time loops at least every 10 ms; when it reads true the call throws ERR_ABORTED.
   virtual void set_cancel(const std::atomic<bool>* cancel) = 0;
 
@@ -294,6 +215,16 @@ class Backend {
   /// Copies rows of `cols` numbers between arrays whose rows are further apart.
   virtual void copy_columns(int64_t rows, int64_t cols, const S* from, int64_t from_row, S* to,
                             int64_t to_row) = 0;
+  /// Row i of every destination is row rows[i] of its source, or row first + i where `rows`
+  /// ([count], on the host) is null.
+  virtual void copy_rows(const uint32_t* rows, int64_t first, int64_t count,
+                         const std::vector<RowCopy>& parts) = 0;
+  /// index[i] = x[i]. Gives the first i that is no whole number in 0..rows - 1, or -1.
+  virtual int64_t read_indices(const IndexRead<S>& read, int32_t* index) = 0;
+  /// Writes all weights to `out` [terms].
+  virtual TermSum weigh_terms(const TermWeights<S>& terms, S* out) = 0;
+  /// y = value.
+  virtual void fill(int64_t n, S value, S* y) = 0;
   /// y += x.
   virtual void add(int64_t n, const S* x, S* y) = 0;
   /// In double, in a fixed order.

@@ -10,11 +10,13 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/memory_space.h"
 
 namespace lookback {
 
 /// A growable array of plain numbers, 64-byte aligned and zeroed when it is made. Not for
-/// appending: growing discards.
+/// appending: growing discards. It lies in the host's memory unless it was given another space,
+/// which outlives it; its elements can be read and written in the host's only.
 template <class T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -23,6 +25,12 @@ class Buffer {
   Buffer() = default;
   /// Zeros. Throws ERR_MEMORY that names `what`.
   Buffer(int64_t size, const char* what) { grow(size, true, what); }
+  /// Likewise, in a space.
+  Buffer(int64_t size, const char* what, MemorySpace& space) : Buffer(space) {
+    grow(size, true, what);
+  }
+  /// Empty, for a space.
+  explicit Buffer(MemorySpace& space) { use(space); }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
@@ -30,13 +38,19 @@ class Buffer {
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { release(data_); }
+  ~Buffer() { free_block(); }
 
   /// A buffer whose contents are undefined: the caller writes every element.
   static Buffer for_overwrite(int64_t size, const char* what) {
     Buffer buffer;
     buffer.grow(size, false, what);
     return buffer;
+  }
+
+  /// What is made from now on lies there; the buffer is empty.
+  void use(MemorySpace& space) {
+    clear();
+    space_ = space.is_host() ? nullptr : &space;
   }
 
   /// Makes room for `size` elements. Where that needs a new block, the contents become zeros;
@@ -48,13 +62,16 @@ class Buffer {
 
   /// Gives the memory back.
   void clear() {
-    release(data_);
+    free_block();
     data_ = nullptr;
     size_ = capacity_ = 0;
     claim_ = MemoryClaim();
   }
 
-  void zero() { std::fill_n(data_, size_, T(0)); }
+  void zero() {
+    if (space_ != nullptr) return space_->zero(data_, size_);
+    std::fill_n(data_, size_, T(0));
+  }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
@@ -67,24 +84,48 @@ class Buffer {
   void grow(int64_t size, bool zeroed, const char* what) {
     clear();
     const int64_t bytes = checked_mul(size, static_cast<int64_t>(sizeof(T)), what);
-    MemoryClaim claim(bytes, what);
-    data_ = static_cast<T*>(allocate(bytes, zeroed, what));
-    claim_ = std::move(claim);
+    if (space_ != nullptr) {
+      data_ = static_cast<T*>(space_->allocate(bytes, zeroed, what));
+    } else {
+      MemoryClaim claim(bytes, what);
+      data_ = static_cast<T*>(allocate(bytes, zeroed, what));
+      claim_ = std::move(claim);
+    }
     size_ = capacity_ = size;
   }
 
+  void free_block() noexcept {
+    if (space_ != nullptr) {
+      space_->release(data_);
+    } else {
+      release(data_);
+    }
+  }
+
   void swap(Buffer& other) noexcept {
+    std::swap(space_, other.space_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
     std::swap(claim_, other.claim_);
   }
 
+  MemorySpace* space_ = nullptr;  ///< null: the host's, without a virtual call
   T* data_ = nullptr;
   int64_t size_ = 0;
   int64_t capacity_ = 0;
   MemoryClaim claim_;
 };
+
+/// The numbers of a host buffer in a space: the same buffer where that is the host's.
+template <class T>
+Buffer<T> moved_to(MemorySpace& space, Buffer<T> host, const char* what) {
+  if (space.is_host()) return host;
+  Buffer<T> moved(space);
+  moved.ensure(host.size(), what);
+  space.copy_in(host.data(), host.size(), moved.data());
+  return moved;
+}
 
 /// Number of elements of a shape, checked (ERR_MEMORY).
 inline int64_t element_count(const std::vector<int64_t>& shape, const char* what) {
@@ -135,7 +176,8 @@ template <class S>
 class ParamArena {
  public:
   ParamArena() = default;
-  ParamArena(const ArenaLayout& layout, const char* what) : values_(layout.total(), what) {}
+  ParamArena(const ArenaLayout& layout, const char* what, MemorySpace& space = host_memory())
+      : values_(layout.total(), what, space) {}
 
   S* at(const Segment& segment) { return values_.data() + segment.offset; }
   const S* at(const Segment& segment) const { return values_.data() + segment.offset; }

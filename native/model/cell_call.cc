@@ -92,6 +92,10 @@ class CellPass {
   void take_inputs(NamedTensors inputs);
   void require_resets() const;
   void take_weights(NamedTensors weights);
+  void place(OwnedTensors<S>& tensors);
+  Buffer<S> room(int64_t size, const char* what);
+  HostTensor gradient_room(std::vector<int64_t> shape, const char* what);
+  void bring_home(NamedTensors& list);
   void prepare_tape();
   std::vector<const S*> weight_pointers() const;
 
@@ -131,6 +135,14 @@ void CellPass<S>::take_inputs(NamedTensors inputs) {
     std::fill_n(fresh.numbers.data(), size, static_cast<S>(buffer.initial));
     inputs_.emplace(buffer.name, std::move(fresh));
   }
+  place(inputs_);
+}
+
+/// From here on only the device reads them.
+template <class S>
+void CellPass<S>::place(OwnedTensors<S>& tensors) {
+  for (auto& [name, tensor] : tensors)
+    tensor.numbers = moved_to(backend_->memory(), std::move(tensor.numbers), name.c_str());
 }
 
 template <class S>
@@ -159,12 +171,13 @@ void CellPass<S>::take_weights(NamedTensors weights) {
     REQUIRE(it->second.shape == param.shape, kShape, "weight '", param.name, "' has shape ",
             shape_text(it->second.shape), "; expected ", shape_text(param.shape));
   }
-  if (weights_.size() == params.size()) return;
   for (const auto& [name, tensor] : weights_) {
+    if (weights_.size() == params.size()) break;
     const bool known = std::any_of(params.begin(), params.end(),
                                    [&](const ParamInfo& param) { return param.name == name; });
     REQUIRE(known, kOption, "weight '", name, "' is not one of this cell's; see params()");
   }
+  place(weights_);
 }
 
 template <class S>
@@ -186,6 +199,29 @@ void CellPass<S>::prepare_tape() {
 }
 
 template <class S>
+Buffer<S> CellPass<S>::room(int64_t size, const char* what) {
+  if (backend_->memory().is_host()) return Buffer<S>::for_overwrite(size, what);
+  return Buffer<S>(size, what, backend_->memory());
+}
+
+template <class S>
+HostTensor CellPass<S>::gradient_room(std::vector<int64_t> shape, const char* what) {
+  const int64_t size = element_count(shape, what);
+  return {std::move(shape), Buffer<S>(size, what, backend_->memory())};
+}
+
+/// What the device has written becomes tensors of the host.
+template <class S>
+void CellPass<S>::bring_home(NamedTensors& list) {
+  MemorySpace& memory = backend_->memory();
+  for (NamedTensor& each : list) {
+    if (memory.is_host()) return;
+    auto& numbers = std::get<Buffer<S>>(each.tensor.data);
+    each.tensor = copy_tensor<S>(memory, each.tensor.shape, numbers.data(), "a tensor of a cell");
+  }
+}
+
+template <class S>
 NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, bool training,
                                   const std::atomic<bool>* cancel) {
   take_inputs(std::move(inputs));
@@ -203,9 +239,8 @@ NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, boo
   NamedTensors outputs;
   for (TensorInfo& info : recurrence_->outputs(batch_, steps_)) {
     const int64_t size = element_count(info.shape, "an output of a cell");
-    outputs.push_back({NamedTensor::Role::kParam,
-                       info.name,
-                       {info.shape, Buffer<S>::for_overwrite(size, "an output of a cell")}});
+    outputs.push_back(
+        {NamedTensor::Role::kParam, info.name, {info.shape, room(size, "an output of a cell")}});
   }
   for (NamedTensor& output : outputs) {
     S* numbers = std::get<Buffer<S>>(output.tensor.data).data();
@@ -213,18 +248,20 @@ NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, boo
     // Where the pass does not update a running statistic it comes out as it went in.
     const auto same = inputs_.find(output.name);
     if (same != inputs_.end() && same->second.shape == output.tensor.shape) {
-      std::copy_n(same->second.numbers.data(), same->second.numbers.size(), numbers);
+      backend_->memory().copy(same->second.numbers.data(), same->second.numbers.size(), numbers);
     }
   }
   const CancelScope<S> scope(*backend_, cancel);
   recurrence_->forward(call, *tape_);
+  bring_home(outputs);
   return outputs;
 }
 
 template <class S>
 NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool>* cancel) {
   const CellInfo& info = recurrence_->info();
-  const OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
+  OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
+  place(given);
   const std::vector<TensorInfo> outputs = recurrence_->outputs(batch_, steps_);
   BackwardCall<S> call;
   for (const auto& [name, tensor] : given) {
@@ -243,13 +280,13 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
     const auto input = inputs_.find(name);
     if (input == inputs_.end()) continue;
     grads.push_back({NamedTensor::Role::kParam, name,
-                     make_tensor<S>(input->second.shape, "the gradient of an input")});
+                     gradient_room(input->second.shape, "the gradient of an input")});
     call.d_inputs[name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
                            input->second.shape};
   }
   for (const TensorInfo& matrix : recurrence_->derived()) {
     grads.push_back({NamedTensor::Role::kParam, matrix.name,
-                     make_tensor<S>(matrix.shape, "the gradient of a matrix")});
+                     gradient_room(matrix.shape, "the gradient of a matrix")});
     call.d_inputs[matrix.name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
                                   matrix.shape};
   }
@@ -259,13 +296,13 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
       continue;
     }
     grads.push_back({NamedTensor::Role::kParam, param.name,
-                     make_tensor<S>(param.shape, "the gradient of a weight")});
+                     gradient_room(param.shape, "the gradient of a weight")});
     auto& numbers = std::get<Buffer<S>>(grads.back().tensor.data);
-    std::fill_n(numbers.data(), numbers.size(), S(0));  // backward adds to it
-    call.d_params.push_back(numbers.data());
+    call.d_params.push_back(numbers.data());  // backward adds to it
   }
   const CancelScope<S> scope(*backend_, cancel);
   recurrence_->backward(call, *tape_);
+  bring_home(grads);
   return grads;
 }
 

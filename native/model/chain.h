@@ -15,9 +15,11 @@ namespace lookback {
 template <class S>
 class LayerChain {
  public:
-  void add(std::unique_ptr<Layer<S>> layer) {
+  /// `memory`: the backend's; it outlives the chain.
+  void add(std::unique_ptr<Layer<S>> layer, MemorySpace& memory) {
     layers_.push_back(std::move(layer));
-    outputs_.emplace_back();
+    outputs_.emplace_back(memory);
+    for (Buffer<S>& gradient : d_outputs_) gradient.use(memory);
   }
   const std::vector<std::unique_ptr<Layer<S>>>& layers() const { return layers_; }
 

@@ -37,7 +37,8 @@ void require_lengths(const int32_t* lengths, int64_t count, int64_t rows, int64_
 }
 
 template <class S>
-Dataset<S>::Dataset(DataInput given, const DataShape& shape) {
+Dataset<S>::Dataset(Backend<S>& backend, DataInput given, const DataShape& shape)
+    : backend_(backend) {
   require_input_shape(given.x.shape, given.x.size(), shape.input.features);
   rows_ = given.x.shape[0];
   steps_ = given.x.shape[1];
@@ -48,12 +49,16 @@ Dataset<S>::Dataset(DataInput given, const DataShape& shape) {
   require_finite(x_.data(), rows_, steps_, features_, "x");
   if (given.lengths) take_lengths(std::move(*given.lengths));
   if (given.weights) take_weights(std::move(*given.weights), shape.output);
-  if (!given.y) return;
-  if (given.y->is_integer()) {
+  if (given.y && given.y->is_integer()) {
     take_labels(*given.y, shape.output);
-  } else {
+  } else if (given.y) {
     take_targets(std::move(*given.y), shape);
   }
+  MemorySpace& memory = backend_.memory();
+  x_ = moved_to(memory, std::move(x_), "x");
+  targets_ = moved_to(memory, std::move(targets_), "y");
+  weights_ = moved_to(memory, std::move(weights_), "the weights");
+  labels_ = moved_to(memory, std::move(labels_), "y");
 }
 
 template <class S>
@@ -144,17 +149,18 @@ int64_t Dataset<S>::bytes() const {
 template <class S>
 void Dataset<S>::gather(const uint32_t* rows, int64_t first, int64_t count,
                         const BatchTarget<S>& target) const {
-  const int64_t row_size = steps_ * features_;
-  for (int64_t i = 0; i < count; ++i) {
+  std::vector<RowCopy> parts;
+  const auto add = [&parts](const auto& from, int64_t size, auto* to) {
+    if (to != nullptr) parts.push_back({from.data(), to, size * int64_t{sizeof(*to)}});
+  };
+  add(x_, steps_ * features_, target.x);
+  add(labels_, label_size(), target.labels);
+  add(targets_, target_size_, target.targets);
+  add(weights_, weight_size(), target.weights);
+  backend_.copy_rows(rows, first, count, parts);
+  for (int64_t i = 0; target.lengths != nullptr && i < count; ++i) {
     const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
-    std::copy_n(x_.data() + row * row_size, row_size, target.x + i * row_size);
-    const auto copy = [&](const auto& from, int64_t size, auto* to) {
-      if (to != nullptr) std::copy_n(from.data() + row * size, size, to + i * size);
-    };
-    copy(labels_, label_size(), target.labels);
-    copy(targets_, target_size_, target.targets);
-    copy(weights_, weight_size(), target.weights);
-    if (target.lengths != nullptr) target.lengths[i] = lengths_[static_cast<size_t>(row)];
+    target.lengths[i] = lengths_[static_cast<size_t>(row)];
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace lookback {
 
-/// Destinations of one gathered batch; null ones are skipped.
+/// Destinations of one gathered batch; null ones are skipped. Lengths are the host's.
 template <class S>
 struct BatchTarget {
   S* x = nullptr;              ///< [b, T, C]
@@ -46,7 +46,8 @@ class Dataset {
   /// step Throws ERR_SHAPE (with the shapes expected and seen), ERR_DATA (with row, step and
   /// feature of the first number that is not finite, or the row of a label, length or weight out of
   /// range), ERR_MEMORY.
-  Dataset(DataInput given, const DataShape& shape);
+  /// Kept in the backend's memory; the backend outlives this.
+  Dataset(Backend<S>& backend, DataInput given, const DataShape& shape);
 
   int64_t rows() const { return rows_; }
   int64_t steps() const { return steps_; }
@@ -73,6 +74,7 @@ class Dataset {
   /// Steps of a row whose answers count, where the answers have steps.
   int64_t valid_steps(int64_t row, int64_t steps) const;
 
+  Backend<S>& backend_;
   int64_t rows_ = 0, steps_ = 0, features_ = 0, target_size_ = 0;
   Buffer<S> x_, targets_, weights_;
   Buffer<int32_t> labels_;

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "base/error.h"
 #include "model/layer.h"
 
@@ -31,7 +29,7 @@ class Dropout final : public Layer<S> {
   /// steps it shares.
   void mask(const Pass& pass, const S* from, S* to) {
     if (!pass.training || rate_ == 0) {
-      std::copy_n(from, input_.elements(pass.batch, pass.steps), to);
+      backend_.memory().copy(from, input_.elements(pass.batch, pass.steps), to);
       return;
     }
     DropoutKey key = pass.dropout;

@@ -48,7 +48,7 @@ class EngineOf final : public Engine {
                    std::optional<std::vector<int32_t>> lengths,
                    std::optional<HostTensor> weights) override {
     DataInput given{std::move(x), std::move(y), std::move(lengths), std::move(weights)};
-    data_.try_emplace(next_data_, std::move(given), trainer_.data_shape());
+    data_.try_emplace(next_data_, *backend_, std::move(given), trainer_.data_shape());
     return next_data_++;
   }
 
@@ -103,7 +103,8 @@ class EngineOf final : public Engine {
     const ParamArena<S>& grads = model_.grads();
     for (const Segment& segment : model_.param_layout().segments()) {
       list.push_back({NamedTensor::Role::kParam, segment.name,
-                      copy_tensor(segment.shape, grads.at(segment), "a copy of the gradients")});
+                      copy_tensor(backend_->memory(), segment.shape, grads.at(segment),
+                                  "a copy of the gradients")});
     }
     return list;
   }
@@ -111,8 +112,9 @@ class EngineOf final : public Engine {
   NamedTensors tensors() override {
     NamedTensors list;
     for (const Place& place : places()) {
-      list.push_back({place.role, place.name,
-                      copy_tensor(place.shape, place.values, "a copy of the tensors")});
+      list.push_back(
+          {place.role, place.name,
+           copy_tensor(backend_->memory(), place.shape, place.values, "a copy of the tensors")});
     }
     return list;
   }
@@ -203,7 +205,7 @@ void EngineOf<S>::set_tensors(NamedTensors tensors) {
   }
   trainer_.forget_pass();
   for (const Assignment& each : assignments) {
-    std::copy_n(each.numbers.data(), each.numbers.size(), each.to);
+    backend_->memory().copy_in(each.numbers.data(), each.numbers.size(), each.to);
   }
 }
 

@@ -51,13 +51,20 @@ HostTensor make_tensor(std::vector<int64_t> shape, const char* what) {
   return {std::move(shape), Buffer<S>(size, what)};
 }
 
-/// A copy of `size` numbers.
+/// A copy of numbers in a space.
 template <class S>
-HostTensor copy_tensor(std::vector<int64_t> shape, const S* from, const char* what) {
+HostTensor copy_tensor(MemorySpace& memory, std::vector<int64_t> shape, const S* from,
+                       const char* what) {
   const int64_t size = element_count(shape, what);
   Buffer<S> numbers = Buffer<S>::for_overwrite(size, what);
-  std::copy_n(from, size, numbers.data());
+  memory.copy_out(from, size, numbers.data());
   return {std::move(shape), std::move(numbers)};
+}
+
+/// A copy of numbers of the host.
+template <class S>
+HostTensor copy_tensor(std::vector<int64_t> shape, const S* from, const char* what) {
+  return copy_tensor(host_memory(), std::move(shape), from, what);
 }
 
 /// The numbers of a float tensor as type S: moved out where they are of that type, else converted.

@@ -7,31 +7,34 @@
 #include "model/initialize.h"
 
 namespace lookback {
-namespace {
 
 template <class S>
-bool all_finite(const S* values, int64_t size) {
+bool Model<S>::all_finite(const S* values, int64_t size) const {
+  Buffer<S> copy;
+  if (!backend_.memory().is_host()) {
+    copy = Buffer<S>::for_overwrite(size, "a look at the numbers");
+    backend_.memory().copy_out(values, size, copy.data());
+    values = copy.data();
+  }
   return std::all_of(values, values + size, [](S value) { return std::isfinite(value); });
 }
-
-}  // namespace
 
 template <class S>
 Model<S>::Model(Backend<S>& backend, uint64_t seed, int64_t input_size,
                 const std::vector<LayerSpec>& layers)
-    : seed_(seed) {
+    : backend_(backend), seed_(seed) {
   REQUIRE(input_size >= 1, kOption, "option inputSize is ", input_size, "; expected 1 or more");
   REQUIRE(!layers.empty(), kOption, "option layers is empty; give at least one layer");
   FeatureShape shape{true, input_size};
   for (const LayerSpec& spec : layers) {
-    add_layer(backend, spec, shape);
+    add_layer(spec, shape);
     shape = chain_.layers().back()->output();
   }
   place_tensors();
 }
 
 template <class S>
-void Model<S>::add_layer(Backend<S>& backend, const LayerSpec& given, FeatureShape input) {
+void Model<S>::add_layer(const LayerSpec& given, FeatureShape input) {
   const Spec& spec = given.options;
   const std::string kind = spec.word("kind", "");
   REQUIRE(!kind.empty(), kOption, "layer ", layers().size(),
@@ -51,7 +54,8 @@ void Model<S>::add_layer(Backend<S>& backend, const LayerSpec& given, FeatureSha
   trainable_.push_back(spec.flag("trainable", true));
   const auto index = static_cast<uint32_t>(layers().size());
   chain_.add(
-      make_layer<S>({backend, name, kind, options, index, input, given.inner, &inner_index_}));
+      make_layer<S>({backend_, name, kind, options, index, input, given.inner, &inner_index_}),
+      backend_.memory());
 }
 
 template <class S>
@@ -65,32 +69,35 @@ void Model<S>::place_tensors() {
       buffer_layout_.add(layer.name() + "." + info.name, info.shape);
     }
   }
+  MemorySpace& memory = backend_.memory();
   // Asked for together: each alone might fit where both do not.
   const int64_t numbers = checked_mul(param_layout_.total(), 2, "the parameters");
-  require_memory(checked_mul(numbers, sizeof(S), "the parameters"),
-                 "the parameters and their gradients");
-  params_ = ParamArena<S>(param_layout_, "the parameters");
-  grads_ = ParamArena<S>(param_layout_, "the gradients");
-  buffers_ = ParamArena<S>(buffer_layout_, "the running statistics");
+  const int64_t bytes = checked_mul(numbers, sizeof(S), "the parameters");
+  if (memory.is_host()) require_memory(bytes, "the parameters and their gradients");
+  params_ = ParamArena<S>(param_layout_, "the parameters", memory);
+  grads_ = ParamArena<S>(param_layout_, "the gradients", memory);
+  buffers_ = ParamArena<S>(buffer_layout_, "the running statistics", memory);
   size_t param = 0, buffer = 0;
   for (size_t i = 0; i < layers().size(); ++i) {
-    LayerMemory<S> memory;
+    LayerMemory<S> own;
     for (const ParamInfo& info : layers()[i]->params()) {
       const Segment& segment = param_layout_.segments()[param];
-      initialize(info, seed_, static_cast<uint32_t>(param), params_.at(segment));
-      memory.params.push_back(params_.at(segment));
-      memory.grads.push_back(segment.trainable ? grads_.at(segment) : nullptr);
+      Buffer<S> start(segment.size, info.name.c_str());
+      initialize(info, seed_, static_cast<uint32_t>(param), start.data());
+      memory.copy_in(start.data(), segment.size, params_.at(segment));
+      own.params.push_back(params_.at(segment));
+      own.grads.push_back(segment.trainable ? grads_.at(segment) : nullptr);
       ++param;
     }
     for (const BufferInfo& info : layers()[i]->buffers()) {
       const Segment& segment = buffer_layout_.segments()[buffer++];
-      std::fill_n(buffers_.at(segment), segment.size, static_cast<S>(info.initial));
-      memory.buffers.push_back(buffers_.at(segment));
+      backend_.fill(segment.size, static_cast<S>(info.initial), buffers_.at(segment));
+      own.buffers.push_back(buffers_.at(segment));
     }
     weights_.emplace_back();
-    for (size_t k = param - memory.params.size(); k < param; ++k)
+    for (size_t k = param - own.params.size(); k < param; ++k)
       weights_.back().push_back(params_.at(param_layout_.segments()[k]));
-    layers()[i]->bind(std::move(memory));
+    layers()[i]->bind(std::move(own));
   }
 }
 
@@ -127,7 +134,7 @@ std::string Model<S>::first_non_finite_layer(const Pass& pass) const {
 
 template <class S>
 std::string Model<S>::first_non_finite_segment(const ArenaLayout& layout,
-                                               const ParamArena<S>& arena) {
+                                               const ParamArena<S>& arena) const {
   for (const Segment& segment : layout.segments()) {
     if (!all_finite(arena.at(segment), segment.size)) return segment.name;
   }

@@ -34,6 +34,7 @@ class Model {
   /// Segments are named '<layer>.<parameter>'.
   const ArenaLayout& param_layout() const { return param_layout_; }
   const ArenaLayout& buffer_layout() const { return buffer_layout_; }
+  Backend<S>& backend() { return backend_; }
   ParamArena<S>& params() { return params_; }
   ParamArena<S>& grads() { return grads_; }
   ParamArena<S>& buffers() { return buffers_; }
@@ -57,16 +58,17 @@ class Model {
   /// there is none.
   std::string first_non_finite_layer(const Pass& pass) const;
   /// The name of the first such segment of a block.
-  static std::string first_non_finite_segment(const ArenaLayout& layout,
-                                              const ParamArena<S>& arena);
+  std::string first_non_finite_segment(const ArenaLayout& layout, const ParamArena<S>& arena) const;
 
   /// Bytes of activations, tapes and their gradients, now.
   int64_t activation_bytes() const { return chain_.bytes(); }
 
  private:
-  void add_layer(Backend<S>& backend, const LayerSpec& given, FeatureShape input);
+  void add_layer(const LayerSpec& given, FeatureShape input);
   void place_tensors();
+  bool all_finite(const S* values, int64_t size) const;
 
+  Backend<S>& backend_;
   uint64_t seed_;
   LayerChain<S> chain_;
   uint32_t inner_index_ = 1 << 20;  ///< beyond those of the layers here

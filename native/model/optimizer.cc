@@ -91,9 +91,9 @@ typename Optimizer<S>::Group Optimizer<S>::read_group(const Spec& spec) {
 }
 
 template <class S>
-Optimizer<S>::Optimizer(const Spec& spec, const std::vector<ParamGroup>& groups,
-                        const ArenaLayout& layout)
-    : layout_(layout), group_of_(layout.segments().size(), 0) {
+Optimizer<S>::Optimizer(Backend<S>& backend, const Spec& spec,
+                        const std::vector<ParamGroup>& groups, const ArenaLayout& layout)
+    : backend_(&backend), layout_(layout), group_of_(layout.segments().size(), 0) {
   groups_.push_back(read_group(spec));
   clip_norm_ = bounded(spec, "clipNorm", 0, 0, kInfinity);
   for (const ParamGroup& group : groups) {
@@ -107,7 +107,7 @@ Optimizer<S>::Optimizer(const Spec& spec, const std::vector<ParamGroup>& groups,
     const bool used = std::any_of(groups_.begin(), groups_.end(), [place](const Group& group) {
       return group.slot[place] != nullptr;
     });
-    if (used) places_[place] = ParamArena<S>(layout, "the optimizer's slots");
+    if (used) places_[place] = ParamArena<S>(layout, "the optimizer's slots", backend.memory());
   }
   for (size_t i = 0; i < group_of_.size(); ++i) reset(i);
   place_ranges();
@@ -170,8 +170,8 @@ void Optimizer<S>::reset(size_t segment) {
   const int64_t begin = layout_.segments()[segment].offset;
   for (int place = 0; place < kPlaces; ++place) {
     if (group.slot[place] == nullptr) continue;
-    std::fill(places_[place].data() + begin, places_[place].data() + end_of(segment),
-              static_cast<S>(group.start[place]));
+    backend_->fill(end_of(segment) - begin, static_cast<S>(group.start[place]),
+                   places_[place].data() + begin);
   }
 }
 
@@ -187,13 +187,13 @@ void Optimizer<S>::drop_frozen(ParamArena<S>& grads) const {
   const std::vector<Segment>& segments = layout_.segments();
   for (size_t i = 0; i < segments.size(); ++i) {
     if (groups_[group_of_[i]].trainable) continue;
-    std::fill_n(grads.at(segments[i]), segments[i].size, S(0));
+    backend_->memory().zero(grads.at(segments[i]), segments[i].size);
   }
 }
 
 template <class S>
-void Optimizer<S>::apply(Backend<S>& backend, int64_t update, double factor, double grad_norm,
-                         ParamArena<S>& params, const ParamArena<S>& grads) {
+void Optimizer<S>::apply(int64_t update, double factor, double grad_norm, ParamArena<S>& params,
+                         const ParamArena<S>& grads) {
   for (const Range& range : ranges_) {
     const Group& group = groups_[range.group];
     const auto slot = [&](int place) {
@@ -209,7 +209,7 @@ void Optimizer<S>::apply(Backend<S>& backend, int64_t update, double factor, dou
     step.step = update;
     step.learning_rate = group.learning_rate * factor;
     step.grad_scale = clip_norm_ > 0 && grad_norm > clip_norm_ ? clip_norm_ / grad_norm : 1.0;
-    backend.update(step);
+    backend_->update(step);
   }
 }
 

@@ -28,7 +28,9 @@ class Optimizer {
   /// (largest norm of the gradient of all groups together, before clipValue; 0: no clipping).
   /// Defaults are PyTorch's. `groups`: what differs from `spec`; a parameter is in one group at
   /// most. Throws ERR_OPTION, ERR_MEMORY.
-  Optimizer(const Spec& spec, const std::vector<ParamGroup>& groups, const ArenaLayout& layout);
+  /// The slots lie in the backend's memory; it outlives this.
+  Optimizer(Backend<S>& backend, const Spec& spec, const std::vector<ParamGroup>& groups,
+            const ArenaLayout& layout);
 
   /// What an optimizer keeps for one parameter: "firstMoment", "meanSquare", ...
   struct Slot {
@@ -47,8 +49,8 @@ class Optimizer {
   void drop_frozen(ParamArena<S>& grads) const;
   /// One update of every trainable segment; `update` counts from 1. `factor`: on every learning
   /// rate. `grad_norm` is the norm of `grads`.
-  void apply(Backend<S>& backend, int64_t update, double factor, double grad_norm,
-             ParamArena<S>& params, const ParamArena<S>& grads);
+  void apply(int64_t update, double factor, double grad_norm, ParamArena<S>& params,
+             const ParamArena<S>& grads);
 
  private:
   static constexpr int kPlaces = 3;  ///< of OptimizerStep
@@ -69,6 +71,7 @@ class Optimizer {
   void place_ranges();
   int64_t end_of(size_t segment) const;
 
+  Backend<S>* backend_;  ///< a pointer, so that a trainer can put another optimizer in its place
   const ArenaLayout& layout_;
   double clip_norm_ = 0;
   std::vector<Group> groups_;     ///< the first: of all parameters that are in no other

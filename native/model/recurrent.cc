@@ -35,6 +35,9 @@ class Recurrent final : public Layer<S> {
     recurrence_ =
         setup.backend.recurrence(setup.kind, cell_spec(setup.options, setup.input.features));
     output_ = {return_sequences_, recurrence_->info().output_size};
+    for (Kept& kept : kept_) {
+      for (Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) buffer->use(setup.backend.memory());
+    }
   }
 
   std::vector<ParamInfo> params() const override { return recurrence_->info().params; }
@@ -67,8 +70,9 @@ class Recurrent final : public Layer<S> {
     const std::vector<BufferInfo>& buffers = recurrence_->info().buffers;
     for (size_t i = 0; i < buffers.size(); ++i)
       call.inputs[buffers[i].name] = {memory_.buffers[i], buffers[i].shape};
-    return std::make_unique<RecurrentStream<S>>(*recurrence_, batch, std::move(call), output_name(),
-                                                input_.features, output_.features);
+    return std::make_unique<RecurrentStream<S>>(*recurrence_, backend_.memory(), batch,
+                                                std::move(call), output_name(), input_.features,
+                                                output_.features);
   }
 
   void forward(const Pass& pass, const S* x, S* y) override {

@@ -19,20 +19,22 @@ template <class S>
 class RecurrentStream final : public LayerStream<S> {
  public:
   /// `call` has all inputs and outputs but x, y and the states. `recurrence` outlives this.
-  RecurrentStream(Recurrence<S>& recurrence, int64_t batch, ForwardCall<S> call, std::string output,
-                  int64_t input_size, int64_t output_size)
+  RecurrentStream(Recurrence<S>& recurrence, MemorySpace& memory, int64_t batch,
+                  ForwardCall<S> call, std::string output, int64_t input_size, int64_t output_size)
       : recurrence_(recurrence),
+        memory_(memory),
         tape_(recurrence.make_tape(batch, 1, false)),
         first_(std::move(call)),
-        output_(std::move(output)) {
+        output_(std::move(output)),
+        queue_(memory) {
     for (const TensorInfo& info : recurrence.outputs(batch, 1)) {
       const bool count = info.name == "queue_count";
       if (!count && (info.name.size() < 2 || info.name.substr(info.name.size() - 2) != "_n"))
         continue;
       if (count) count_ = states_.size();
       const int64_t size = element_count(info.shape, "a state");
-      states_.push_back({info.name, info.shape, Buffer<S>(size, "a state")});
-      made_.emplace_back(size, "a state");
+      states_.push_back({info.name, info.shape, Buffer<S>(size, "a state", memory)});
+      made_.emplace_back(size, "a state", memory);
     }
     first_.batch = batch;
     first_.steps = 1;
@@ -56,7 +58,7 @@ class RecurrentStream final : public LayerStream<S> {
     call.outputs.find(output_)->second.data = y;
     recurrence_.forward(call, *tape_);
     for (size_t i = 0; i < states_.size(); ++i)
-      std::copy_n(made_[i].data(), made_[i].size(), states_[i].values.data());
+      memory_.copy(made_[i].data(), made_[i].size(), states_[i].values.data());
     started_ = true;
   }
 
@@ -85,20 +87,23 @@ class RecurrentStream final : public LayerStream<S> {
         states_.begin());
     const StreamState<S>& queue = states_[at];
     const int64_t all = queue.shape[1], entry = queue.shape[2] * queue.shape[3];
-    const int64_t there = std::clamp<int64_t>(std::llround(states_[count_].values[0]), 1, all);
+    S count(0);
+    memory_.copy_out(states_[count_].values.data(), 1, &count);
+    const int64_t there = std::clamp<int64_t>(std::llround(count), 1, all);
     Tensor<const S>& input = next_.inputs.find("queue0")->second;
     input.shape[1] = there;
     input.data = queue.values.data();
     if (there == all) return;
     queue_.ensure(queue.values.size(), "a state");
     for (int64_t layer = 0; layer < queue.shape[0]; ++layer) {
-      std::copy_n(queue.values.data() + ((layer + 1) * all - there) * entry, there * entry,
-                  queue_.data() + layer * there * entry);
+      memory_.copy(queue.values.data() + ((layer + 1) * all - there) * entry, there * entry,
+                   queue_.data() + layer * there * entry);
     }
     input.data = queue_.data();
   }
 
   Recurrence<S>& recurrence_;
+  MemorySpace& memory_;
   std::unique_ptr<Tape> tape_;
   ForwardCall<S> first_, next_;
   std::string output_;

@@ -13,22 +13,33 @@ namespace lookback {
 template <class S>
 ModelStream<S>::ModelStream(Model<S>& model, int64_t batch) : model_(model), batch_(batch) {
   REQUIRE(batch >= 1, kOption, "option batch is ", batch, "; expected 1 or more");
+  MemorySpace& memory = model.backend().memory();
   for (const auto& layer : model.layers()) {
     layers_.push_back(layer->make_stream(batch));
     const int64_t size = checked_mul(batch, layer->output().features, "an activation");
-    outputs_.emplace_back(size, "an activation");
+    outputs_.emplace_back(size, "an activation", memory);
   }
-  outputs_.pop_back();
+  if (memory.is_host()) {
+    outputs_.pop_back();
+  } else {
+    x_ = Buffer<S>(input_size(), "an activation", memory);
+  }
 }
 
 template <class S>
 void ModelStream<S>::step(const S* x, S* y) {
   require_finite(x, batch_, 1, model_.input().features, "x");
+  MemorySpace& memory = model_.backend().memory();
+  if (x_.size() > 0) {
+    memory.copy_in(x, x_.size(), x_.data());
+    x = x_.data();
+  }
   for (size_t i = 0; i < layers_.size(); ++i) {
-    S* const to = i + 1 < layers_.size() ? outputs_[i].data() : y;
+    S* const to = i < outputs_.size() ? outputs_[i].data() : y;
     layers_[i]->step(x, to);
     x = to;
   }
+  if (x_.size() > 0) memory.copy_out(x, output_size(), y);
   started_ = true;
 }
 
@@ -51,8 +62,9 @@ NamedTensors ModelStream<S>::state() const {
   NamedTensors list;
   if (!started_) return list;
   for (const auto& [name, state] : entries()) {
-    list.push_back({NamedTensor::Role::kBuffer, name,
-                    copy_tensor(state->shape, state->values.data(), "a state")});
+    list.push_back(
+        {NamedTensor::Role::kBuffer, name,
+         copy_tensor(model_.backend().memory(), state->shape, state->values.data(), "a state")});
   }
   return list;
 }
@@ -79,13 +91,14 @@ void ModelStream<S>::set_state(NamedTensors given) {
     moves.emplace_back(std::move(numbers), it->second->values.data());
     known.erase(it);
   }
-  for (const auto& [numbers, to] : moves) std::copy_n(numbers.data(), numbers.size(), to);
+  for (const auto& [numbers, to] : moves)
+    model_.backend().memory().copy_in(numbers.data(), numbers.size(), to);
   set_started(!given.empty());
 }
 
 template <class S>
 int64_t ModelStream<S>::bytes() const {
-  int64_t sum = 0;
+  int64_t sum = x_.bytes();
   for (const Buffer<S>& output : outputs_) sum += output.bytes();
   for (const auto& layer : layers_) sum += layer->bytes();
   return sum;

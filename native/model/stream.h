@@ -42,7 +42,8 @@ class ModelStream {
   Model<S>& model_;
   int64_t batch_;
   std::vector<std::unique_ptr<LayerStream<S>>> layers_;
-  std::vector<Buffer<S>> outputs_;  ///< of all layers but the last
+  std::vector<Buffer<S>> outputs_;  ///< of all layers; of the last where it is not the host's
+  Buffer<S> x_;                     ///< likewise
   bool started_ = false;
 };
 

@@ -27,11 +27,21 @@ void require_rate_factor(double factor) {
 }  // namespace
 
 template <class S>
+Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {
+  MemorySpace& memory = backend.memory();
+  for (Buffer<S>* buffer : {&batch_.x, &batch_.targets, &batch_.weights, &batch_.term_weights,
+                            &kept_buffers_, &kept_params_}) {
+    buffer->use(memory);
+  }
+  batch_.labels.use(memory);
+}
+
+template <class S>
 void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
                          const std::vector<ParamGroup>& groups) {
   const Loss wanted = read_loss(loss);
   wanted.target_size(model_.output().features);
-  Optimizer<S> made(optimizer, groups, model_.param_layout());
+  Optimizer<S> made(backend_, optimizer, groups, model_.param_layout());
   optimizer_.emplace(std::move(made));
   loss_ = wanted;
   counters_.updates = 0;
@@ -124,27 +134,19 @@ typename Trainer<S>::Terms Trainer<S>::terms_of(const Pass& pass) {
 template <class S>
 void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   const bool sequence = model_.output().sequence;
-  const int64_t steps = sequence ? pass.steps : 1;
-  const int64_t targets = loss_.target_size(terms.outputs);
+  TermWeights<S> call;
+  call.terms = terms.size;
+  call.steps = sequence ? pass.steps : 1;
+  call.lengths = sequence ? pass.lengths : nullptr;
+  call.weights = batch_.weight_size > 0 ? batch_.weights.data() : nullptr;
+  call.per_row = batch_.weight_size == 1;
+  call.targets = loss_.skip_nan ? batch_.targets.data() : nullptr;
+  call.target_size = loss_.target_size(terms.outputs);
   batch_.term_weights.ensure(terms.size, "weights of a batch");
+  const TermSum sum = backend_.weigh_terms(call, batch_.term_weights.data());
   terms.weights = batch_.term_weights.data();
-  terms.weight = terms.count = 0;
-  for (int64_t i = 0; i < terms.size; ++i) {
-    const int64_t row = i / steps;
-    const bool valid = !sequence || pass.lengths == nullptr || i % steps < pass.lengths[row];
-    S weight = valid ? S(1) : S(0);
-    if (valid && batch_.weight_size > 0) weight = batch_.weights[batch_.weight_size > 1 ? i : row];
-    double share = 1;
-    if (loss_.skip_nan && valid) {
-      const S* own = batch_.targets.data() + i * targets;
-      const auto missing =
-          std::count_if(own, own + targets, [](S value) { return std::isnan(value); });
-      share = 1 - static_cast<double>(missing) / static_cast<double>(targets);
-    }
-    batch_.term_weights[i] = weight;
-    terms.weight += static_cast<double>(weight) * share;
-    terms.count += weight != 0 ? share : 0;
-  }
+  terms.weight = sum.weight;
+  terms.count = sum.count;
 }
 
 template <class S>
@@ -227,7 +229,7 @@ void Trainer<S>::update(double rate_factor) {
   ParamArena<S>& params = model_.params();
   const double norm = std::sqrt(backend_.sum_squares(grads.size(), grads.data()));
   if (!std::isfinite(norm)) {
-    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), grads);
+    const std::string where = model_.first_non_finite_segment(model_.param_layout(), grads);
     fail(ErrorCode::kNumeric,
          text("update ", counters_.updates + 1, ": the norm of the gradient is ", norm,
               where.empty() ? "" : ", first in the gradient of " + where,
@@ -235,12 +237,12 @@ void Trainer<S>::update(double rate_factor) {
               ". Lower learningRate, set clipNorm or scale the inputs"));
   }
   kept_params_.ensure(params.size(), "a copy of the parameters");
-  std::copy_n(params.data(), params.size(), kept_params_.data());
-  optimizer_->apply(backend_, counters_.updates + 1, rate_factor, norm, params, grads);
+  backend_.memory().copy(params.data(), params.size(), kept_params_.data());
+  optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
   if (!std::isfinite(backend_.sum_squares(params.size(), params.data()))) {
-    const std::string where = Model<S>::first_non_finite_segment(model_.param_layout(), params);
+    const std::string where = model_.first_non_finite_segment(model_.param_layout(), params);
     if (!where.empty()) {
-      std::copy_n(kept_params_.data(), params.size(), params.data());
+      backend_.memory().copy(kept_params_.data(), params.size(), params.data());
       fail(ErrorCode::kNumeric, text("update ", counters_.updates + 1, " with learningRate ",
                                      optimizer_->learning_rate() * rate_factor, " makes ", where,
                                      " infinite or NaN; parameters are as after update ",
@@ -250,7 +252,7 @@ void Trainer<S>::update(double rate_factor) {
   try {
     settle(false);
   } catch (...) {
-    std::copy_n(kept_params_.data(), params.size(), params.data());
+    backend_.memory().copy(kept_params_.data(), params.size(), params.data());
     throw;
   }
   ++counters_.updates;
@@ -309,7 +311,7 @@ HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
     const int64_t count = std::min(batch_size, data.rows() - first);
     const Pass pass = gather(data, nullptr, first, count);
     const int64_t size = shape.elements(count, data.steps());
-    std::copy_n(model_.forward(pass, batch_.x.data()), size, to);
+    backend_.memory().copy_out(model_.forward(pass, batch_.x.data()), size, to);
     to += size;
   }
   return result;
@@ -328,8 +330,9 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     batch_.lengths = std::move(*lengths);
     pass.lengths = batch_.lengths.data();
   }
-  batch_.x = take_numbers<S>(std::move(x), "x");
-  require_finite(batch_.x.data(), pass.batch, pass.steps, model_.input().features, "x");
+  Buffer<S> numbers = take_numbers<S>(std::move(x), "x");
+  require_finite(numbers.data(), pass.batch, pass.steps, model_.input().features, "x");
+  batch_.x = moved_to(backend_.memory(), std::move(numbers), "x");
   pass.training = training;
   pass.keep = true;
   pass.dropout.seed = model_.seed();
@@ -342,7 +345,7 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     std::vector<int64_t> result{pass.batch};
     if (shape.sequence) result.push_back(pass.steps);
     result.push_back(shape.features);
-    HostTensor copy = copy_tensor(std::move(result), output, "the outputs");
+    HostTensor copy = copy_tensor(backend_.memory(), std::move(result), output, "the outputs");
     if (training) ++counters_.draws;
     open_pass_ = pass;
     open_ = true;
@@ -366,16 +369,18 @@ HostTensor Trainer<S>::backward(HostTensor d_output) {
           kShape, "the gradient of the output has shape ", shape_text(d_output.shape), " and ",
           d_output.size(), " numbers; expected ", shape_text(expected));
   const Buffer<S> numbers = take_numbers<S>(std::move(d_output), "the gradient of the output");
-  std::copy_n(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));
-  HostTensor dx = make_tensor<S>({open_pass_.batch, open_pass_.steps, model_.input().features},
-                                 "the gradient of x");
+  MemorySpace& memory = backend_.memory();
+  memory.copy_in(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));
+  const std::vector<int64_t> x_shape{open_pass_.batch, open_pass_.steps, model_.input().features};
+  Buffer<S> dx(batch_.x.size(), "the gradient of x", memory);
   if (!has_gradients_) model_.grads().zero();
   open_ = false;
   // What a cancelled pass leaves behind is half a gradient: the next backward starts from zero.
   has_gradients_ = false;
-  model_.backward(open_pass_, batch_.x.data(), std::get<Buffer<S>>(dx.data).data());
+  model_.backward(open_pass_, batch_.x.data(), dx.data());
   has_gradients_ = true;
-  return dx;
+  if (memory.is_host()) return {x_shape, std::move(dx)};
+  return copy_tensor<S>(memory, x_shape, dx.data(), "the gradient of x");
 }
 
 template <class S>
@@ -393,12 +398,12 @@ template <class S>
 void Trainer<S>::remember_buffers() {
   const ParamArena<S>& buffers = model_.buffers();
   kept_buffers_.ensure(buffers.size(), "a copy of the running statistics");
-  std::copy_n(buffers.data(), buffers.size(), kept_buffers_.data());
+  backend_.memory().copy(buffers.data(), buffers.size(), kept_buffers_.data());
 }
 
 template <class S>
 void Trainer<S>::restore_buffers() {
-  std::copy_n(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
+  backend_.memory().copy(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
 }
 
 template <class S>

@@ -57,7 +57,7 @@ struct TrainCall {
 template <class S>
 class Trainer {
  public:
-  Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {}
+  Trainer(Backend<S>& backend, Model<S>& model);
 
   /// Sets loss and optimizers; forgets slots and update count.
   void compile(const Spec& loss, const Spec& optimizer, const std::vector<ParamGroup>& groups);
@@ -97,7 +97,7 @@ class Trainer {
     Buffer<S> term_weights;  ///< those of the loss
     int64_t weight_size = 0;
     Buffer<int32_t> labels;
-    std::vector<int32_t> lengths;
+    std::vector<int32_t> lengths;  ///< the host's
   };
 
   /// The terms of a batch's loss.

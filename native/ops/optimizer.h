@@ -4,6 +4,7 @@
 
 #include "base/portable.h"
 #include "math/scalar.h"
+#include "ops/calls.h"
 
 namespace lookback {
 
@@ -109,6 +110,28 @@ HD void update_adadelta(const UpdateNumbers<S>& n, S& p, S g, S& s, S& u) {
   const S d = sqrt(u + n.epsilon) / sqrt(s + n.epsilon) * g;
   u = n.rho * u + (S(1) - n.rho) * d * d;
   p = n.shrink * p - n.rate * d;
+}
+
+/// The rule of `kind` for one element. Slots that the kind does not have are null.
+template <class S>
+HD void update_element(OptimizerKind kind, const UpdateNumbers<S>& n, S& p, S g, S* s0, S* s1,
+                       S* s2) {
+  switch (kind) {
+    case OptimizerKind::kSgd:
+      if (s0 == nullptr) return update_sgd(n, p, g);
+      return update_momentum(n, p, g, *s0);
+    case OptimizerKind::kRmsprop:
+      if (s0 == nullptr) return update_rmsprop(n, p, g, *s1);
+      return update_rmsprop_momentum(n, p, g, *s0, *s1);
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      if (s2 == nullptr) return update_adam(n, p, g, *s0, *s1);
+      return update_amsgrad(n, p, g, *s0, *s1, *s2);
+    case OptimizerKind::kAdagrad:
+      return update_adagrad(n, p, g, *s0);
+    case OptimizerKind::kAdadelta:
+      return update_adadelta(n, p, g, *s0, *s1);
+  }
 }
 
 }  // namespace lookback

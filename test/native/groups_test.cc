@@ -35,7 +35,7 @@ struct Trial {
       }
       optimizer.drop_frozen(grads);
       const double norm = std::sqrt(backend->sum_squares(grads.size(), grads.data()));
-      optimizer.apply(*backend, update, factor, norm, params, grads);
+      optimizer.apply(update, factor, norm, params, grads);
     }
   }
 
@@ -48,7 +48,7 @@ struct Trial {
 
 Trial updated(const Spec& main, const std::vector<ParamGroup>& groups, double factor = 1) {
   Trial trial;
-  Optimizer<double> optimizer(main, groups, trial.layout);
+  Optimizer<double> optimizer(*trial.backend, main, groups, trial.layout);
   trial.run(optimizer, 20, factor);
   return trial;
 }
@@ -99,7 +99,7 @@ TEST(a_frozen_group_stays_and_is_no_part_of_the_norm) {
   const Trial start;
   ParamGroup frozen{{"one.b"}, {}, false};
   Trial trial;
-  Optimizer<double> optimizer(clipped, {frozen}, trial.layout);
+  Optimizer<double> optimizer(*trial.backend, clipped, {frozen}, trial.layout);
   trial.run(optimizer, 1);
   CHECK(trial.part(1) == start.part(1));
   double squares = 0;
@@ -121,7 +121,7 @@ TEST(the_norm_is_of_all_groups_together) {
 TEST(reset_starts_one_parameter_afresh) {
   const Spec own = kinds()[2];  // its mean square starts at 1
   Trial trial;
-  Optimizer<double> optimizer(own, {}, trial.layout);
+  Optimizer<double> optimizer(*trial.backend, own, {}, trial.layout);
   trial.run(optimizer, 3);
   optimizer.reset(1);
   for (const auto& slot : optimizer.slots()) {
@@ -135,7 +135,8 @@ TEST(reset_starts_one_parameter_afresh) {
 TEST(slots_are_those_of_the_group) {
   Trial trial;
   Spec adam = spec({{"kind", std::string("adam")}, {"amsgrad", true}});
-  Optimizer<double> optimizer(sgd(1), {{{"one.b"}, adam}, {{"two.A"}, kinds()[5]}}, trial.layout);
+  Optimizer<double> optimizer(*trial.backend, sgd(1), {{{"one.b"}, adam}, {{"two.A"}, kinds()[5]}},
+                              trial.layout);
   std::string names;
   for (const auto& slot : optimizer.slots()) names += slot.segment->name + ":" + slot.name + " ";
   CHECK_EQUAL(names, std::string("one.b:firstMoment two.A:sumOfSquares one.b:secondMoment "
@@ -143,9 +144,9 @@ TEST(slots_are_those_of_the_group) {
 }
 
 TEST(wrong_groups_are_refused) {
-  const ArenaLayout layout = Trial().layout;
-  const auto make = [&layout](const Spec& main, const std::vector<ParamGroup>& groups) {
-    Optimizer<double>(main, groups, layout);
+  const Trial trial;
+  const auto make = [&trial](const Spec& main, const std::vector<ParamGroup>& groups) {
+    Optimizer<double>(*trial.backend, main, groups, trial.layout);
   };
   CHECK_THROWS(kOption, "'one.c', which the model has not", make(sgd(1), {{{"one.c"}, sgd(1)}}));
   CHECK_THROWS(kOption, "'one.b' is in two groups",

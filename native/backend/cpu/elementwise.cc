@@ -12,6 +12,7 @@
 #include "ops/dense.h"
 #include "ops/dropout.h"
 #include "ops/optimizer.h"
+#include "ops/update_numbers.h"
 
 namespace lookback {
 namespace {
@@ -45,28 +46,6 @@ void scale_by_derivative(ThreadPool& pool, int64_t n, const S* y, S* dy) {
   for_pieces(pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) dy[i] *= F::derivative(y[i]);
   });
-}
-
-template <class S>
-UpdateNumbers<S> fold(const OptimizerStep<S>& step) {
-  const bool adam = step.kind == OptimizerKind::kAdam || step.kind == OptimizerKind::kAdamW;
-  const double t = static_cast<double>(step.step);
-  UpdateNumbers<S> n;
-  n.grad_scale = static_cast<S>(step.grad_scale);
-  n.l2 = static_cast<S>(step.l2);
-  n.shrink = static_cast<S>(1.0 - step.learning_rate * step.weight_decay);
-  n.rate = static_cast<S>(adam ? step.learning_rate / (1.0 - std::pow(step.beta1, t))
-                               : step.learning_rate);
-  n.beta1 = static_cast<S>(step.beta1);
-  n.beta2 = static_cast<S>(step.beta2);
-  n.epsilon = static_cast<S>(step.epsilon);
-  n.root_correction = static_cast<S>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, t)));
-  n.momentum = static_cast<S>(step.momentum);
-  n.rho = static_cast<S>(step.rho);
-  n.nesterov = step.nesterov;
-  n.epsilon_inside = step.epsilon_inside;
-  n.clip_value = static_cast<S>(step.clip_value);
-  return n;
 }
 
 /// Elements [begin, end) of one update. `n` comes by value and the arrays are distinct: that lets
@@ -221,7 +200,7 @@ double CpuElementwise<S>::sum_squares(int64_t n, const S* x) {
 
 template <class S>
 void CpuElementwise<S>::update(const OptimizerStep<S>& step) {
-  const UpdateNumbers<S> numbers = fold(step);
+  const UpdateNumbers<S> numbers = fold_step(step);
   for_pieces(runtime_.pool, step.n, kPiece,
              [&](int64_t, int64_t begin, int64_t end) { update_range(step, numbers, begin, end); });
 }

@@ -1,12 +1,14 @@
 #include "backend/cpu/rows.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 
 #include "backend/cpu/pieces.h"
 #include "base/error.h"
 #include "ops/layer_norm.h"
-#include "ops/loss.h"
+#include "ops/loss_terms.h"
+#include "ops/pool.h"
+#include "ops/table.h"
 
 namespace lookback {
 namespace {
@@ -18,149 +20,6 @@ struct PartialLoss {
         {sum.loss + other.sum.loss, sum.hits + other.sum.hits, sum.absolute + other.sum.absolute}};
   }
 };
-
-template <class S>
-LossSum label_loss(const LossCall<S>& call, int64_t term, double weight) {
-  const int64_t n = call.outputs;
-  S* d = call.d == nullptr ? nullptr : call.d + term * n;
-  const RowLoss row = cross_entropy_row(n, call.y + term * n, call.labels[term],
-                                        static_cast<S>(call.scale * weight), d);
-  return {weight * row.loss, row.hit ? 1.0 : 0.0, 0};
-}
-
-template <class S>
-ElementLoss element_loss(const LossCall<S>& call, int64_t output, double y, double t) {
-  switch (call.kind) {
-    case LossKind::kAbsoluteError:
-      return absolute_error(y, t);
-    case LossKind::kHuber:
-      return huber_loss(y, t, call.delta);
-    case LossKind::kQuantile:
-      return quantile_loss(y, t, call.quantiles[output % (call.outputs / call.target_size)]);
-    case LossKind::kBinaryCrossEntropy:
-      return binary_cross_entropy(y, t);
-    default:
-      return squared_error(y, t);
-  }
-}
-
-/// Outputs of a quantile loss: all quantiles of the first target, then those of the next.
-template <class S>
-LossSum target_loss(const LossCall<S>& call, int64_t term, double weight) {
-  const int64_t n = call.outputs, per_target = n / call.target_size;
-  const double share = 1.0 / static_cast<double>(n);
-  LossSum sum;
-  for (int64_t j = 0; j < n; ++j) {
-    const double y = static_cast<double>(call.y[term * n + j]);
-    const double t = static_cast<double>(call.targets[term * call.target_size + j / per_target]);
-    ElementLoss own{0, 0};
-    if (!std::isnan(t)) {
-      own = element_loss(call, j, y, t);
-      sum.loss += own.loss;
-      sum.absolute += std::abs(y - t);
-      sum.hits += (y > 0) == (t > 0.5) ? 1 : 0;
-    }
-    if (call.d != nullptr)
-      call.d[term * n + j] = static_cast<S>(call.scale * weight * share * own.d);
-  }
-  return {weight * share * sum.loss, share * sum.hits, share * sum.absolute};
-}
-
-/// Outputs: all means, then the logarithms of all variances.
-template <class S>
-LossSum gaussian_term(const LossCall<S>& call, int64_t term, double weight) {
-  const int64_t n = call.target_size;
-  const double share = 1.0 / static_cast<double>(n);
-  const S* y = call.y + term * 2 * n;
-  LossSum sum;
-  for (int64_t j = 0; j < n; ++j) {
-    const double t = static_cast<double>(call.targets[term * n + j]);
-    const double mean = static_cast<double>(y[j]);
-    GaussianLoss own{0, 0, 0};
-    if (!std::isnan(t)) {
-      own = gaussian_loss(mean, static_cast<double>(y[n + j]), t, call.min_variance);
-      sum.loss += own.loss;
-      sum.absolute += std::abs(mean - t);
-    }
-    if (call.d == nullptr) continue;
-    S* d = call.d + term * 2 * n;
-    d[j] = static_cast<S>(call.scale * weight * share * own.d_mean);
-    d[n + j] = static_cast<S>(call.scale * weight * share * own.d_log_variance);
-  }
-  return {weight * share * sum.loss, 0, share * sum.absolute};
-}
-
-template <class S>
-LossSum term_loss(const LossCall<S>& call, int64_t term) {
-  const double weight = call.weights == nullptr ? 1.0 : static_cast<double>(call.weights[term]);
-  if (weight == 0) {
-    if (call.d != nullptr) std::fill_n(call.d + term * call.outputs, call.outputs, S(0));
-    return {};
-  }
-  switch (call.kind) {
-    case LossKind::kSoftmaxCrossEntropy:
-      return label_loss(call, term, weight);
-    case LossKind::kGaussian:
-      return gaussian_term(call, term, weight);
-    default:
-      return target_loss(call, term, weight);
-  }
-}
-
-template <class S>
-void pool_row(const Pool<S>& pool, int64_t row, int64_t valid, S* y) {
-  const int64_t n = pool.features;
-  const S* x = pool.x + row * pool.steps * n;
-  std::fill_n(y, n, S(0));
-  if (valid == 0) return;
-  switch (pool.kind) {
-    case PoolKind::kLast:
-      std::copy_n(x + (valid - 1) * n, n, y);
-      return;
-    case PoolKind::kMean:
-      for (int64_t t = 0; t < valid; ++t) {
-        for (int64_t j = 0; j < n; ++j) y[j] += x[t * n + j];
-      }
-      for (int64_t j = 0; j < n; ++j) y[j] /= static_cast<S>(valid);
-      return;
-    case PoolKind::kMax:
-      std::copy_n(x, n, y);
-      for (int64_t t = 1; t < valid; ++t) {
-        // A NaN stays: pooling must not hide a model that has diverged.
-        for (int64_t j = 0; j < n; ++j) y[j] = x[t * n + j] <= y[j] ? y[j] : x[t * n + j];
-      }
-      return;
-  }
-}
-
-template <class S>
-void pool_row_backward(const Pool<S>& pool, int64_t row, int64_t valid, const S* dy, S* dx) {
-  const int64_t n = pool.features;
-  std::fill_n(dx, pool.steps * n, S(0));
-  if (valid == 0) return;
-  switch (pool.kind) {
-    case PoolKind::kLast:
-      std::copy_n(dy, n, dx + (valid - 1) * n);
-      return;
-    case PoolKind::kMean:
-      for (int64_t t = 0; t < valid; ++t) {
-        for (int64_t j = 0; j < n; ++j) dx[t * n + j] = dy[j] / static_cast<S>(valid);
-      }
-      return;
-    case PoolKind::kMax:
-      const S* x = pool.x + row * pool.steps * n;
-      for (int64_t j = 0; j < n; ++j) {
-        int64_t best = 0;
-        for (int64_t t = 1; t < valid; ++t) best = x[t * n + j] > x[best * n + j] ? t : best;
-        dx[best * n + j] = dy[j];
-      }
-      return;
-  }
-}
-
-int64_t valid_steps(const int32_t* lengths, int64_t row, int64_t steps) {
-  return lengths == nullptr ? steps : int64_t{lengths[row]};
-}
 
 }  // namespace
 
@@ -252,6 +111,39 @@ void CpuRows<S>::copy_columns(int64_t rows, int64_t cols, const S* from, int64_t
                               int64_t to_row) {
   for_rows(runtime_.pool, rows, cols,
            [&](int64_t r) { std::copy_n(from + r * from_row, cols, to + r * to_row); });
+}
+
+template <class S>
+void CpuRows<S>::copy_rows(const uint32_t* rows, int64_t first, int64_t count,
+                           const std::vector<RowCopy>& parts) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
+    for (const RowCopy& part : parts) {
+      std::memcpy(static_cast<char*>(part.to) + i * part.row_bytes,
+                  static_cast<const char*>(part.from) + row * part.row_bytes,
+                  static_cast<size_t>(part.row_bytes));
+    }
+  }
+}
+
+template <class S>
+int64_t CpuRows<S>::read_indices(const IndexRead<S>& read, int32_t* index) {
+  for (int64_t i = 0; i < read.count; ++i) {
+    if (!read_index(read, i, index)) return i;
+  }
+  return -1;
+}
+
+template <class S>
+TermSum CpuRows<S>::weigh_terms(const TermWeights<S>& terms, S* out) {
+  TermSum sum;
+  for (int64_t i = 0; i < terms.terms; ++i) out[i] = term_weight(terms, i, sum);
+  return sum;
+}
+
+template <class S>
+void CpuRows<S>::fill(int64_t n, S value, S* y) {
+  std::fill_n(y, n, value);
 }
 
 template <class S>

@@ -24,6 +24,11 @@ class CpuRows : public Backend<S> {
                      const S* x, S* y) override;
   void copy_columns(int64_t rows, int64_t cols, const S* from, int64_t from_row, S* to,
                     int64_t to_row) override;
+  void copy_rows(const uint32_t* rows, int64_t first, int64_t count,
+                 const std::vector<RowCopy>& parts) override;
+  int64_t read_indices(const IndexRead<S>& read, int32_t* index) override;
+  TermSum weigh_terms(const TermWeights<S>& terms, S* out) override;
+  void fill(int64_t n, S value, S* y) override;
   void add(int64_t n, const S* x, S* y) override;
 
  protected:

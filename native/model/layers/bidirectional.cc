@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "model/layers/wrapper.h"
 
 namespace lookback {
@@ -13,6 +11,7 @@ class Bidirectional final : public Wrapper<S> {
   explicit Bidirectional(const LayerSetup<S>& setup) : Wrapper<S>(setup) {
     require_known_options("layer '" + setup.name + "'", setup.options, {"merge"});
     concat_ = setup.options.choice("merge", {"concat", "sum"}) == 0;
+    dx_.use(setup.backend.memory());
     REQUIRE(setup.inner.size() == 1, kOption, "layer '", setup.name, "' has ", setup.inner.size(),
             " layers inside; expected one recurrent layer");
     LayerSpec spec = setup.inner.front();
@@ -24,6 +23,8 @@ class Bidirectional final : public Wrapper<S> {
     for (int i = 0; i < 2; ++i) {
       if (i == 1) spec.options.set("goBackwards", true);
       direction_[i].layer = make_inner(setup, spec, i == 0 ? "forward" : "backward", setup.input);
+      direction_[i].y.use(setup.backend.memory());
+      direction_[i].dy.use(setup.backend.memory());
       this->parts_.push_back(direction_[i].layer.get());
     }
     output_ = direction_[0].layer->output();
@@ -54,7 +55,7 @@ class Bidirectional final : public Wrapper<S> {
                               half.features, y + i * half.features, output_.features);
       }
     } else {
-      std::copy_n(direction_[0].y.data(), size, y);
+      backend_.memory().copy(direction_[0].y.data(), size, y);
       backend_.add(size, direction_[1].y.data(), y);
     }
   }

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <cmath>
-
 #include "base/error.h"
 #include "model/layer.h"
 
@@ -20,6 +17,7 @@ class Embedding final : public Layer<S> {
             setup.input.features, " features; expected one, the number of a row of its table");
     rows_ = options.integer("inputDim", 0, 1, kMaxRows);
     output_.features = options.integer("units", 0, 1, kMaxUnits);
+    index_of_.use(setup.backend.memory());
     normal_init_ = options.choice("init", {"uniform", "normal"}) == 1;
   }
 
@@ -42,7 +40,7 @@ class Embedding final : public Layer<S> {
     if (memory_.grads[0] != nullptr) {
       backend_.scatter_rows(count, output_.features, index_of_.data(), dy, rows_, memory_.grads[0]);
     }
-    if (dx != nullptr) std::fill_n(dx, count, S(0));
+    if (dx != nullptr) backend_.memory().zero(dx, count);
   }
 
  private:
@@ -52,21 +50,19 @@ class Embedding final : public Layer<S> {
   using Layer<S>::name_;
   using Layer<S>::output_;
 
-  /// Behind a row's length anything may stand; there row 0 is taken, whose gradient is 0.
   int64_t read_indices(const Pass& pass, const S* x) {
     const int64_t count = input_.elements(pass.batch, pass.steps);
     const int64_t steps = input_.sequence ? pass.steps : 1;
     index_of_.ensure(count, "rows of a table");
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = i / steps, step = i % steps;
-      const bool behind = input_.sequence && pass.lengths != nullptr && step >= pass.lengths[row];
-      const S value = behind ? S(0) : x[i];
-      REQUIRE(value >= 0 && value < static_cast<S>(rows_) && std::floor(value) == value, kData,
-              "layer '", name_, "' reads ", value, " at row ", row, " of the batch, step ", step,
-              "; expected a whole number in 0..", rows_ - 1, ", a row of its table");
-      index_of_[i] = static_cast<int32_t>(value);
-    }
-    return count;
+    const int64_t wrong = backend_.read_indices(
+        {count, steps, input_.sequence ? pass.lengths : nullptr, rows_, x}, index_of_.data());
+    if (wrong < 0) return count;
+    S value(0);
+    backend_.memory().copy_out(x + wrong, 1, &value);
+    fail(
+        ErrorCode::kData,
+        text("layer '", name_, "' reads ", value, " at row ", wrong / steps, " of the batch, step ",
+             wrong % steps, "; expected a whole number in 0..", rows_ - 1, ", a row of its table"));
   }
 
   int64_t rows_ = 0;

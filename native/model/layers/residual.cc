@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "model/chain.h"
 #include "model/layers/wrapper.h"
 
@@ -14,7 +12,7 @@ class ResidualStream final : public LayerStream<S> {
     for (const auto& layer : chain.layers()) {
       parts_.push_back(layer->make_stream(batch));
       const int64_t size = checked_mul(batch, layer->output().features, "an activation");
-      outputs_.emplace_back(size, "an activation");
+      outputs_.emplace_back(size, "an activation", backend.memory());
     }
   }
 
@@ -24,7 +22,7 @@ class ResidualStream final : public LayerStream<S> {
       parts_[i]->step(from, outputs_[i].data());
       from = outputs_[i].data();
     }
-    std::copy_n(x, outputs_.back().size(), y);
+    backend_.memory().copy(x, outputs_.back().size(), y);
     backend_.add(outputs_.back().size(), from, y);
   }
 
@@ -65,7 +63,7 @@ class Residual final : public Wrapper<S> {
         REQUIRE(other->name() != name, kOption, "two layers in '", setup.name, "' are named '",
                 name, "'; give each its own name");
       }
-      chain_.add(make_inner(setup, spec, name, shape));
+      chain_.add(make_inner(setup, spec, name, shape), setup.backend.memory());
       this->parts_.push_back(chain_.layers().back().get());
       shape = chain_.layers().back()->output();
     }
@@ -83,13 +81,13 @@ class Residual final : public Wrapper<S> {
 
   void forward(const Pass& pass, const S* x, S* y) override {
     const int64_t size = input_.elements(pass.batch, pass.steps);
-    std::copy_n(x, size, y);
+    backend_.memory().copy(x, size, y);
     backend_.add(size, chain_.forward(own(pass), x), y);
   }
 
   void backward(const Pass& pass, const S* x, const S*, S* dy, S* dx) override {
     const int64_t size = input_.elements(pass.batch, pass.steps);
-    std::copy_n(dy, size, chain_.output_gradient(pass));
+    backend_.memory().copy(dy, size, chain_.output_gradient(pass));
     chain_.backward(own(pass), x, dx);
     if (dx != nullptr) backend_.add(size, dy, dx);
   }

@@ -1,0 +1,62 @@
+/// The host's side of a CUDA device: a session of the table with typed errors, and its memory.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "backend/cuda/api.h"
+#include "base/memory_space.h"
+
+namespace lookback {
+
+/// One session. Faults become `Error`s: ERR_MEMORY with the bytes wanted and free, after which the
+/// session goes on; ERR_DEVICE for everything else.
+class CudaDevice final : public MemorySpace {
+ public:
+  explicit CudaDevice(const CudaTable& table, int device = 0);
+  ~CudaDevice() override;
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
+  bool is_host() const override { return false; }
+  void* allocate(int64_t bytes, bool zeroed, const char* what) override;
+  void release(void* memory) noexcept override;
+
+  const CudaDeviceInfo& info() const { return info_; }
+  /// Null: never cancelled.
+  void set_cancel(const std::atomic<bool>* cancel);
+  /// ERR_ABORTED where the flag is true.
+  void check_cancel() const;
+  /// For kernels to poll; valid until the next `set_cancel`.
+  const std::atomic<bool>* cancel_flag() const;
+  void wait();
+
+  /// Queues an operation for numbers of type S.
+  template <class S, class Op>
+  void launch(int32_t operation, const Op& op) {
+    launch_bytes(operation, sizeof(S), &op, sizeof(Op));
+  }
+
+ protected:
+  void zero_bytes(void* to, int64_t bytes) override;
+  void copy_in_bytes(const void* from, int64_t bytes, void* to) override;
+  void copy_out_bytes(const void* from, int64_t bytes, void* to) override;
+  void copy_bytes(const void* from, int64_t bytes, void* to) override;
+
+ private:
+  void launch_bytes(int32_t operation, int32_t dtype, const void* arguments, int64_t bytes);
+
+  const CudaTable& table_;
+  CudaSession* session_ = nullptr;
+  CudaDeviceInfo info_ = {};
+  const std::atomic<bool>* cancel_ = nullptr;
+};
+
+/// Throws the error that a fault stands for; `what` names the array for ERR_MEMORY.
+[[noreturn]] void throw_fault(const CudaFault& fault, const char* what);
+
+/// Throws ERR_DEVICE unless a table is one that this build understands.
+void require_cuda_table(const CudaTable* table, const std::string& from);
+
+}  // namespace lookback

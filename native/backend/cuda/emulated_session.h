@@ -1,0 +1,90 @@
+/// A device on host threads: what its session holds. Its memory cannot be touched but inside the
+/// calls of the table and inside kernels, so host code that follows a device pointer dies at once,
+/// and every block has sentinels behind it that are looked at when it is released.
+#pragma once
+
+#include <atomic>
+#include <barrier>
+#include <cstdint>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "backend/cuda/api.h"
+
+namespace lookback {
+
+/// Addresses reserved for the memory of one session, handed out first fit.
+class EmulatedHeap {
+ public:
+  EmulatedHeap();
+  ~EmulatedHeap();
+  EmulatedHeap(const EmulatedHeap&) = delete;
+  EmulatedHeap& operator=(const EmulatedHeap&) = delete;
+
+  /// Null where nothing is left.
+  void* allocate(int64_t bytes);
+  /// Dies where something wrote behind the block.
+  void release(void* memory);
+  int64_t available() const;
+  /// Lets the host in, and out again; nests.
+  void open();
+  void close();
+
+ private:
+  char* base_ = nullptr;
+  int64_t top_ = 0;                    ///< nothing above was ever handed out
+  std::map<int64_t, int64_t> free_;    ///< begin -> bytes
+  std::map<int64_t, int64_t> used_;    ///< likewise, sentinels included
+  std::map<int64_t, int64_t> wanted_;  ///< begin -> bytes asked for
+  int open_ = 0;
+};
+
+struct CudaSession {
+  EmulatedHeap heap;
+  const std::atomic<bool>* cancel = nullptr;
+  std::atomic<bool> never{false};  ///< what kernels poll while nobody has given a flag
+};
+
+/// Device memory can be touched while one of these lives.
+class EmulatedAccess {
+ public:
+  explicit EmulatedAccess(CudaSession& session) : heap_(session.heap) { heap_.open(); }
+  ~EmulatedAccess() { heap_.close(); }
+  EmulatedAccess(const EmulatedAccess&) = delete;
+  EmulatedAccess& operator=(const EmulatedAccess&) = delete;
+
+ private:
+  EmulatedHeap& heap_;
+};
+
+/// A thread of a block, for the operations of operations.h.
+class EmulatedKernelBlock {
+ public:
+  EmulatedKernelBlock(std::barrier<>& barrier, char* shared, int thread, int threads, int64_t index)
+      : barrier_(barrier), shared_(shared), thread_(thread), threads_(threads), index_(index) {}
+  int thread() const { return thread_; }
+  int threads() const { return threads_; }
+  int64_t index() const { return index_; }
+  void sync() const { barrier_.arrive_and_wait(); }
+  template <class T>
+  T* shared() const {
+    return reinterpret_cast<T*>(shared_);
+  }
+
+ private:
+  std::barrier<>& barrier_;
+  char* shared_;
+  int thread_, threads_;
+  int64_t index_;
+};
+
+/// For tests: the allocation after `count` more ones fails, on whatever session comes first; -1:
+/// none.
+void emulated_fail_allocation(int64_t count);
+/// For tests: every later call of every session reports a lost device, until called with false.
+void emulated_lose_device(bool lost);
+
+const CudaTable& emulated_cuda_table();
+
+}  // namespace lookback
