@@ -15,14 +15,23 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/elementwise.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/kernels.cc
-  native/backend/cpu/layer_stack.cc
   native/backend/cpu/plan.cc
   native/backend/cpu/recurrence.cc
   native/backend/cpu/rows.cc
-  native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/block_plan.cc
+  native/backend/cuda/block_weights.cc
+  native/backend/cuda/cuda_backend.cc
+  native/backend/cuda/cuda_gradients.cc
+  native/backend/cuda/cuda_loops.cc
+  native/backend/cuda/cuda_recurrence.cc
   native/backend/cuda/device.cc
+  native/backend/cuda/record.cc
+  native/backend/cuda/recurrence.cc
   native/backend/derived.cc
+  native/backend/instantiate_cell.cc
+  native/backend/layer_stack.cc
+  native/backend/segmented.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
@@ -83,7 +92,6 @@ set(LOOKBACK_BRIDGE_SOURCES
 
 # The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
 set(LOOKBACK_EMULATED_SOURCES
-  native/backend/cuda/emulated.cc
   native/backend/cuda/emulated_device.cc
   native/backend/cuda/emulated_recurrent.cc
 )

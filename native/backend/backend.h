@@ -151,6 +151,13 @@ class Recurrence {
     static_cast<void>(training);
     return {};
   }
+  /// How the device runs this recurrence at that size, in words; empty where there is no choice.
+  virtual std::string explain(int64_t batch, int64_t steps, bool training) const {
+    static_cast<void>(batch);
+    static_cast<void>(steps);
+    static_cast<void>(training);
+    return {};
+  }
   /// `keep`: the tape will be read by `backward`. Throws ERR_MEMORY with the bytes wanted.
   virtual std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) = 0;
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;

@@ -9,7 +9,6 @@
 #include "backend/backend.h"
 #include "backend/derived.h"
 #include "backend/sequence.h"
-#include "base/rng.h"
 #include "cells/cell.h"
 
 namespace lookback {
@@ -66,22 +65,5 @@ class CellHost : public Recurrence<S> {
   void require_statistics(const ForwardCall<S>& call) const;
   void describe();
 };
-
-/// The masks of one batch row, inverted dropout's or zoneout's: the same numbers whatever the
-/// batch, the tile and the thread. `stride` apart, as several threads take turns.
-template <class S>
-HD void draw_mask_row(PhiloxKey stream, uint32_t site, double rate, bool zoneout, uint32_t row,
-                      int64_t begin, int64_t count, int64_t first, int64_t stride, S* out) {
-  const uint32_t threshold = dropout_threshold(rate);
-  const S passed = zoneout ? S(1) : static_cast<S>(1 / (1 - rate));
-  const int64_t end = begin + count;
-  for (int64_t i = begin / 4 * 4 + 4 * first; i < end; i += 4 * stride) {
-    const PhiloxBlock bits = dropout_block(stream, site, row, static_cast<uint64_t>(i / 4));
-    for (int64_t j = i < begin ? begin : i; j < (i + 4 < end ? i + 4 : end); ++j) {
-      const S factor = dropout_factor(bits.word[j - i], threshold, passed);
-      out[j - begin] = zoneout ? S(1) - factor : factor;
-    }
-  }
-}
 
 }  // namespace lookback

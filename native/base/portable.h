@@ -12,13 +12,6 @@
 #define HD inline __attribute__((always_inline))
 #endif
 
-/// A function that kernels call: one body for all callers.
-#if defined(__CUDACC__)
-#define HD_CALL __host__ __device__ __noinline__
-#else
-#define HD_CALL
-#endif
-
 /// Unrolls the loop that follows n times.
 #define LOOKBACK_PRAGMA(text) _Pragma(#text)
 #if defined(__CUDACC__)

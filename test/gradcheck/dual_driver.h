@@ -10,9 +10,9 @@
 #include "backend/cpu/cell_recurrence.cc"
 #include "backend/cpu/cell_statistics.cc"
 #include "backend/derived.cc"
-#include "backend/cpu/layer_stack.cc"
+#include "backend/layer_stack.cc"
 #include "backend/cpu/plan.cc"
-#include "backend/cpu/segmented.cc"
+#include "backend/segmented.cc"
 #include "backend/cpu/sequence-inl.h"
 #include "cells/registry.h"
 
@@ -48,7 +48,11 @@ inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
   CellInstance instance = instantiate_cell(cell, spec);
   std::unique_ptr<Recurrence<Dual>> whole;
   if (instance.layered) {
-    whole = std::make_unique<LayerStack<Dual>>(runtime, dual_kernels(), cell, spec);
+    const auto make_layer = [&runtime, cell](const Spec& one) {
+      return std::unique_ptr<Recurrence<Dual>>(std::make_unique<CellRecurrence<Dual>>(
+          runtime, dual_kernels(), instantiate_cell(cell, one)));
+    };
+    whole = std::make_unique<LayerStack<Dual>>(make_layer, ArraySpace<Dual>(), cell, spec);
   } else {
     whole =
         std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), std::move(instance));

@@ -43,6 +43,7 @@ const betweenDevices = [
   'cell_host',
   'derived',
   'driver',
+  'masks',
   'sequence',
   'tensors',
   'walk',

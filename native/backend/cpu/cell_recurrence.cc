@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/kernels.h"
+#include "backend/masks.h"
 #include "backend/tensors.h"
 #include "base/error.h"
 #include "base/rng.h"
@@ -137,9 +138,10 @@ void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
         const int64_t begin = s.constant ? 0 : origin.step * s.slot.size;
-        draw_mask_row(stream, static_cast<uint32_t>(i + 1), s.rate, s.zoneout,
-                      static_cast<uint32_t>(origin.row), begin, width, 0, 1,
-                      mask.data() + b * width);
+        const MaskRow row = {stream, static_cast<uint32_t>(i + 1), static_cast<uint32_t>(origin.row),
+                             s.rate, s.zoneout,                    begin,
+                             width};
+        for (int64_t quad = 0; quad < row.quads(); ++quad) row.draw(quad, mask.data() + b * width);
       }
     });
     a.sequence[i].data = mask.data();

@@ -26,6 +26,9 @@ constexpr int kMostRows = 8;
 /// not depend on that.
 constexpr int kNominalThreads = 256;
 
+/// A block's threads have 65536 registers together; doubles take two each.
+constexpr int most_block_threads(int64_t number_bytes) { return number_bytes == 4 ? 512 : 256; }
+
 /// Which columns move between shared and global memory, and when.
 enum BlockStaging : uint8_t {
   kNotStaged = 0,
@@ -33,7 +36,6 @@ enum BlockStaging : uint8_t {
   kStoreStep = 2,   ///< after each step: its own column
   kLoadAll = 4,     ///< before the first step
   kStoreAll = 8,    ///< after the last
-  kStoreInitial = 16,  ///< columns of the steps before the first, after each of those
 };
 
 struct BlockSlot : SlotPlace {
@@ -82,7 +84,6 @@ struct BlockArgs {
   int32_t partial_numbers = 0;
   int32_t shared_numbers = 0;   ///< of a block, all of it
   int32_t weights_begin = 0, weights_end = 0;  ///< of weights in shared memory
-  int32_t keep_x = 0;           ///< x lies in its slot, for all steps
   alignas(16) unsigned char cell[kMaxCellBytes] = {};
 };
 

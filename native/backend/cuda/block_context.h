@@ -210,7 +210,9 @@ class BlockContext {
     threads_.sync(SyncSite::kOperation);
   }
   /// All threads of a block must agree, so one asks for all.
-  HD bool stop() const { return work_.phase < 0 && threads_.agree(args_.walk.cancel); }
+  HD bool stop() const {
+    return work_.phase < 0 && time_ % Threads::kStopEvery == 0 && threads_.agree(args_.walk.cancel);
+  }
   HD const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
   HD Column place(int slot, int dt) const { return places_.column(slot, time_ + dt); }
 

@@ -11,6 +11,13 @@
 #include "base/portable.h"
 #include "math/scalar.h"
 
+/// A function that kernels call: one body for all callers.
+#if defined(__CUDACC__)
+#define HD_CALL __host__ __device__ __noinline__
+#else
+#define HD_CALL
+#endif
+
 namespace lookback {
 
 /// Four neighbours, read at once where they are aligned.
@@ -205,12 +212,13 @@ class ProductTile {
 template <class Threads, class S>
 HD_CALL void block_product(Threads threads, const BlockPlaces<S>& places, int time,
                            const BlockProduct<S>& product) {
-  if (places.rows > 4) {
-    ProductTile<8, S>(places, time, product).run(threads);
-  } else if (places.rows > 2) {
+  // A thread's registers hold half as many sums of doubles.
+  if (sizeof(S) == 4 && places.rows > 4) {
+    ProductTile<sizeof(S) == 4 ? 8 : 4, S>(places, time, product).run(threads);
+  } else if (places.rows > 2 || (sizeof(S) == 8 && places.rows == 2)) {
     ProductTile<4, S>(places, time, product).run(threads);
   } else if (places.rows == 2) {
-    ProductTile<2, S>(places, time, product).run(threads);
+    ProductTile<sizeof(S) == 4 ? 2 : 4, S>(places, time, product).run(threads);
   } else {
     ProductTile<1, S>(places, time, product).run(threads);
   }

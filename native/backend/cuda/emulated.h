@@ -4,8 +4,9 @@
 
 #include <atomic>
 #include <barrier>
-#include <thread>
-#include <vector>
+#include <cstdint>
+
+#include "backend/cuda/block_sync.h"
 
 namespace lookback {
 
@@ -18,35 +19,26 @@ struct EmulatedBlock {
 
 class EmulatedThreads {
  public:
-  EmulatedThreads(EmulatedBlock* block, int thread, int threads)
-      : block_(block), thread_(thread), threads_(threads) {}
+  static constexpr int kStopEvery = 1;
+  EmulatedThreads(EmulatedBlock* team, int thread, int threads, int block, int blocks)
+      : team_(team), thread_(thread), threads_(threads), block_(block), blocks_(blocks) {}
   int thread() const { return thread_; }
   int threads() const { return threads_; }
-  void sync() const { block_->barrier.arrive_and_wait(); }
+  int block() const { return block_; }
+  int blocks() const { return blocks_; }
+  void sync(SyncSite) const { team_->barrier.arrive_and_wait(); }
   bool agree(const std::atomic<bool>* flag) const {
     if (flag == nullptr) return false;
-    if (thread_ == 0) block_->stop = flag->load(std::memory_order_relaxed);
-    sync();
-    const bool stop = block_->stop;
-    sync();
+    if (thread_ == 0) team_->stop = flag->load(std::memory_order_relaxed);
+    team_->barrier.arrive_and_wait();
+    const bool stop = team_->stop;
+    team_->barrier.arrive_and_wait();
     return stop;
   }
 
  private:
-  EmulatedBlock* block_;
-  int thread_, threads_;
+  EmulatedBlock* team_;
+  int thread_, threads_, block_, blocks_;
 };
-
-/// Calls body(EmulatedThreads) on `threads` host threads that form a block.
-template <class Body>
-void launch_emulated(int threads, Body body) {
-  EmulatedBlock block(threads);
-  std::vector<std::thread> team;
-  for (int i = 1; i < threads; ++i) {
-    team.emplace_back([&, i] { body(EmulatedThreads(&block, i, threads)); });
-  }
-  body(EmulatedThreads(&block, 0, threads));
-  for (std::thread& member : team) member.join();
-}
 
 }  // namespace lookback

@@ -1,0 +1,11 @@
+#include "cells/gru.h"
+
+#include "backend/cuda/loops/loops.cuh"
+#include "cells/gru_norm.h"
+
+namespace lookback {
+
+LOOKBACK_CUDA_LOOPS(Gru)
+LOOKBACK_CUDA_LOOPS(LayerNormGru)
+
+}  // namespace lookback

@@ -1,0 +1,11 @@
+#include "cells/rnn.h"
+
+#include "backend/cuda/loops/loops.cuh"
+#include "cells/rnn_norm.h"
+
+namespace lookback {
+
+LOOKBACK_CUDA_LOOPS(Rnn)
+LOOKBACK_CUDA_LOOPS(LayerNormRnn)
+
+}  // namespace lookback
