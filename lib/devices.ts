@@ -3,31 +3,39 @@
  */
 import { cpus } from 'node:os';
 import { LookbackError } from './errors';
-import { loadAddon } from './native';
+import { loadAddon, type NativeDevice } from './native';
 import { closest, show } from './options';
 
 /** `'auto'` takes the best device that works; the others take that one or fail. `'emulated'` is for tests. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'emulated';
 
 const names: readonly Device[] = ['auto', 'cpu', 'cuda', 'emulated'];
-const noCuda = 'this build has no CUDA part';
 
 let toldFallback = false;
 
 /** A fallback is told once in a process, as a warning with its reason. */
-function tellFallback(): void {
+function tellFallback(reason: string): void {
   if (toldFallback) return;
   toldFallback = true;
-  process.emitWarning(`device "auto" is the CPU: ${noCuda}`, { type: 'LookbackWarning' });
+  process.emitWarning(`device "auto" is the CPU: ${reason}`, { type: 'LookbackWarning' });
+}
+
+function resolveAuto(): NativeDevice {
+  const { reason } = loadAddon().cudaInfo();
+  if (reason === null) return 'cuda';
+  tellFallback(reason);
+  return 'cpu';
 }
 
 /** @throws {LookbackError} ERR_OPTION for an unknown name, ERR_DEVICE for a device that is not there */
-export function resolveDevice(device: unknown): 'cpu' | 'emulated' {
-  if (device === 'auto') tellFallback();
-  if (device === undefined || device === 'auto' || device === 'cpu') return 'cpu';
+export function resolveDevice(device: unknown): NativeDevice {
+  if (device === undefined || device === 'cpu') return 'cpu';
+  if (device === 'auto') return resolveAuto();
   if (device === 'cuda') {
-    const message = `device "cuda" is not available: ${noCuda}; use "cpu", or "auto" which falls back`;
-    throw new LookbackError('ERR_DEVICE', message, { details: { reason: noCuda } });
+    const { reason } = loadAddon().cudaInfo();
+    if (reason === null) return 'cuda';
+    const message = `device "cuda" is not available: ${reason}; use "cpu", or "auto" which falls back`;
+    throw new LookbackError('ERR_DEVICE', message, { details: { reason } });
   }
   if (device === 'emulated') {
     if (loadAddon().buildInfo().emulated) return 'emulated';
@@ -52,13 +60,17 @@ export interface DeviceInfo {
 
 /** The devices of this machine that work with this build. Never throws once the library is loaded. */
 export function devices(): Promise<DeviceInfo[]> {
-  return Promise.resolve([{ kind: 'cpu', name: cpus()[0]?.model ?? 'CPU' }]);
+  const gpus = loadAddon().cudaInfo().devices;
+  return Promise.resolve([
+    { kind: 'cpu', name: cpus()[0]?.model ?? 'CPU' },
+    ...gpus.map(({ name }): DeviceInfo => ({ kind: 'cuda', name })),
+  ]);
 }
 
 /** What runs the models of this process, and why. */
 export interface BackendInfo {
   /** What `'auto'` gives. */
-  device: 'cpu';
+  device: 'cpu' | 'cuda';
   deviceReason: string;
   /** The instruction set of the kernels in use: avx512, avx2 or generic. */
   isa: string;
@@ -79,5 +91,11 @@ export function backendInfo(): BackendInfo {
   const { isa, isaReason, isaAvailable, threads, threadsReason, compiler, build, version } =
     loadAddon().buildInfo();
   const cpu = { isa, isaReason, isaAvailable, threads, threadsReason };
-  return { device: 'cpu', deviceReason: noCuda, ...cpu, compiler, build, version };
+  const { reason, devices: gpus } = loadAddon().cudaInfo();
+  const gpu = gpus[0];
+  const device: Pick<BackendInfo, 'device' | 'deviceReason'> =
+    reason === null && gpu !== undefined
+      ? { device: 'cuda', deviceReason: `${gpu.name}, compute capability ${gpu.capability}` }
+      : { device: 'cpu', deviceReason: reason ?? 'no CUDA device was found' };
+  return { ...device, ...cpu, compiler, build, version };
 }

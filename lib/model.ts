@@ -20,7 +20,7 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { EngineTensor, NativeEngine } from './native';
+import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
@@ -51,7 +51,7 @@ export class Model {
   readonly inputShape: readonly [steps: number | null, features: number];
   readonly dtype: DType;
   readonly seed: number;
-  readonly device: 'cpu' | 'emulated';
+  readonly device: NativeDevice;
   /** Set it, from a callback for example, and the running `fit` ends after the running chunk of batches. */
   stopTraining = false;
   /** Of the latest `fit`, also where it failed. */

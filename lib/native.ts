@@ -37,9 +37,12 @@ export interface NativeCell {
   ): Promise<{ outputs: NativeTensors; tape: NativeTape }>;
 }
 
+/** Where a model or cell computes; `'emulated'` in test builds only. */
+export type NativeDevice = 'cpu' | 'cuda' | 'emulated';
+
 export interface EngineSpec {
   dtype: DType;
-  device: 'cpu' | 'emulated';
+  device: NativeDevice;
   seed: number;
   /** 0: from the CPU quota. */
   threads: number;
@@ -151,11 +154,30 @@ export interface NativeBuildInfo {
   emulated: boolean;
 }
 
+/** The CUDA part as it is found now. */
+export interface NativeCudaInfo {
+  /** The file that is loaded, or would be. */
+  library: string;
+  build: string;
+  /** Why there is no device to use; null where there is one. */
+  reason: string | null;
+  devices: {
+    name: string;
+    /** Compute capability, "9.0". */
+    capability: string;
+    totalBytes: number;
+    freeBytes: number;
+    /** The newest CUDA that the driver understands, "13.0". */
+    driver: string;
+  }[];
+}
+
 export interface Addon {
   /** Hands over the class that native failures are constructed from: new cls(code, message). */
   setErrorClass(cls: typeof LookbackError): void;
   buildInfo(): NativeBuildInfo;
-  createCell(kind: string, spec: NativeSpec, dtype: DType, device: 'cpu' | 'emulated'): NativeCell;
+  cudaInfo(): NativeCudaInfo;
+  createCell(kind: string, spec: NativeSpec, dtype: DType, device: NativeDevice): NativeCell;
   createEngine(spec: EngineSpec): NativeEngine;
   /** An operation on the parameters of a cell ('scornn.resign'), in float64, at once. */
   operate(operation: string, spec: NativeSpec, tensors: NativeTensors): NativeTensors;

@@ -2,18 +2,20 @@
 /**
  * Builds parts of a checkout, each only where it is stale:
  *
- *   node scripts/build.cjs [--force] [native] [ts] [tools] [test] [bench] [gyp]
+ *   node scripts/build.cjs [--force] [native] [cuda] [ts] [tools] [test] [bench] [gyp]
  *
- * native: build/Release/lookback.node · ts: dist/ · tools: bench/ and test/oracle, into build/tools ·
+ * native: build/Release/lookback.node, and the CUDA library as LOOKBACK_CUDA says (scripts/install.cjs) ·
+ * cuda: build/Release/lookback_cuda.so · ts: dist/ · tools: bench/ and test/oracle, into build/tools ·
  * test: build/Test/lookback.node and the native tests · bench: the native benches ·
  * gyp: build/Release/lookback.node by node-gyp, always.
  */
-const { buildNative } = require('./lib/native.cjs');
+const { buildCuda, buildNative } = require('./lib/native.cjs');
 const { buildTypeScript, buildTools } = require('./lib/typescript.cjs');
 
 const force = process.argv.includes('--force');
 const parts = {
   native: () => buildNative('release', { force }),
+  cuda: () => buildCuda({ required: true, force }),
   ts: () => buildTypeScript({ force }),
   tools: () => buildTools({ force }),
   test: () => buildNative('test', { force }),

@@ -4,7 +4,8 @@
  * Lookback: it warns, leaves `build/last-error.log`, and `require('lookback')` explains itself (ERR_ADDON_MISSING).
  *
  *   LOOKBACK_SKIP_BUILD=1           do nothing
- *   LOOKBACK_CUDA=auto|on|off       'on' makes a failure fatal
+ *   LOOKBACK_CUDA=auto|on|off       the CUDA library too: where nvcc and an NVIDIA driver are, always (a failure is
+ *                                   fatal then), or never
  *   node scripts/install.cjs --required   a failure is fatal (what `npx lookback build` runs)
  */
 const { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
@@ -38,7 +39,7 @@ function dropObjects() {
     .map((name) => join(build, name));
   const release = join(build, 'Release');
   for (const name of readdirSync(release)) {
-    if (name !== 'lookback.node') doomed.push(join(release, name));
+    if (!/^lookback(\.node|_cuda\.)/.test(name)) doomed.push(join(release, name));
   }
   for (const path of doomed) rmSync(path, { recursive: true, force: true });
 }

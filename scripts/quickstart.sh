@@ -4,10 +4,8 @@
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Without an NVIDIA driver a CUDA build could not be used.
-if [ -z "${LOOKBACK_CUDA:-}" ] && [ ! -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null; then
-  export LOOKBACK_CUDA=off
-fi
+# The example runs on the CPU; the CUDA library takes minutes more: npx lookback build --cuda
+export LOOKBACK_CUDA="${LOOKBACK_CUDA:-off}"
 bash scripts/ensure.sh native ts
 read -ra extra <<<"${LOOKBACK_QUICKSTART_ARGS:-}"
 exec node dist/cli/main.js train examples/har/config.json ${extra[@]+"${extra[@]}"} "$@"

@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { packageRoot } from '../native';
 import { exitCodes } from './exit';
 
-/** The exit code: 0, or 4 where the addon could not be built. */
-export function build(): Promise<number> {
+/** The exit code: 0, or 4 where the addon, or with `cuda` the CUDA library, could not be built. */
+export function build({ cuda = false }: { cuda?: boolean } = {}): Promise<number> {
   const script = join(packageRoot, 'scripts', 'install.cjs');
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [script, '--required'], {
       cwd: packageRoot,
       stdio: 'inherit',
+      env: cuda ? { ...process.env, LOOKBACK_CUDA: 'on' } : process.env,
     });
     child.on('error', reject);
     child.on('close', (code) => resolve(code === 0 ? exitCodes.ok : exitCodes.device));

@@ -54,8 +54,23 @@ function addonFindings(): { loads: boolean; found: Record<string, string> } {
       kernel: `${info.isa}: ${info.isaReason}; compiled in: ${info.isaAvailable.join(', ')}`,
       threads: `${info.threads}: ${info.threadsReason}`,
       'device auto': `${info.device}: ${info.deviceReason}`,
+      ...cudaFindings(),
     },
   };
+}
+
+/** The library, or the one reason why it is of no use, and what its last build failed with. */
+function cudaFindings(): Record<string, string> {
+  const { library, build, reason, devices } = loadAddon().cudaInfo();
+  const gpus = devices.map(
+    ({ name, capability, totalBytes, driver }) =>
+      `${name}, ${capability}, ${(totalBytes / 2 ** 30).toFixed(1)} GiB, driver for CUDA ${driver}`,
+  );
+  const cuda = reason === null ? `${library} (${build}); ${gpus.join('; ')}` : reason;
+  const failed = join(packageRoot, 'build', 'Release', 'lookback_cuda.error');
+  if (!existsSync(failed)) return { cuda };
+  const first = readFileSync(failed, 'utf8').split('\n')[0] ?? 'unknown';
+  return { cuda, 'last cuda build': `${first} (${failed})` };
 }
 
 function toolText(kind: 'compiler' | 'cmake' | 'nvcc', absent: string): string {

@@ -102,9 +102,10 @@ function program(): Command {
   root
     .command('build')
     .description('build the native addon')
-    .action(async () => {
+    .option('--cuda', 'and the CUDA library, which needs nvcc and takes minutes')
+    .action(async (options: { cuda?: boolean }) => {
       const { build } = await import('./build.js');
-      process.exitCode = await build();
+      process.exitCode = await build(options);
     });
   return root;
 }

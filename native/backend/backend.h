@@ -254,4 +254,19 @@ struct CpuReport {
 };
 CpuReport cpu_report();
 
+struct CudaReport {
+  std::string library;  ///< where it is, or was looked for
+  std::string build;    ///< of the library; empty where it could not be used
+  std::string reason;   ///< why there is no CUDA device to be used; empty where there is
+  struct Device {
+    std::string name;
+    int major = 0, minor = 0;
+    int64_t total_bytes = 0, free_bytes = 0;
+    int driver = 0;  ///< 1000 * major + 10 * minor, of CUDA
+  };
+  std::vector<Device> devices;
+};
+/// Loads the library if it can.
+CudaReport cuda_report();
+
 }  // namespace lookback

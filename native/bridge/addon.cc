@@ -62,6 +62,33 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value cuda_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const CudaReport report = cuda_report();
+    const Napi::Object object = Napi::Object::New(env);
+    const Napi::Array list = Napi::Array::New(env);
+    for (const CudaReport::Device& device : report.devices) {
+      const Napi::Object each = Napi::Object::New(env);
+      each.Set("name", device.name);
+      each.Set("capability", text(device.major, ".", device.minor));
+      each.Set("totalBytes", static_cast<double>(device.total_bytes));
+      each.Set("freeBytes", static_cast<double>(device.free_bytes));
+      each.Set("driver", text(device.driver / 1000, ".", device.driver % 1000 / 10));
+      list.Set(list.Length(), each);
+    }
+    object.Set("library", report.library);
+    object.Set("build", report.build);
+    if (report.reason.empty()) {
+      object.Set("reason", env.Null());
+    } else {
+      object.Set("reason", report.reason);
+    }
+    object.Set("devices", list);
+    return object;
+  });
+}
+
 Napi::Value uniforms(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -89,6 +116,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.AddCleanupHook([jobs = data->jobs] { jobs->stop_all(); });
   exports.Set("setErrorClass", Napi::Function::New<set_error_class>(env, "setErrorClass"));
   exports.Set("buildInfo", Napi::Function::New<build_info>(env, "buildInfo"));
+  exports.Set("cudaInfo", Napi::Function::New<cuda_info>(env, "cudaInfo"));
   exports.Set("createCell", Napi::Function::New<CellWrap::create>(env, "createCell"));
   exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
   exports.Set("operate", Napi::Function::New<operate>(env, "operate"));

@@ -158,8 +158,9 @@ DType read_dtype(const Napi::Value& value) {
 
 DeviceKind read_device(const Napi::Value& value) {
   const std::string word = read_word(value, "option device");
+  if (word == "cuda") return DeviceKind::kCuda;
   REQUIRE(word == "cpu" || word == "emulated", kDevice, "option device is '", word,
-          "'; expected 'cpu'");
+          "'; expected 'cpu' or 'cuda'");
   return word == "emulated" ? DeviceKind::kEmulated : DeviceKind::kCpu;
 }
 

@@ -1,8 +1,8 @@
 'use strict';
 /** Builds the native addon: CMake through cmake-js, or node-gyp where CMake is absent. */
-const { existsSync, mkdirSync, rmSync } = require('node:fs');
+const { existsSync, mkdirSync, rmSync, writeFileSync } = require('node:fs');
 const { availableParallelism } = require('node:os');
-const { dirname, join } = require('node:path');
+const { delimiter, dirname, join } = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { run, StepFailed } = require('./run.cjs');
 const { fingerprint, readStamp, writeStamp, dropStamp } = require('./stamp.cjs');
@@ -12,6 +12,9 @@ const cmakeDir = join(root, 'build', 'cmake');
 
 /** Compile time of a clean release build in seconds of one core, as last measured; only estimates depend on it. */
 const releaseCoreSeconds = 150;
+
+/** The same of the CUDA library. */
+const cudaCoreSeconds = 600;
 
 const addons = {
   release: join(root, 'build', 'Release', 'lookback.node'),
@@ -50,6 +53,31 @@ function isFresh(kind) {
   return there && readStamp(kind) === inputs(kind);
 }
 
+const cudaLibrary = join(root, 'build', 'Release', 'lookback_cuda.so');
+/** First line: the first error of the last build of the CUDA library, for `doctor`. */
+const cudaErrorLog = join(root, 'build', 'Release', 'lookback_cuda.error');
+
+/** Where nvcc is, asked in the places that CMake asks; null where it is in none. */
+function findNvcc() {
+  const homes = [process.env.CUDA_PATH, process.env.CUDA_HOME, '/usr/local/cuda'];
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...homes.filter(Boolean).map((home) => join(home, 'bin')),
+  ];
+  const candidates = [process.env.CUDACXX, ...folders.map((folder) => join(folder, 'nvcc'))];
+  return candidates.find((path) => path && existsSync(path)) ?? null;
+}
+
+/**
+ * Whether a release build is followed by that of the CUDA library: 'on' always, 'auto' where it would be of use, with
+ * nvcc and an NVIDIA driver on the machine.
+ */
+function wantsCuda() {
+  const choice = cudaChoice();
+  if (choice !== 'auto') return choice === 'on';
+  return findNvcc() !== null && existsSync('/proc/driver/nvidia/version');
+}
+
 /** Whether CMake 3.22 or later is on the path. */
 function haveCMake() {
   try {
@@ -70,12 +98,13 @@ const cmakeKinds = {
     targets: ['lookback_test', 'lookback_tests'],
   },
   bench: { options: ['LOOKBACK_BENCH=ON'], targets: ['lookback_benches'] },
+  cuda: { options: [], targets: ['lookback_cuda'] },
 };
 
 async function buildWithCMake(kind) {
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
   const { options, targets } = cmakeKinds[kind];
-  const defines = [...options, `LOOKBACK_CUDA=${cudaChoice()}`];
+  const defines = [...options, `LOOKBACK_CUDA=${kind === 'cuda' ? 'on' : cudaChoice()}`];
   if (process.env.LOOKBACK_WERROR) defines.push(`LOOKBACK_WERROR=${process.env.LOOKBACK_WERROR}`);
   const common = ['--out', cmakeDir, '--log-level', 'warn'];
   mkdirSync(cmakeDir, { recursive: true });
@@ -136,6 +165,42 @@ async function buildWithGyp() {
   await run('node-gyp', process.execPath, args, { cwd: root });
 }
 
+/**
+ * The CUDA library beside the addon, where it is stale. Its failure is told and kept for `doctor`.
+ *
+ * @throws {StepFailed} with LOOKBACK_CUDA=on, or `required`
+ */
+async function buildCuda({ required = cudaChoice() === 'on', force = false } = {}) {
+  if (!force && existsSync(cudaLibrary) && readStamp('cuda') === inputs('cuda')) return;
+  dropStamp('cuda');
+  const made = inputs('cuda');
+  const jobs = availableParallelism();
+  console.log(
+    `lookback: building the CUDA library with nvcc on ${jobs} cores: about ` +
+      `${Math.max(1, Math.round(cudaCoreSeconds / jobs / 60))} min (LOOKBACK_CUDA=off leaves it out)`,
+  );
+  try {
+    if (findNvcc() === null) {
+      throw new StepFailed('CUDA', 'error: nvcc was found nowhere; install the CUDA toolkit.');
+    }
+    if (!haveCMake()) {
+      throw new StepFailed('CUDA', 'error: CMake 3.22 or later was not found on the PATH.');
+    }
+    await buildWithCMake('cuda');
+    rmSync(cudaErrorLog, { force: true });
+    writeStamp('cuda', made);
+  } catch (error) {
+    const first = error.firstError ?? String(error.message ?? error);
+    mkdirSync(dirname(cudaErrorLog), { recursive: true });
+    writeFileSync(cudaErrorLog, `${first}\n\n${error.output ?? error.stack ?? ''}\n`);
+    if (required) throw error;
+    console.warn(
+      `lookback: the CUDA library was NOT built; models run on the CPU.\n  first error: ${first}\n` +
+        '  npx lookback build --cuda tries again',
+    );
+  }
+}
+
 /** One line for people who wait: what is about to be built and how long it takes. */
 function announce(kind, tool) {
   const jobs = availableParallelism();
@@ -176,7 +241,11 @@ async function buildWith(tool, kind) {
  * @throws {StepFailed}
  */
 async function buildNative(kind, how = {}) {
-  if (!how.force && how.tool === undefined && isFresh(kind)) return;
+  if (how.force || how.tool !== undefined || !isFresh(kind)) await buildAddon(kind, how);
+  if (kind === 'release' && how.tool === undefined && wantsCuda()) await buildCuda();
+}
+
+async function buildAddon(kind, how) {
   dropStamp(kind);
   const made = inputs(kind);
   const tool = chooseTool(kind, how.tool);
@@ -193,4 +262,4 @@ async function buildNative(kind, how = {}) {
   writeStamp(kind, made);
 }
 
-module.exports = { buildNative };
+module.exports = { buildCuda, buildNative };

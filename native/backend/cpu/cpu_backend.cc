@@ -17,6 +17,8 @@ constexpr int64_t kSliceWork = 200'000'000;
 /// A slice packs the other operand anew, which this many rows make up for.
 constexpr int64_t kMinSliceRows = 64;
 
+}  // namespace
+
 int thread_count(int wanted) {
   REQUIRE(wanted >= 0 && wanted <= kMaxThreads, kOption, "option threads is ", wanted,
           "; expected a whole number in 0..", kMaxThreads, " (0: from the CPU quota)");
@@ -24,11 +26,8 @@ int thread_count(int wanted) {
   return wanted > 0 ? wanted : default_threads(&reason);
 }
 
-}  // namespace
-
 template <class S>
-CpuBackend<S>::CpuBackend(DeviceKind kind, int threads)
-    : CpuElementwise<S>(thread_count(threads)), kind_(kind) {}
+CpuBackend<S>::CpuBackend(int threads) : CpuElementwise<S>(thread_count(threads)) {}
 
 template <class S>
 int CpuBackend<S>::threads() const {
@@ -64,18 +63,7 @@ void CpuBackend<S>::gemm(const Gemm<S>& g) {
   }
 }
 
-template <class S>
-std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads) {
-#if !defined(LOOKBACK_EMULATED)
-  REQUIRE(kind != DeviceKind::kEmulated, kDevice,
-          "device 'emulated' is not built in; it exists in the test build only, use 'cpu'");
-#endif
-  return std::make_unique<CpuBackend<S>>(kind, threads);
-}
-
 template class CpuBackend<float>;
 template class CpuBackend<double>;
-template std::unique_ptr<Backend<float>> make_backend(DeviceKind, int);
-template std::unique_ptr<Backend<double>> make_backend(DeviceKind, int);
 
 }  // namespace lookback

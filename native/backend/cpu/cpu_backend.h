@@ -8,12 +8,15 @@
 
 namespace lookback {
 
+/// A number of threads as asked for; 0: from the CPU quota. ERR_OPTION where it is out of range.
+int thread_count(int wanted);
+
 /// Results do not depend on the number of threads.
 template <class S>
 class CpuBackend final : public CpuElementwise<S> {
  public:
   /// `threads` 0: from the CPU quota. ERR_OPTION where it is out of range.
-  CpuBackend(DeviceKind kind, int threads);
+  explicit CpuBackend(int threads);
 
   int threads() const override;
   void set_cancel(const std::atomic<bool>* cancel) override;
@@ -22,8 +25,6 @@ class CpuBackend final : public CpuElementwise<S> {
 
  private:
   using CpuElementwise<S>::runtime_;
-
-  DeviceKind kind_;
 };
 
 }  // namespace lookback

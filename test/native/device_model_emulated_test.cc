@@ -1,0 +1,270 @@
+/// Whole models on a CUDA device whose kernels run on host threads: trained beside the CPU, short
+/// of memory, and after the device is lost.
+#include <dlfcn.h>
+
+#include <functional>
+
+#include "backend/cuda/device.h"
+#include "backend/cuda/emulated_session.h"
+#include "backend/cuda/library.h"
+#include "backend/cuda/operation_list.h"
+#include "native/check.h"
+#include "native/models.h"
+
+namespace lookback {
+namespace {
+
+std::unique_ptr<Engine> on(DeviceKind device, const std::vector<LayerSpec>& layers, int64_t inputs,
+                           DType dtype = DType::kFloat64) {
+  EngineSpec made;
+  made.dtype = dtype;
+  made.device = device;
+  made.seed = 3;
+  made.threads = 1;
+  made.input_size = inputs;
+  made.layers = layers;
+  return make_engine(made);
+}
+
+Spec entry(Spec base, const char* key, const Spec::Value& value) {
+  base.set(key, value);
+  return base;
+}
+
+Spec adam(double clip_norm) {
+  return spec({{"kind", std::string("adam")}, {"learningRate", 0.05}, {"clipNorm", clip_norm}});
+}
+
+constexpr int64_t kRows = 11, kSteps = 5, kInputs = 3;
+
+int64_t add_labels(Engine& to, bool lengths) {
+  std::vector<int32_t> y, valid;
+  for (int32_t i = 0; i < kRows; ++i) {
+    y.push_back(i % 4);
+    valid.push_back(i % 6);
+  }
+  std::optional<std::vector<int32_t>> given;
+  if (lengths) given = valid;
+  return to.add_data(noise_tensor({kRows, kSteps, kInputs}, 5), int_tensor(y), given);
+}
+
+/// Differences of sums in another order, through a handful of updates: far below what a wrong
+/// kernel makes, far above rounding. Float32 has 2^29 times the rounding of float64.
+constexpr double kBound64 = 1e-11, kBound32 = 1e-3;
+
+void check_close(const Numbers& actual, const Numbers& expected, double bound) {
+  CHECK_EQUAL(actual.size(), expected.size());
+  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i)
+    if (!check::near(actual[i], expected[i], bound)) {
+      CHECK_NEAR(actual[i], expected[i], bound);
+      return;
+    }
+}
+
+/// Trains on both devices and compares everything that there is to compare.
+void train_beside(const std::vector<LayerSpec>& layers, bool lengths,
+                  const Spec& optimizer = adam(0.5)) {
+  for (const DType dtype : {DType::kFloat64, DType::kFloat32}) {
+    const double bound = dtype == DType::kFloat64 ? kBound64 : kBound32;
+    Numbers states[2], outputs[2], gradients[2];
+    Sums sums[2], evaluated[2];
+    for (const int i : {0, 1}) {
+      const auto model =
+          on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu, layers, kInputs, dtype);
+      const int64_t data = add_labels(*model, lengths);
+      model->compile(named("softmaxCrossEntropy"), optimizer);
+      const std::vector<uint32_t> rows = {3, 1, 10, 0, 7, 2, 2, 9, 4, 5, 6};
+      sums[i] = train(*model, data, rows, 4, 1);
+      evaluated[i] = model->evaluate(data, 4);
+      outputs[i] = numbers_of(model->predict(data, 4));
+      states[i] = state_of(*model);
+      HostTensor y = model->forward(noise_tensor({2, kSteps, kInputs}, 8), {}, true);
+      for (const double value : numbers_of(y)) outputs[i].push_back(value);
+      for (const double value : numbers_of(model->backward(std::move(y))))
+        gradients[i].push_back(value);
+      for (const NamedTensor& each : model->gradients())
+        for (const double value : numbers_of(each.tensor)) gradients[i].push_back(value);
+    }
+    CHECK_NEAR(sums[0].loss, sums[1].loss, bound * 11);
+    CHECK_EQUAL(sums[0].hits, sums[1].hits);
+    CHECK_NEAR(evaluated[0].loss, evaluated[1].loss, bound * 11);
+    check_close(states[0], states[1], bound);
+    check_close(outputs[0], outputs[1], bound);
+    check_close(gradients[0], gradients[1], bound);
+  }
+}
+
+TEST(a_plain_model_trains_as_on_the_cpu) {
+  for (const bool lengths : {false, true})
+    train_beside({lstm(6, true), dropout(0.4), lstm(5), dense(4, "tanh"), dense(4)}, lengths);
+}
+
+TEST(every_layer_trains_as_on_the_cpu) {
+  const LayerSpec twice(entry(named("bidirectional"), "merge", std::string("sum")),
+                        {lstm(4, true)});
+  const LayerSpec apart(named("bidirectional"), {lstm(3, true)});
+  const LayerSpec around(named("residual"), {dense(6, "elu"), dropout(0.2)});
+  for (const bool lengths : {false, true}) {
+    for (const char* over : {"last", "mean", "max"}) {
+      train_beside({twice, apart, named("layerNorm"), around, dense(5, "relu"),
+                    entry(named("pool"), "over", std::string(over)), dense(4, "softmax")},
+                   lengths);
+    }
+  }
+}
+
+/// By plain steps: batch norm leaves some gradients at rounding noise around 0, which Adam would
+/// turn into whole steps.
+TEST(orthogonal_cells_and_batch_statistics_train_as_on_the_cpu) {
+  train_beside({entry(entry(lstm(8), "kind", std::string("scornn")), "returnSequences", true),
+                entry(entry(lstm(4), "kind", std::string("bnlstm")), "tMax", 5.0), dense(4)},
+               false, spec({{"kind", std::string("sgd")}, {"learningRate", 0.05}}));
+}
+
+TEST(an_embedding_reads_from_the_device) {
+  Numbers states[2];
+  for (const int i : {0, 1}) {
+    const auto model =
+        on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu,
+           {spec({{"kind", std::string("embedding")}, {"inputDim", 7.0}, {"units", 3.0}}), lstm(4),
+            dense(2)},
+           1);
+    HostTensor x = make_tensor<double>({5, 3, 1}, "x");
+    auto& numbers = std::get<Buffer<double>>(x.data);
+    for (int64_t k = 0; k < numbers.size(); ++k) numbers[k] = static_cast<double>(k % 7);
+    HostTensor bad = copy_of(x);
+    std::get<Buffer<double>>(bad.data)[4] = 7;
+    const int64_t data = model->add_data(std::move(x), noise_tensor({5, 2}, 3), {});
+    const int64_t wrong = model->add_data(std::move(bad), noise_tensor({5, 2}, 3), {});
+    model->compile(named("meanSquaredError"), adam(0));
+    CHECK_THROWS(kData, "reads 7 at row 1 of the batch, step 1",
+                 train(*model, wrong, first_rows(5), 5, 1));
+    train(*model, data, first_rows(5), 2, 1);
+    states[i] = state_of(*model);
+  }
+  check_close(states[0], states[1], kBound64);
+}
+
+TEST(weights_lengths_and_holes_count_as_on_the_cpu) {
+  Sums sums[2];
+  for (const int i : {0, 1}) {
+    const auto model =
+        on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu, {lstm(4, true), dense(2)}, kInputs);
+    HostTensor y = noise_tensor({kRows, kSteps, 2}, 4), weights = noise_tensor({kRows, kSteps}, 6);
+    std::get<Buffer<double>>(y.data)[9] = std::numeric_limits<double>::quiet_NaN();
+    auto& numbers = std::get<Buffer<double>>(weights.data);
+    for (int64_t k = 0; k < numbers.size(); ++k) numbers[k] = std::abs(numbers[k]);
+    std::vector<int32_t> lengths;
+    for (int32_t k = 0; k < kRows; ++k) lengths.push_back(k % 6);
+    model->compile(spec({{"kind", std::string("meanSquaredError")}, {"skipNaN", true}}), adam(0));
+    const int64_t data = model->add_data(noise_tensor({kRows, kSteps, kInputs}, 5), std::move(y),
+                                         lengths, std::move(weights));
+    sums[i] = train(*model, data, first_rows(kRows), 4, 1);
+  }
+  CHECK_NEAR(sums[0].loss, sums[1].loss, kBound64);
+  CHECK_NEAR(sums[0].weight, sums[1].weight, kBound64);
+  CHECK_NEAR(sums[0].count, sums[1].count, kBound64);
+}
+
+TEST(a_stream_equals_the_batch) {
+  const auto model = on(DeviceKind::kEmulated, {lstm(5, true), dense(3)}, kInputs);
+  HostTensor x = noise_tensor({2, kSteps, kInputs}, 5);
+  const Numbers steps = numbers_of(x), whole = numbers_of(model->forward(std::move(x), {}, false));
+  const int64_t stream = model->add_stream(2);
+  for (int64_t t = 0; t < kSteps; ++t) {
+    double in[2 * kInputs], out[6];
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t j = 0; j < kInputs; ++j)
+        in[b * kInputs + j] = steps[static_cast<size_t>((b * kSteps + t) * kInputs + j)];
+    model->step_stream(stream, in, out);
+    if (t == 2) model->set_stream_state(stream, model->stream_state(stream));
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t j = 0; j < 3; ++j)
+        CHECK_EQUAL(out[b * 3 + j], whole[static_cast<size_t>((b * kSteps + t) * 3 + j)]);
+  }
+}
+
+TEST(any_allocation_may_fail_and_the_model_stays_usable) {
+  const std::vector<LayerSpec> layers = {lstm(4, true), dropout(0.3), lstm(3), dense(4)};
+  const auto reference = on(DeviceKind::kEmulated, layers, kInputs);
+  const auto exercise = [](Engine& model, int64_t& data) {
+    if (data < 0) {
+      model.compile(named("softmaxCrossEntropy"), adam(1));
+      data = add_labels(model, true);
+    }
+    train(model, data, first_rows(4), 4, 1);
+  };
+  int64_t reference_data = -1;
+  exercise(*reference, reference_data);
+  const Numbers expected = state_of(*reference);
+  int failures = 0;
+  for (int64_t n = 0; n < 200; ++n) {
+    emulated_fail_allocation(n);
+    std::unique_ptr<Engine> model;
+    int64_t data = -1;
+    bool failed = false;
+    try {
+      model = on(DeviceKind::kEmulated, layers, kInputs);
+      exercise(*model, data);
+    } catch (const Error& error) {
+      failed = true;
+      CHECK(error.code() == ErrorCode::kMemory);
+      CHECK(error.message().find("bytes are needed on the device and") != std::string::npos);
+    }
+    emulated_fail_allocation(-1);
+    if (!failed) break;
+    ++failures;
+    // What failed goes on as if nothing had been.
+    if (!model) continue;
+    exercise(*model, data);
+    check_close(state_of(*model), expected, 0);
+  }
+  CHECK(failures > 20);
+  CHECK(failures < 200);
+}
+
+TEST(a_lost_device_is_said_so) {
+  const auto model = on(DeviceKind::kEmulated, {lstm(4), dense(4)}, kInputs);
+  const int64_t data = add_labels(*model, false);
+  model->compile(named("softmaxCrossEntropy"), adam(0));
+  emulated_lose_device(true);
+  CHECK_THROWS(kDevice, "is lost", train(*model, data, first_rows(4), 4, 1));
+  CHECK_THROWS(kDevice, "is lost", on(DeviceKind::kEmulated, {dense(2)}, kInputs));
+  emulated_lose_device(false);
+}
+
+TEST(a_cancelled_job_stops_and_the_model_stays_usable) {
+  const auto model = on(DeviceKind::kEmulated, {lstm(4), dense(4)}, kInputs);
+  const int64_t data = add_labels(*model, false);
+  model->compile(named("softmaxCrossEntropy"), adam(0));
+  const Numbers before = state_of(*model);
+  std::atomic<bool> cancel{true};
+  model->set_cancel(&cancel);
+  CHECK_THROWS(kAborted, "cancelled", train(*model, data, first_rows(4), 4, 1));
+  model->set_cancel(nullptr);
+  check_close(state_of(*model), before, 0);
+  train(*model, data, first_rows(4), 4, 1);
+}
+
+TEST(a_table_of_another_build_is_refused) {
+  require_cuda_table(&emulated_cuda_table(), "it");
+  CHECK_THROWS(kDevice, "gives no table", require_cuda_table(nullptr, "it"));
+  for (const int field : {0, 1, 2}) {
+    CudaTable other = emulated_cuda_table();
+    if (field == 0) other.version = 99;
+    if (field == 1) other.bytes -= 8;
+    if (field == 2) other.layout ^= 1;
+    CHECK_THROWS(kDevice, "is of another build", require_cuda_table(&other, "it"));
+  }
+}
+
+TEST(an_absent_or_foreign_library_is_said_so) {
+  CHECK_THROWS(kDevice, "is not built", load_cuda_table("/nowhere/lookback_cuda.so"));
+  CHECK_THROWS(kDevice, "does not load", load_cuda_table("/etc/passwd"));
+  Dl_info info = {};
+  CHECK(dladdr(dlsym(RTLD_DEFAULT, "dlopen"), &info) != 0);
+  CHECK_THROWS(kDevice, "is of another build", load_cuda_table(info.dli_fname));
+}
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,111 @@
+/**
+ * The CUDA part from JavaScript, on machines without a GPU and with a library that is absent, foreign or broken.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+const main = join(root, 'dist', 'cli', 'main.js');
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lookback-cuda-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The reason that a process gives which looks for the library there. */
+function reasonWith(library: string): string | null {
+  const code =
+    "console.log(JSON.stringify(require('./dist/native.js').loadAddon().cudaInfo().reason))";
+  const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: library };
+  const stdout = execFileSync(process.execPath, ['-e', code], { cwd: root, env, encoding: 'utf8' });
+  return JSON.parse(stdout) as string | null;
+}
+
+describe('the library', () => {
+  it('is absent: how to get it', () => {
+    expect(reasonWith(join(folder, 'nothing.so'))).toMatch(
+      /is not built .*nothing\.so is not there.*npx lookback build --cuda/,
+    );
+  });
+
+  it('is broken: what the loader says', () => {
+    const broken = join(folder, 'broken.so');
+    writeFileSync(broken, 'not a library');
+    expect(reasonWith(broken)).toMatch(/does not load: .*broken\.so/);
+  });
+
+  it('is of another build: to be built again', () => {
+    const source = join(folder, 'other.c');
+    writeFileSync(
+      source,
+      'struct { unsigned version, bytes; unsigned long layout; } table = {9999, 8, 1};\n' +
+        'void* lookback_cuda_table(void) { return &table; }\n',
+    );
+    const other = join(folder, 'other.so');
+    execFileSync('c++', ['-x', 'c', '-shared', '-fPIC', source, '-o', other]);
+    expect(reasonWith(other)).toMatch(
+      /is of another build \(its version is 9999, .*build it again/,
+    );
+  });
+});
+
+describe('without a GPU that can be used', () => {
+  const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: '/nowhere/lookback_cuda.so' };
+  const train = (device: string): { status: number | null; stderr: string; stdout: string } => {
+    const out = mkdtempSync(join(folder, 'run-'));
+    const set = ['device=' + device, 'epochs=1', 'out=' + out, 'data.train=64', 'data.test=16'];
+    const sets = [...set, 'data.steps=10'].flatMap((each) => ['--set', each]);
+    const words = [main, 'train', 'examples/adding/config.json', ...sets];
+    return spawnSync(process.execPath, words, { cwd: root, env, encoding: 'utf8' });
+  };
+
+  it('train with device=cuda ends with exit code 4 and the reason', () => {
+    const { status, stderr } = train('cuda');
+    expect(stderr).toMatch(/device "cuda" is not available: the CUDA library is not built/);
+    expect(status).toBe(4);
+  });
+
+  it('train with device=auto goes on with the CPU and says once why', () => {
+    const { status, stderr } = train('auto');
+    expect(stderr.match(/device "auto" is the CPU: the CUDA library is not built/g)).toHaveLength(
+      1,
+    );
+    expect(status).toBe(0);
+  });
+
+  it('doctor names the reason', () => {
+    const { status, stdout } = spawnSync(process.execPath, [main, 'doctor'], {
+      env,
+      encoding: 'utf8',
+    });
+    expect(stdout).toMatch(/^cuda +the CUDA library is not built/m);
+    expect(status).toBe(0);
+  });
+});
+
+describe('nvcc.cmake', () => {
+  const script = join(root, 'native', 'cmake', 'nvcc.cmake');
+  const runWith = (log: string, command: string[]): ReturnType<typeof spawnSync> =>
+    spawnSync('cmake', [`-DLOG=${log}`, '-P', script, '--', ...command], { encoding: 'utf8' });
+
+  it('keeps what the compiler says', () => {
+    const log = join(folder, 'fine.log');
+    expect(runWith(log, [process.execPath, '-e', "console.log('registers')"]).status).toBe(0);
+    expect(readFileSync(log, 'utf8')).toContain('registers');
+  });
+
+  it('shows it where the compiler fails, so that its first error is found', () => {
+    const failing = "console.error('x.cu(3): error: no such thing'); process.exit(2)";
+    const { status, stderr } = runWith(join(folder, 'bad.log'), [process.execPath, '-e', failing]);
+    expect(status).not.toBe(0);
+    const { StepFailed } = jest.requireActual<{
+      StepFailed: new (step: string, output: string) => { firstError: string };
+    }>('../../scripts/lib/run.cjs');
+    expect(new StepFailed('CUDA', String(stderr)).firstError).toBe('x.cu(3): error: no such thing');
+  });
+});
