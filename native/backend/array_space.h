@@ -1,5 +1,5 @@
-/// ArraySpace of a backend's memory as the host moves them about between recurrences: copies, zeros and
-/// sums, on the host itself or queued on a device.
+/// ArraySpace of a backend's memory as the host moves them about between recurrences: copies, zeros
+/// and sums, on the host itself or queued on a device.
 #pragma once
 
 #include <algorithm>

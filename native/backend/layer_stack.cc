@@ -45,7 +45,7 @@ class StackTape final : public Tape {
   Buffer<S> part;
   std::vector<Buffer<S>> h, queue;      ///< final states of each pass: [B,H], [k,B,H]
   std::vector<Buffer<S>> d_h, d_queue;  ///< gradients of a replay's handed-over states
-  std::vector<int> given;                     ///< queue entries that each pass started from
+  std::vector<int> given;               ///< queue entries that each pass started from
   std::vector<int32_t> lengths;
 };
 
@@ -419,8 +419,7 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
       arrays_.zero(sum_h, state);
       arrays_.zero(sum_queue, window_ * state);
     }
-    if (d_h != call.upstream.end())
-      arrays_.add(state, d_h->second.data + pass * state, sum_h);
+    if (d_h != call.upstream.end()) arrays_.add(state, d_h->second.data + pass * state, sum_h);
     if (d_queue != call.upstream.end())
       arrays_.add(window_ * state, d_queue->second.data + pass * window_ * state, sum_queue);
     inner.upstream["h_n"] = {sum_h, {t.batch, units_}};

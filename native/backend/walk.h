@@ -2,7 +2,8 @@
 /// public arrays and a cell's programs. Written over the same execution context as the cells, plus
 /// what only a loop needs:
 ///
-///   x.each_row(f)    f(row) for every real batch row; row.at(column, j) is its number j, row.batch()
+///   x.each_row(f)    f(row) for every real batch row; row.at(column, j) is its number j,
+///   row.batch()
 ///                    its index. Several threads may share a row: each takes the numbers
 ///                    row.first(), row.first() + row.stride(), ...
 ///   x.set_time(t)    x.set_active(t)
@@ -37,7 +38,8 @@ class Exchange {
       const int64_t b = row.batch();
       const S* from = data + (b * steps + t) * size;
       const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = row.first(); j < size; j += row.stride()) row.at(to, j) = ended ? fallback : from[j];
+      for (int j = row.first(); j < size; j += row.stride())
+        row.at(to, j) = ended ? fallback : from[j];
     });
   }
 
@@ -49,7 +51,8 @@ class Exchange {
       x_.each_row([=, this](auto row) {
         const int64_t b = row.batch();
         const S* from = at_step(s, b);
-        for (int j = row.first(); j < s.size; j += row.stride()) row.at(to, j) = ended(b) ? S(1) : from[j];
+        for (int j = row.first(); j < s.size; j += row.stride())
+          row.at(to, j) = ended(b) ? S(1) : from[j];
       });
     }
   }
@@ -101,7 +104,8 @@ class Exchange {
       const int64_t b = row.batch();
       const bool ends = t == length(b) - 1, never_begins = t == 0 && length(b) == 0;
       if (!ends && !never_begins) return;
-      for (int j = row.first(); j < size; j += row.stride()) data[b * size + j] = ends ? row.at(from, j) : S(0);
+      for (int j = row.first(); j < size; j += row.stride())
+        data[b * size + j] = ends ? row.at(from, j) : S(0);
     });
   }
 
@@ -200,7 +204,8 @@ class Exchange {
           const bool exists = window || t - age >= -args_.initial_entries;
           const auto from =
               before_first ? x_.place(state.past, -age) : x_.place(state.slot, exists ? -age : 0);
-          for (int j = row.first(); j < state.size; j += row.stride()) out[j] = exists ? row.at(from, j) : S(0);
+          for (int j = row.first(); j < state.size; j += row.stride())
+            out[j] = exists ? row.at(from, j) : S(0);
         }
       });
     }
@@ -457,8 +462,7 @@ HD void walk_turn(const SequenceArgs<typename X::S>& args, X& x) {
 }
 
 template <class X, class Cell>
-HD void walk_backward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x,
-                           int t) {
+HD void walk_backward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
   Exchange<X> exchange(args, x);
   begin_step(x, t);
   if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);

@@ -9,11 +9,11 @@
 #include "backend/cell_host.cc"
 #include "backend/cpu/cell_recurrence.cc"
 #include "backend/cpu/cell_statistics.cc"
+#include "backend/cpu/plan.cc"
+#include "backend/cpu/sequence-inl.h"
 #include "backend/derived.cc"
 #include "backend/layer_stack.cc"
-#include "backend/cpu/plan.cc"
 #include "backend/segmented.cc"
-#include "backend/cpu/sequence-inl.h"
 #include "cells/registry.h"
 
 namespace lookback {
@@ -54,8 +54,7 @@ inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
     };
     whole = std::make_unique<LayerStack<Dual>>(make_layer, ArraySpace<Dual>(), cell, spec);
   } else {
-    whole =
-        std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), std::move(instance));
+    whole = std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), std::move(instance));
   }
   return std::make_unique<SegmentedRecurrence<Dual>>(std::move(whole));
 }

@@ -1,5 +1,5 @@
-/// A recurrence of a device behind host arrays: what a call takes is copied there, and what it gives
-/// is copied back. So that every test of cells can run on any device.
+/// A recurrence of a device behind host arrays: what a call takes is copied there, and what it
+/// gives is copied back. So that every test of cells can run on any device.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,5 @@
-/// How far apart two computations of one call of a cell may be: what rounding explains, and no more.
+/// How far apart two computations of one call of a cell may be: what rounding explains, and no
+/// more.
 ///
 /// The bound follows from backward stability: a floating-point dot product of length K is the exact
 /// one of numbers changed by at most K epsilon each (Higham, "Accuracy and Stability of Numerical

@@ -138,8 +138,12 @@ void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
         const int64_t begin = s.constant ? 0 : origin.step * s.slot.size;
-        const MaskRow row = {stream, static_cast<uint32_t>(i + 1), static_cast<uint32_t>(origin.row),
-                             s.rate, s.zoneout,                    begin,
+        const MaskRow row = {stream,
+                             static_cast<uint32_t>(i + 1),
+                             static_cast<uint32_t>(origin.row),
+                             s.rate,
+                             s.zoneout,
+                             begin,
                              width};
         for (int64_t quad = 0; quad < row.quads(); ++quad) row.draw(quad, mask.data() + b * width);
       }

@@ -84,8 +84,9 @@ class BlockContext {
 
   HD void linear(Linear l) {
     ++count_;
-    if (work_.phase >= 0 || args_.linears[l.id].forward.sources == 0) return;
-    block_product(threads_, places_, time_, args_.linears[l.id].forward);
+    const BlockProduct<S>& product = args_.linears[l.id].forward;
+    if (work_.phase >= 0 || (product.sources == 0 && product.bias == nullptr)) return;
+    block_product(threads_, places_, time_, product);
   }
   HD void adjoint(Linear l) {
     ++count_;
@@ -238,7 +239,6 @@ class BlockContext {
       for (int i = 0; backward && i < linear.adjoints; ++i) load_weights(linear.adjoint[i]);
     }
     move_rings(kLoadAll);
-    threads_.sync(SyncSite::kWeights);
   }
   HD void close() const {
     if (!staged()) return;
@@ -256,21 +256,17 @@ class BlockContext {
       }
     }
     opened_ = true;
-    threads_.sync(SyncSite::kStaging);
   }
   HD void end_step() const {
     if (!staged()) return;
     for (int s = 0; s < args_.slot_count; ++s) {
       if ((args_.slots[s].staging & kStoreStep) != 0) move(s, time_, false);
     }
-    threads_.sync(SyncSite::kStaging);
   }
 
  private:
   /// Whether the operation at hand belongs to this launch.
-  HD bool here() const {
-    return work_.phase < 0 || (work_.phase == count_ && !work_.batchwise);
-  }
+  HD bool here() const { return work_.phase < 0 || (work_.phase == count_ && !work_.batchwise); }
   HD bool reduces() const { return work_.phase < 0 || work_.phase == count_; }
   HD bool staged() const { return places_.shared != nullptr && work_.phase < 0; }
   HD int first_feature() const {
@@ -314,9 +310,8 @@ class BlockContext {
   HD void load_weights(const BlockProduct<S>& product) const {
     for (int i = 0; i < product.sources; ++i) {
       const auto& source = product.source[i];
-      if (source.shared < 0) continue;
       copy(source.weights, places_.shared + source.shared,
-           int64_t{(source.size + 3) / 4} * 4 * product.rows);
+           int64_t{source.shared_quads} * 4 * product.rows);
     }
   }
   /// The block's rows of one column. Columns of steps that do not exist are left alone.

@@ -16,8 +16,7 @@ HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const Blo
 }
 
 template <class Cell, class Threads, class S>
-HD void block_forward(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
-                      S* shared) {
+HD void block_forward(Threads threads, const BlockArgs<S>& args, const BlockWork& work, S* shared) {
   using X = BlockContext<Threads, S>;
   const BlockPlaces<S> places = places_of(threads, args, work, shared);
   const Cell& cell = *reinterpret_cast<const Cell*>(args.cell);

@@ -49,7 +49,8 @@ BlockLayout::BlockLayout(const Declaration& d) : d_(d) {
       const int size = source_size(l, s);
       const bool before = input_source_[l] == static_cast<int>(s);
       if (before) input_.back() = place(int64_t{info.rows} * size);
-      forward_.back().push_back(before ? PackedPlace() : place(int64_t{quads(size)} * 4 * info.rows));
+      forward_.back().push_back(before ? PackedPlace()
+                                       : place(int64_t{quads(size)} * 4 * info.rows));
       const LinearSource& source = info.sources[s];
       const bool after = input_gradient_after_ && source.gradient.id == d.dx.id;
       const bool wanted = source.gradient.id >= 0 && !after;
@@ -66,9 +67,8 @@ int BlockLayout::source_size(size_t l, size_t source) const {
   return source_units(d_.linears[l], d_.linears[l].sources[source]);
 }
 
-/// x is multiplied before the loop where the product's result has room for every step, and where it
-/// is not all there is to it beside a bias. The gradient of x is left for after the loop where
-/// products alone make it.
+/// x is multiplied before the loop where the product's result has room for every step. The gradient
+/// of x is left for after the loop where products alone make it.
 void BlockLayout::choose_input_sources() {
   bool assigned = false, after = true;
   for (const LinearInfo& info : d_.linears) {
@@ -79,12 +79,11 @@ void BlockLayout::choose_input_sources() {
     for (size_t s = 0; s < info.sources.size(); ++s) {
       const LinearSource& source = info.sources[s];
       if (source.value.id != d_.x.id || source.dt != 0) continue;
-      const bool alone = info.sources.size() == 1 && !info.biases.empty();
-      if (taped && !alone && !info.accumulate && !info.from_initial && chosen < 0)
+      if (taped && !info.accumulate && !info.from_initial && chosen < 0)
         chosen = static_cast<int>(s);
       if (source.gradient.id != d_.dx.id) continue;
       assigned = assigned || !source.accumulate;
-      after = after && d_taped && info.repeat == 1 && source.begin == 0;
+      after = after && d_taped && chosen == static_cast<int>(s) && source.begin == 0;
     }
     input_source_.push_back(chosen);
   }
@@ -123,8 +122,7 @@ class Planner {
   int choose_threads() const {
     int widest = 0;
     for (const LinearInfo& info : d_.linears) widest = std::max(widest, info.rows * info.repeat);
-    return std::clamp(round_up(widest, 32), kLeastThreads,
-                      most_block_threads(shape_.number_bytes));
+    return std::clamp(round_up(widest, 32), kLeastThreads, most_block_threads(shape_.number_bytes));
   }
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
   /// read serves up to eight rows, so more of them make no block faster.
@@ -137,8 +135,8 @@ class Planner {
   }
   int stepwise_rows(const BlockChoice& choice) const {
     if (choice.rows > 0) return choice.rows;
-    const int64_t rows = (shape_.batch + 2 * limits_.multiprocessors - 1) /
-                         (2 * int64_t{limits_.multiprocessors});
+    const int64_t rows =
+        (shape_.batch + 2 * limits_.multiprocessors - 1) / (2 * int64_t{limits_.multiprocessors});
     return static_cast<int>(std::clamp<int64_t>(rows, 1, 32));
   }
 
@@ -156,8 +154,7 @@ class Planner {
       place.size = info.size;
       place.stride = round_up(info.size, 4);
       place.history = kept ? std::min(info.history, shape_.entries) : info.history;
-      const int64_t depth =
-          place.history + (before_first ? 0 : kept ? shape_.steps : int64_t{1});
+      const int64_t depth = place.history + (before_first ? 0 : kept ? shape_.steps : int64_t{1});
       REQUIRE(depth < std::numeric_limits<int32_t>::max(), kShape, "steps ", shape_.steps,
               " are too many; at most 2^30");
       place.depth = static_cast<int32_t>(depth);
@@ -174,7 +171,8 @@ class Planner {
   bool for_all_steps(size_t slot) const {
     if (static_cast<int>(slot) == d_.x.id) return true;
     for (size_t l = 0; l < d_.linears.size(); ++l) {
-      if (layout_.input_source(l) >= 0 && d_.linears[l].out.id == static_cast<int>(slot)) return true;
+      if (layout_.input_source(l) >= 0 && d_.linears[l].out.id == static_cast<int>(slot))
+        return true;
     }
     return false;
   }
@@ -183,10 +181,10 @@ class Planner {
   SharedPlan share(bool backward) const {
     SharedPlan out;
     out.slots.assign(d_.slots.size(), -1);
-    for (const LinearInfo& info : d_.linears) out.weights.emplace_back(info.sources.size(), -1);
+    for (const LinearInfo& info : d_.linears) out.weights.emplace_back(info.sources.size());
     const int64_t budget = limits_.shared_bytes / shape_.number_bytes;
+    if (kNominalThreads * kMostRows > budget) return out;
     out.partial_numbers = kNominalThreads * kMostRows;
-    if (out.partial_numbers > budget) return out;
     int64_t used = out.partial_numbers;
     std::vector<size_t> order(d_.slots.size());
     std::iota(order.begin(), order.end(), size_t{0});
@@ -217,10 +215,13 @@ class Planner {
     std::stable_sort(parts.begin(), parts.end(),
                      [](const Part& a, const Part& b) { return a.numbers < b.numbers; });
     for (const Part& part : parts) {
-      if (used + part.numbers > budget) continue;
-      out.weights[part.linear][part.source] = static_cast<int32_t>(used);
-      used += part.numbers;
-      out.weight_numbers_shared += part.numbers;
+      const int64_t outputs =
+          backward ? layout_.source_size(part.linear, part.source) : d_.linears[part.linear].rows;
+      const int64_t fit = std::min(part.numbers, budget - used) / (4 * outputs);
+      out.weights[part.linear][part.source] = {static_cast<int32_t>(used),
+                                               static_cast<int32_t>(fit)};
+      used += fit * 4 * outputs;
+      out.weight_numbers_shared += fit * 4 * outputs;
     }
   }
   int64_t slot_numbers(size_t s) const {
@@ -263,12 +264,13 @@ class Planner {
 /// weights has to come from the second-level cache in every step; a stepwise one the launches. The
 /// numbers are section 3.3 of the anchors' model and stand until a device has measured them.
 void Planner::choose_driver(const BlockChoice& choice) {
-  constexpr double kClock = 1.9e3;         // cycles in a microsecond
-  constexpr double kProductsACycle = 32;   // multiply-adds of one multiprocessor, fed from shared memory
-  constexpr double kFarBytesACycle = 24;   // from the second-level cache to one multiprocessor
-  constexpr double kLaunch = 1.3;          // of a node in a graph, in microseconds
-  const double waves = static_cast<double>((plan_.blocks + limits_.multiprocessors - 1) /
-                                           limits_.multiprocessors);
+  constexpr double kClock = 1.9e3;  // cycles in a microsecond
+  constexpr double kProductsACycle =
+      32;  // multiply-adds of one multiprocessor, fed from shared memory
+  constexpr double kFarBytesACycle = 24;  // from the second-level cache to one multiprocessor
+  constexpr double kLaunch = 3.0;         // of a kernel from a stream, in microseconds
+  const double waves =
+      static_cast<double>((plan_.blocks + limits_.multiprocessors - 1) / limits_.multiprocessors);
   const auto numbers = static_cast<double>(plan_.forward.weight_numbers);
   const auto far = numbers - static_cast<double>(plan_.forward.weight_numbers_shared);
   const double groups = std::max(1.0, plan_.rows / static_cast<double>(kMostRows));
@@ -279,11 +281,12 @@ void Planner::choose_driver(const BlockChoice& choice) {
       kClock;
   const double launches = 2.0 * static_cast<double>(d_.linears.size()) + 1 +
                           2.0 * static_cast<double>(shape_.coupled ? d_.sites.size() : 0);
-  const double whole = numbers * static_cast<double>(shape_.batch) /
-                       (64.0 * limits_.multiprocessors) / kClock;
+  const double whole =
+      numbers * static_cast<double>(shape_.batch) / (64.0 * limits_.multiprocessors) / kClock;
   const double stepwise = launches * kLaunch + whole;
-  const bool takes_steps = choice.driver == BlockChoice::kModel ? stepwise < resident
-                                                               : choice.driver == BlockChoice::kStepwise;
+  const bool takes_steps = choice.driver == BlockChoice::kModel
+                               ? stepwise < resident
+                               : choice.driver == BlockChoice::kStepwise;
   plan_.driver = takes_steps ? BlockDriver::kStepwise : BlockDriver::kResident;
   std::ostringstream why;
   why.precision(3);

@@ -1,5 +1,6 @@
-/// How a cell's loop runs on a GPU: which driver, how many rows a block has, and what of its columns
-/// and weights lies in shared memory. A small model of sizes decides; docs/adr/0009 has its reasons.
+/// How a cell's loop runs on a GPU: which driver, how many rows a block has, and what of its
+/// columns and weights lies in shared memory. A small model of sizes decides; docs/adr/0009 has its
+/// reasons.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct BlockLimits {
 /// Tests choose what the model of sizes would not.
 struct BlockChoice {
   enum Driver { kModel, kResident, kStepwise } driver = kModel;
-  int rows = 0;              ///< of a block; 0: as the model says
+  int rows = 0;               ///< of a block; 0: as the model says
   int64_t shared_bytes = -1;  ///< at most this much; -1: as the device has
 };
 BlockChoice& block_choice();
@@ -46,7 +47,8 @@ class BlockLayout {
  public:
   explicit BlockLayout(const Declaration& d);
 
-  /// Source of Linear l that is multiplied before the loop, by one product over all steps; -1: none.
+  /// Source of Linear l that is multiplied before the loop, by one product over all steps; -1:
+  /// none.
   int input_source(size_t l) const { return input_source_[l]; }
   /// The gradient of x is one product for each of those, after the loop.
   bool input_gradient_after() const { return input_gradient_after_; }
@@ -76,8 +78,12 @@ class BlockLayout {
 
 /// What a direction keeps in shared memory.
 struct SharedPlan {
+  /// The first quads of a source's weights.
+  struct Weights {
+    int32_t begin = 0, quads = 0;
+  };
   std::vector<int32_t> slots;                 ///< where each begins; -1: in global memory only
-  std::vector<std::vector<int32_t>> weights;  ///< [Linear][source], likewise
+  std::vector<std::vector<Weights>> weights;  ///< [Linear][source]
   int32_t partials = 0, partial_numbers = 0;
   int32_t numbers = 0;
   int64_t weight_numbers = 0, weight_numbers_shared = 0;
@@ -85,7 +91,7 @@ struct SharedPlan {
 
 struct BlockPlan {
   BlockDriver driver = BlockDriver::kResident;
-  int rows = 1;     ///< of a block
+  int rows = 1;  ///< of a block
   int blocks = 1;
   int threads = 128;
   int64_t padded = 0;

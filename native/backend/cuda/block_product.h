@@ -65,8 +65,7 @@ template <int R, class S>
 HD void add_quads(const S* weights, int outputs, int o, const S* from, const int (&offset)[R],
                   int size, bool aligned, int first, int last, S (&sum)[R]) {
   for (int q = first; q < last; ++q) {
-    const Quad<S> w =
-        *reinterpret_cast<const Quad<S>*>(weights + 4 * (int64_t{q} * outputs + o));
+    const Quad<S> w = *reinterpret_cast<const Quad<S>*>(weights + 4 * (int64_t{q} * outputs + o));
     const int left = size - 4 * q;
     if (aligned && left >= 4) {
       UNROLL(8)
@@ -182,11 +181,13 @@ class ProductTile {
           offset[r] = (row + r < last_row ? row + r : last_row) * from.stride + unit;
         }
         const bool aligned = from.stride % 4 == 0 && unit % 4 == 0;
-        const S* weights = source.shared >= 0 && places_.shared != nullptr
-                               ? places_.shared + source.shared
-                               : source.weights;
-        add_quads<R>(weights, p_.rows, o, from.base, offset, source.size, aligned, begin, end,
-                     sum);
+        // Once for the near weights, once for the far ones.
+        const int near = source.shared_quads < end ? source.shared_quads : end;
+        for (int part = 0; part < 2; ++part) {
+          const S* weights = part == 0 ? places_.shared + source.shared : source.weights;
+          add_quads<R>(weights, p_.rows, o, from.base, offset, source.size, aligned,
+                       part == 0 || begin > near ? begin : near, part == 0 ? near : end, sum);
+        }
       }
       first -= here;
       last -= here;
@@ -196,10 +197,8 @@ class ProductTile {
 
   HD void finish(BlockColumn<S> out, int row, int output, S sum) const {
     S& to = out.base[row * out.stride + p_.out_begin + output];
-    const S initial = p_.accumulate       ? to
-                      : p_.bias != nullptr ? p_.bias[output % p_.rows]
-                                           : S(0);
-    to = initial + sum;
+    const S initial = p_.accumulate ? to : S(0);
+    to = (p_.bias != nullptr ? initial + p_.bias[output % p_.rows] : initial) + sum;
   }
 
   const BlockPlaces<S>& places_;

@@ -117,8 +117,8 @@ struct MasksOp {
     const int64_t b = i / quads();
     const int64_t row = origins != nullptr ? origins[2 * b] : b;
     const int64_t step = origins != nullptr && !constant ? origins[2 * b + 1] : 0;
-    const MaskRow mask = {stream, site, static_cast<uint32_t>(row), rate, zoneout, step * size,
-                          width};
+    const MaskRow mask = {stream,      site, static_cast<uint32_t>(row), rate, zoneout,
+                          step * size, width};
     if (i % quads() < mask.quads()) mask.draw(i % quads(), to + b * width);
   }
 };
@@ -130,8 +130,8 @@ struct StatisticsOp {
   static constexpr CudaOperation kId = kCudaStatistics;
   S* moments;  ///< [steps][2][features]
   const S *running_mean, *running_var;
-  S *mean, *var;   ///< shown, [rows][features]; either may be null
-  int64_t rows;    ///< of running statistics, or of what is shown
+  S *mean, *var;  ///< shown, [rows][features]; either may be null
+  int64_t rows;   ///< of running statistics, or of what is shown
   int64_t steps, features;
   S eps;
 
@@ -177,7 +177,7 @@ struct LoopOp {
   static constexpr CudaOperation kId = kCudaLoop;
   BlockArgs<S> args;
   BlockWork work;
-  int32_t index;     ///< of the cell in the registry
+  int32_t index;  ///< of the cell in the registry
   bool backward;
   int32_t blocks, threads;
   int32_t shared_bytes;  ///< 0: nothing is kept in shared memory

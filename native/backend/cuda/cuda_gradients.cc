@@ -77,12 +77,13 @@ void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
     if (wanted != nullptr) device_.copy(to.data(), to.size(), wanted);
   }
   for (const auto& [name, numbers] : host.outputs)
-    device_.copy_in(numbers.data(), static_cast<int64_t>(numbers.size()), call.outputs.at(name).data);
+    device_.copy_in(numbers.data(), static_cast<int64_t>(numbers.size()),
+                    call.outputs.at(name).data);
 }
 
 template <class S>
-std::vector<int> CudaRecurrence<S>::settle(const std::vector<S*>& params,
-                                           const Tensors<S>& buffers, bool first) {
+std::vector<int> CudaRecurrence<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
+                                           bool first) {
   const Declaration& d = cell_.declaration;
   if (!d.parametrization || !d.parametrization->settles()) return {};
   std::vector<std::vector<S>> host_params;
@@ -180,8 +181,8 @@ void CudaRecurrence<S>::weight_gradients(CudaTape<S>& t, const std::vector<S*>& 
     const int64_t first = info.from_initial ? -t.loop.args.walk.initial_entries : 0;
     const int64_t rows = (t.shape.steps - first) * t.plan.padded;
     for (int repeat = 0; repeat < info.repeat; ++repeat) {
-      const S* const d_out = column(t, info.d_out.id, first) + info.d_out_begin +
-                             int64_t{repeat} * info.rows;
+      const S* const d_out =
+          column(t, info.d_out.id, first) + info.d_out_begin + int64_t{repeat} * info.rows;
       int64_t k0 = 0;
       for (size_t s = 0; s < info.sources.size(); ++s) {
         const LinearSource& source = info.sources[s];

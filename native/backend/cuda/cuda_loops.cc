@@ -31,9 +31,8 @@ class CudaRecurrence<S>::Stepwise {
   /// A program's phases, with its products and reductions between them.
   void run(BlockPass pass, int time) {
     self_.device_.check_cancel();
-    const StepRecord record =
-        record_step<S>(d_, self_.cell_.index, self_.cell_.cell.get(), t_.loop.args.walk,
-                       t_.plan.slots.data(), pass, time);
+    const StepRecord record = record_step<S>(d_, self_.cell_.index, self_.cell_.cell.get(),
+                                             t_.loop.args.walk, t_.plan.slots.data(), pass, time);
     int phase = 0;
     for (size_t i = 0;; ++i) {
       if (record.works[i]) launch(pass, time, phase, false);
@@ -81,7 +80,7 @@ class CudaRecurrence<S>::Stepwise {
   /// Weights are dense: [rows][size] for a forward product, whose outputs are the rows; an adjoint
   /// has the same matrix and sums over the rows.
   void product(const BlockProduct<S>& p, int time, int forward_row, int adjoint_row) {
-    if (p.sources == 0) return;
+    if (p.sources == 0 && p.bias == nullptr) return;
     for (int repeat = 0; repeat < p.repeat; ++repeat) {
       S* const out = column(p.out, time + p.out_dt) + p.out_begin + int64_t{repeat} * p.rows;
       S beta = S(p.accumulate ? 1 : 0);

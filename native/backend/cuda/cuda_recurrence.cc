@@ -86,7 +86,8 @@ std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   return t;
 }
 
-/// The plan of a tape changes with what the call needs: rows that meet, and room for initial states.
+/// The plan of a tape changes with what the call needs: rows that meet, and room for initial
+/// states.
 template <class S>
 void CudaRecurrence<S>::ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t) {
   const int entries = t.loop.args.walk.initial_entries;
@@ -132,7 +133,10 @@ void CudaRecurrence<S>::bind_products(CudaTape<S>& t, bool backward, bool with_d
   const auto place = [&](size_t l, size_t s, const PackedPlace& at) {
     typename BlockProduct<S>::Source source;
     source.weights = weights_.at(at);
-    if (!shared.weights.empty()) source.shared = shared.weights[l][s];
+    if (!shared.weights.empty()) {
+      source.shared = shared.weights[l][s].begin;
+      source.shared_quads = shared.weights[l][s].quads;
+    }
     return source;
   };
   for (size_t l = 0; l < d.linears.size(); ++l) {
@@ -156,8 +160,8 @@ void CudaRecurrence<S>::bind_products(CudaTape<S>& t, bool backward, bool with_d
         source.begin = from.begin;
         source.size = size;
       }
-      const bool wanted = layout_.adjoint(l, s).numbers > 0 &&
-                          (with_dx || from.gradient.id != d.dx.id);
+      const bool wanted =
+          layout_.adjoint(l, s).numbers > 0 && (with_dx || from.gradient.id != d.dx.id);
       if (!backward || !wanted) continue;
       BlockProduct<S>& q = linear.adjoint[linear.adjoints++];
       q.out = from.gradient.id;
@@ -190,12 +194,10 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
   a.partials = shared.partials;
   a.partial_numbers = shared.partial_numbers;
   a.shared_numbers = shared.numbers;
-  t.loop.shared_bytes =
-      resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
+  t.loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
   const auto is_result = [&](size_t s) {
-    return std::any_of(d.linears.begin(), d.linears.end(), [&](const LinearInfo& l) {
-      return l.d_out.id == static_cast<int>(s);
-    });
+    return std::any_of(d.linears.begin(), d.linears.end(),
+                       [&](const LinearInfo& l) { return l.d_out.id == static_cast<int>(s); });
   };
   for (size_t s = 0; s < d.slots.size(); ++s) {
     BlockSlot& slot = a.slots[s];
@@ -205,8 +207,8 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
     const Life life = d.slots[s].life;
     bool before = false;
     for (size_t l = 0; l < d.linears.size(); ++l) {
-      before = before ||
-               (layout_.input_source(l) >= 0 && d.linears[l].out.id == static_cast<int>(s));
+      before =
+          before || (layout_.input_source(l) >= 0 && d.linears[l].out.id == static_cast<int>(s));
     }
     if (life == Life::kTape) {
       const bool load = backward || before, store = backward ? is_result(s) : t.shape.keep;
@@ -344,7 +346,7 @@ void CudaRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CudaTape<S>&
     }
     REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
             ".mean and .var are missing; evaluation needs them");
-    const StatisticsOp<S> op = {site.moments,   mean,       var,           nullptr,     nullptr,
+    const StatisticsOp<S> op = {site.moments,   mean,       var,           nullptr,    nullptr,
                                 site.stat_rows, call.steps, site.features, a.batch_eps};
     device_.template launch<S>(op.kId, op);
   }
@@ -359,15 +361,9 @@ void CudaRecurrence<S>::show_statistics(const ForwardCall<S>& call, CudaTape<S>&
     S* const var = find_out(call.outputs, "var_" + d.sites[i].name);
     if (mean == nullptr && var == nullptr) continue;
     const BatchSiteState<S>& site = t.loop.args.sites[i];
-    const StatisticsOp<S> op = {site.moments,
-                                nullptr,
-                                nullptr,
-                                mean,
-                                var,
-                                site.pooled ? 1 : call.steps,
-                                call.steps,
-                                site.features,
-                                t.loop.args.walk.batch_eps};
+    const StatisticsOp<S> op = {site.moments, nullptr,       nullptr,
+                                mean,         var,           site.pooled ? 1 : call.steps,
+                                call.steps,   site.features, t.loop.args.walk.batch_eps};
     device_.template launch<S>(op.kId, op);
   }
 }
@@ -409,14 +405,14 @@ void CudaRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
 template class CudaTape<float>;
 template class CudaTape<double>;
 
-#define LOOKBACK_INSTANTIATE(S)                                                                    \
-  template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, CellInstance);              \
-  template std::string CudaRecurrence<S>::explain(int64_t, int64_t, bool) const;                   \
-  template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool);             \
-  template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);                          \
-  template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);                        \
-  template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                                \
-  template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);                   \
+#define LOOKBACK_INSTANTIATE(S)                                                        \
+  template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, CellInstance);  \
+  template std::string CudaRecurrence<S>::explain(int64_t, int64_t, bool) const;       \
+  template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool); \
+  template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);              \
+  template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);            \
+  template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                    \
+  template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);       \
   template S* CudaRecurrence<S>::column(CudaTape<S>&, int, int64_t) const;
 LOOKBACK_INSTANTIATE(float)
 LOOKBACK_INSTANTIATE(double)

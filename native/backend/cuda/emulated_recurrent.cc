@@ -1,6 +1,5 @@
 /// The recurrent drivers on host threads.
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "backend/cuda/block_loop.h"
@@ -9,7 +8,6 @@
 #include "backend/cuda/emulated_session.h"
 #include "backend/cuda/faults.h"
 #include "backend/cuda/operation_list.h"
-#include "backend/cuda/recurrent_list.h"
 #include "cells/registry.h"
 
 namespace lookback {
@@ -40,25 +38,21 @@ struct Loops<S, CellList<Types...>> {
 /// One team runs all blocks, one after another.
 template <class S>
 void run(const LoopOp<S>& op) {
-  EmulatedBlock team(kThreads);
+  EmulatedBlock team(kThreads, emulated_schedule());
   std::vector<Quad<S>> shared(static_cast<size_t>(op.args.shared_numbers) / 4 + 1);
   S* const numbers = op.shared_bytes > 0 ? shared.front().v : nullptr;
   const Loop<S> loop = Loops<S, Cells>::kLoops[op.index];
-  const auto member = [&](int thread) {
+  team.run([&](int thread) {
     for (int block = 0; block < op.blocks; ++block) {
       loop(EmulatedThreads(&team, thread, kThreads, block, op.blocks), op, numbers);
-      team.barrier.arrive_and_wait();
+      team.wait(thread);
     }
-  };
-  std::vector<std::thread> threads;
-  for (int thread = 1; thread < kThreads; ++thread) threads.emplace_back(member, thread);
-  member(0);
-  for (std::thread& each : threads) each.join();
+  });
 }
 
 /// In an order that no item may rely on.
 template <class Op>
-  requires requires(const Op& op) { op.items(); }
+requires requires(const Op& op) { op.items(); }
 void run(const Op& op) {
   const int64_t n = op.items();
   for (int64_t i = 1; i < n; i += 2) op(i);
@@ -66,6 +60,11 @@ void run(const Op& op) {
 }
 
 }  // namespace
+
+EmulatedSchedule& emulated_schedule() {
+  static EmulatedSchedule schedule;
+  return schedule;
+}
 
 int32_t launch_recurrent(CudaSession*, int32_t operation, int32_t dtype, const void* arguments,
                          int64_t bytes, CudaFault* fault) {

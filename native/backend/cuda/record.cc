@@ -82,8 +82,8 @@ class RecordContext {
 };
 
 template <class Cell, class S>
-void record_cell(const void* data, const SequenceArgs<S>& args, RecordContext<S>& x,
-                 BlockPass pass, int time) {
+void record_cell(const void* data, const SequenceArgs<S>& args, RecordContext<S>& x, BlockPass pass,
+                 int time) {
   const Cell& cell = *static_cast<const Cell*>(data);
   switch (pass) {
     case BlockPass::kStart:

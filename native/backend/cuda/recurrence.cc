@@ -27,7 +27,6 @@ std::unique_ptr<Recurrence<S>> make_cuda_recurrence(Backend<S>& backend, CudaDev
 template std::unique_ptr<Recurrence<float>> make_cuda_recurrence(Backend<float>&, CudaDevice&,
                                                                  const std::string&, const Spec&);
 template std::unique_ptr<Recurrence<double>> make_cuda_recurrence(Backend<double>&, CudaDevice&,
-                                                                  const std::string&,
-                                                                  const Spec&);
+                                                                  const std::string&, const Spec&);
 
 }  // namespace lookback

@@ -2,7 +2,7 @@
 #include "backend/cuda/faults.h"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/loops/loops.h"
-#include "backend/cuda/recurrent_list.h"
+#include "backend/cuda/operation_list.h"
 #include "backend/cuda/session.cuh"
 #include "cells/registry.h"
 

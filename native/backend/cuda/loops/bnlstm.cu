@@ -1,6 +1,5 @@
-#include "cells/bnlstm.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/bnlstm.h"
 
 namespace lookback {
 

@@ -1,6 +1,5 @@
-#include "cells/enrnn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/enrnn.h"
 
 namespace lookback {
 

@@ -1,6 +1,5 @@
-#include "cells/exprnn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/exprnn.h"
 
 namespace lookback {
 

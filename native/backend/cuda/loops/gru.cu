@@ -1,6 +1,5 @@
-#include "cells/gru.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/gru.h"
 #include "cells/gru_norm.h"
 
 namespace lookback {

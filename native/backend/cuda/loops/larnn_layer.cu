@@ -1,6 +1,5 @@
-#include "cells/larnn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/larnn.h"
 
 namespace lookback {
 

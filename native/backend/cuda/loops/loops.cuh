@@ -40,7 +40,7 @@ cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
 }
 
 /// Both number types of one entry of the registry.
-#define LOOKBACK_CUDA_LOOPS(...)                                                         \
+#define LOOKBACK_CUDA_LOOPS(...)                                                            \
   template cudaError_t launch_loop<__VA_ARGS__, float>(const LoopOp<float>&, cudaStream_t); \
   template cudaError_t launch_loop<__VA_ARGS__, double>(const LoopOp<double>&, cudaStream_t);
 

@@ -1,6 +1,5 @@
-#include "cells/lstm.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/lstm.h"
 #include "cells/lstm_norm.h"
 
 namespace lookback {

@@ -1,6 +1,5 @@
-#include "cells/rnn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/rnn.h"
 #include "cells/rnn_norm.h"
 
 namespace lookback {

@@ -1,6 +1,5 @@
-#include "cells/rra.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/rra.h"
 
 namespace lookback {
 

@@ -1,6 +1,5 @@
-#include "cells/scornn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/scornn.h"
 
 namespace lookback {
 

@@ -1,6 +1,5 @@
-#include "cells/scurnn.h"
-
 #include "backend/cuda/loops/loops.cuh"
+#include "cells/scurnn.h"
 
 namespace lookback {
 
