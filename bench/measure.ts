@@ -8,7 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cells } from 'lookback';
 import type { Cell, CellOptions, Device } from 'lookback';
 import type { BenchCase } from './cases';
-import { TorchPeer, VARIANTS } from './peer';
+import { Peer } from './peer';
+import { PeerMissing, PEERS } from './peers';
+import type { PeerName } from './peers';
 import { summarize } from './statistics';
 import type { Sample } from './statistics';
 import { readTensors, workload, worstDifference, writeTensors } from './tensors';
@@ -23,7 +25,7 @@ const WARM_UPS = 3;
 const PAUSE_MS = 5;
 
 export interface Choices {
-  peer: 'torch' | 'none';
+  peer: PeerName | 'none';
   threads: number;
   device: Device;
   /** Where remarks go that are no results. */
@@ -35,7 +37,8 @@ export interface PeerResult {
   version: string;
   variant: string;
   forwardMs: number;
-  stepMs: number;
+  /** Null where the peer only infers. */
+  stepMs: number | null;
 }
 
 /** One line of `bench --json`. */
@@ -56,26 +59,27 @@ export interface BenchResult {
   gflops: number;
   peer: PeerResult | null;
   /** Time of the peer over ours. */
-  ratio: { forward: number; step: number } | null;
+  ratio: { forward: number; step: number | null } | null;
 }
 
 /** @throws {PeerMissing}, LookbackError, Error where the results of both sides differ */
 export async function measure(bench: BenchCase, choices: Choices): Promise<BenchResult> {
   const work = workload(bench);
   const ours = new Ours(bench, work, choices);
-  const peer = choices.peer === 'none' ? null : new TorchPeer(bench.cell, choices.threads);
+  const peer = choices.peer === 'none' ? null : startPeer(choices.peer, bench, choices.threads);
   try {
     const opened = peer ? await openPeer(peer, bench, work, ours, choices) : 0;
     const slow = opened > SLOW_MS || (await ours.step()) > SLOW_MS;
-    const variants = peer ? VARIANTS[bench.cell] : [];
+    const variants = peer?.kind.variants[bench.cell] ?? [];
     const takeOurs = (): Promise<Sample> => sampleOurs(ours);
     const turns: (() => Promise<Sample>)[] = [
       takeOurs,
-      ...variants.map((variant) => () => samplePeer(peer as TorchPeer, variant)),
+      ...variants.map((variant) => () => samplePeer(peer as Peer, variant)),
     ];
     const samples = await takeTurns(turns, slow);
     const [mine = [], ...theirs] = samples;
-    const { forwardMs, stepMs, kept } = summarizeAloud('ours', mine, choices.note);
+    const { forwardMs, stepMs: step, kept } = summarizeAloud('ours', mine, choices.note);
+    const stepMs = step ?? NaN;
     const peerResult = peer ? fastest(peer, variants, theirs, choices.note) : null;
     return {
       case: bench.name,
@@ -92,12 +96,21 @@ export async function measure(bench: BenchCase, choices: Choices): Promise<Bench
       peer: peerResult,
       ratio: peerResult && {
         forward: peerResult.forwardMs / forwardMs,
-        step: peerResult.stepMs / stepMs,
+        step: peerResult.stepMs === null ? null : peerResult.stepMs / stepMs,
       },
     };
   } finally {
     peer?.close();
   }
+}
+
+function startPeer(name: PeerName, { name: title, cell }: BenchCase, threads: number): Peer {
+  const kind = PEERS[name];
+  if (kind.variants[cell] === undefined) {
+    const known = Object.keys(kind.variants).join(', ');
+    throw new PeerMissing(`${title}: ${name} has no ${cell}; it is a peer for ${known}`);
+  }
+  return new Peer(kind, kind.command(cell, threads));
 }
 
 /** Our cell through the public API; its times include copying inputs and weights in, outputs and gradients out. */
@@ -141,7 +154,7 @@ class Ours {
 
 /** Gives the peer its numbers and compares its results with ours; returns its slowest step in milliseconds. */
 async function openPeer(
-  peer: TorchPeer,
+  peer: Peer,
   bench: BenchCase,
   work: Workload,
   ours: Ours,
@@ -154,18 +167,19 @@ async function openPeer(
     const tensors = writeTensors(given, { x: work.x, dy: work.dy, ...work.weights });
     const mine = await ours.results();
     let slowest = 0;
-    for (const variant of VARIANTS[bench.cell]) {
+    for (const variant of peer.kind.variants[bench.cell] ?? []) {
       await peer.open(variant, bench, given, tensors);
       const theirs = readTensors(returned, await peer.results(variant, returned));
       const { tensor, difference } = worstDifference(mine, theirs);
-      const found = `${bench.name}: largest difference to torch ${variant} ${difference.toExponential(1)} in ${tensor}`;
+      const found = `${bench.name}: largest difference to ${peer.kind.name} ${variant} ${difference.toExponential(1)} in ${tensor}`;
       note(found);
       if (!(difference <= bench.tolerance)) {
         throw new Error(`${found}; expected at most ${bench.tolerance}: not the same function`);
       }
-      slowest = Math.max(slowest, await peer.milliseconds('step', variant));
+      const op = peer.kind.trains ? 'step' : 'forward';
+      slowest = Math.max(slowest, await peer.milliseconds(op, variant));
     }
-    if (peer.blas === 'reference') {
+    if (peer.detail.endsWith('BLAS reference')) {
       note(
         'the peer runs on the reference BLAS, which is some fifteen times slower than an optimized one; for a fair ' +
           'comparison: apt-get install libopenblas0-pthread',
@@ -181,9 +195,9 @@ async function sampleOurs(ours: Ours): Promise<Sample> {
   return { forwardMs: await ours.forward(), stepMs: await ours.step() };
 }
 
-async function samplePeer(peer: TorchPeer, variant: string): Promise<Sample> {
+async function samplePeer(peer: Peer, variant: string): Promise<Sample> {
   const forwardMs = await peer.milliseconds('forward', variant);
-  return { forwardMs, stepMs: await peer.milliseconds('step', variant) };
+  return { forwardMs, stepMs: peer.kind.trains ? await peer.milliseconds('step', variant) : null };
 }
 
 /** Interleaved, so that whatever else the machine does meets all sides alike. */
@@ -219,22 +233,26 @@ function summarizeAloud(
 }
 
 function fastest(
-  peer: TorchPeer,
+  peer: Peer,
   variants: readonly string[],
   samples: readonly Sample[][],
   note: (text: string) => void,
 ): PeerResult {
-  const measured = variants.map((variant, index) => ({
-    variant,
-    ...summarizeAloud(`torch ${variant}`, samples[index] ?? [], note),
-  }));
-  const [best, ...others] = measured.sort((a, b) => a.stepMs - b.stepMs);
+  const { name, trains } = peer.kind;
+  const measured = variants.map((variant, index) => {
+    const summary = summarizeAloud(`${name} ${variant}`, samples[index] ?? [], note);
+    return { variant, ...summary, judged: summary.stepMs ?? summary.forwardMs };
+  });
+  const [best, ...others] = measured.sort((a, b) => a.judged - b.judged);
   if (best === undefined) throw new Error('the peer has no variants');
-  const slower = others.map(({ variant, stepMs }) => `; ${variant}: step ${stepMs.toFixed(1)} ms`);
+  const what = trains ? 'step' : 'forward';
+  const slower = others.map(
+    ({ variant, judged }) => `; ${variant}: ${what} ${judged.toFixed(1)} ms`,
+  );
   return {
-    name: 'torch',
+    name,
     version: peer.version,
-    variant: `${best.variant}, eager, time-major, BLAS ${peer.blas}${slower.join('')}`,
+    variant: `${best.variant}, ${peer.detail}${slower.join('')}`,
     forwardMs: best.forwardMs,
     stepMs: best.stepMs,
   };

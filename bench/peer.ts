@@ -2,67 +2,26 @@
  * Another library in a process of its own, which answers one line of JSON for each that it is sent (bench/peers/peer.py
  * lists the operations). So the bench can take turns with it, sample by sample.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { BenchCase, CellKey } from './cases';
+import type { BenchCase } from './cases';
+import type { PeerCommand, PeerKind } from './peers';
 import type { TensorEntry } from './tensors';
-
-/** A peer that cannot be run; the message says how to get it. */
-export class PeerMissing extends Error {}
-
-/** The ways in which a peer computes a cell, each measured; the faster one counts. */
-export const VARIANTS: Record<CellKey, readonly string[]> = {
-  lstm: ['nn.LSTM'],
-  gru: ['nn.GRU'],
-  larnn: ['cached', 'reprojecting'],
-};
-
-const SYSTEM_PYTHON = '/usr/bin/python3';
-
-/** The Python that has PyTorch: `$BENCH_PYTHON`, else the system's python3, else the one on the path. */
-export function findPython(): string {
-  const chosen = process.env['BENCH_PYTHON'];
-  const candidates = chosen ? [chosen] : [SYSTEM_PYTHON, 'python3'];
-  for (const python of candidates) {
-    const found = spawnSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' });
-    if (found.status === 0) return python;
-  }
-  throw new PeerMissing(
-    `no PyTorch in ${candidates.join(' or ')}. Install it, on Debian: ` +
-      'apt-get install python3-torch libopenblas0-pthread (without the second one its products run on a slow reference ' +
-      'library), or set BENCH_PYTHON to a Python that has torch and numpy',
-  );
-}
 
 type Reply = Record<string, unknown> & { error?: string };
 
-export class TorchPeer {
+export class Peer {
+  readonly kind: PeerKind;
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
   #stderr = '';
   #version = '';
-  #blas = '';
+  #detail = '';
 
-  /** @throws {PeerMissing} where no Python has PyTorch */
-  constructor(cell: CellKey, threads: number) {
-    const python = findPython();
-    const folder = join(dirname(require.resolve('lookback/package.json')), 'bench', 'peers');
-    const program = join(folder, `torch_${cell}.py`);
-    if (!existsSync(program)) throw new PeerMissing(`${program} is not there`);
-    this.#process = spawn(python, [program], {
-      env: {
-        ...process.env,
-        PYTHONDONTWRITEBYTECODE: '1',
-        PEER_THREADS: String(threads),
-        OMP_NUM_THREADS: String(threads),
-        // PyTorch's pool calls it from all its threads; two pools that spin against each other cost up to threefold.
-        OPENBLAS_NUM_THREADS: '1',
-        MKL_NUM_THREADS: String(threads),
-      },
-    });
+  constructor(kind: PeerKind, { program, args, env }: PeerCommand) {
+    this.kind = kind;
+    this.#process = spawn(program, args, { env: { ...process.env, ...env } });
     this.#process.stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
     this.#process.on('error', (error) => (this.#stderr += error.message));
     // A process that died cannot be written to; the missing answer says so.
@@ -74,9 +33,9 @@ export class TorchPeer {
     return this.#version;
   }
 
-  /** The library behind its matrix products. */
-  get blas(): string {
-    return this.#blas;
+  /** What decides about its speed, in its own words: layouts, the library behind its products. */
+  get detail(): string {
+    return this.#detail;
   }
 
   async open(
@@ -87,14 +46,14 @@ export class TorchPeer {
   ): Promise<void> {
     const reply = await this.#ask({ op: 'open', variant, spec, shape, path, tensors });
     this.#version = String(reply['version']);
-    this.#blas = String(reply['blas']);
+    this.#detail = String(reply['detail']);
   }
 
   async milliseconds(op: 'forward' | 'step', variant: string): Promise<number> {
     return Number((await this.#ask({ op, variant }))['ms']);
   }
 
-  /** Lets the peer write output and gradients to `path`. */
+  /** Lets the peer write its output, and gradients where it has any, to `path`. */
   async results(variant: string, path: string): Promise<TensorEntry[]> {
     return (await this.#ask({ op: 'results', variant, path }))['tensors'] as TensorEntry[];
   }

@@ -1,5 +1,5 @@
 /**
- * npm run --silent bench -- [--json] [--peer torch|none] [--threads N] [--device cpu|cuda] [CASE...]
+ * npm run --silent bench -- [--json] [--peer torch|onednn|onnxruntime|tfjs|none] [--threads N] [--device cpu|cuda] [CASE...]
  * npm run --silent bench -- --list
  *
  * Times one recurrent layer, forward and forward with backward, at published shapes, side by side with a peer. With `--json`
@@ -14,7 +14,8 @@ import { CASES } from './cases';
 import type { BenchCase } from './cases';
 import { measure } from './measure';
 import type { BenchResult, Choices } from './measure';
-import { PeerMissing } from './peer';
+import { PeerMissing, PEERS } from './peers';
+import type { PeerName } from './peers';
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
@@ -92,8 +93,10 @@ function table(result: BenchResult): string {
   const us = `${result.case}: forward ${ms(forwardMs)} ms, step ${ms(stepMs)} ms`;
   const detail = `${gflops.toFixed(1)} GFLOP/s, ${threads} threads, ${samples} samples`;
   if (!peer || !ratio) return `${us} (${detail})`;
-  const them = `${peer.name} ${peer.version} (${peer.variant}): forward ${ms(peer.forwardMs)} ms, step ${ms(peer.stepMs)} ms`;
-  return `${us} (${detail})\n  ${them}\n  ratio: forward ${ratio.forward.toFixed(2)}, step ${ratio.step.toFixed(2)}`;
+  const step = peer.stepMs === null ? '' : `, step ${ms(peer.stepMs)} ms`;
+  const them = `${peer.name} ${peer.version} (${peer.variant}): forward ${ms(peer.forwardMs)} ms${step}`;
+  const stepRatio = ratio.step === null ? '' : `, step ${ratio.step.toFixed(2)}`;
+  return `${us} (${detail})\n  ${them}\n  ratio: forward ${ratio.forward.toFixed(2)}${stepRatio}`;
 }
 
 async function main(): Promise<void> {
@@ -104,7 +107,7 @@ async function main(): Promise<void> {
   }
   const cases = casesFrom(positionals);
   const choices: Choices = {
-    peer: oneOf('peer', values.peer, ['torch', 'none']),
+    peer: oneOf('peer', values.peer, [...(Object.keys(PEERS) as PeerName[]), 'none']),
     device: oneOf<Extract<Device, 'cpu' | 'cuda'>>('device', values.device, ['cpu', 'cuda']),
     threads: threadsFrom(values.threads),
     note,

@@ -6,18 +6,19 @@ export function median(samples: readonly number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
-/** Forward and step of one side, measured one after the other. */
+/** Forward and step of one side, measured one after the other; no step where that side only infers. */
 export interface Sample {
   forwardMs: number;
-  stepMs: number;
+  stepMs: number | null;
 }
 
 /** Medians of both, over the samples that can be true: a step contains its forward. */
 export function summarize(samples: readonly Sample[]): Sample & { kept: number } {
-  const kept = samples.filter(({ forwardMs, stepMs }) => forwardMs <= stepMs);
+  const kept = samples.filter(({ forwardMs, stepMs }) => stepMs === null || forwardMs <= stepMs);
+  const steps = kept.map(({ stepMs }) => stepMs).filter((stepMs) => stepMs !== null);
   return {
     forwardMs: median(kept.map(({ forwardMs }) => forwardMs)),
-    stepMs: median(kept.map(({ stepMs }) => stepMs)),
+    stepMs: steps.length > 0 ? median(steps) : null,
     kept: kept.length,
   };
 }

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { BenchCase } from './cases';
+import type { BenchCase, Form } from './cases';
 
 export interface FloatTensor {
   shape: number[];
@@ -30,8 +30,20 @@ function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dim) => size * dim, 1);
 }
 
+/** Makes random numbers what the cell asks of that weight. */
+function shapeInto(form: Form | undefined, { shape, data }: FloatTensor): void {
+  if (form === 'signs') data.forEach((value, at) => (data[at] = value < 0 ? -1 : 1));
+  if (form === 'negative') data.forEach((value, at) => (data[at] = -Math.abs(value) / 10));
+  if (form !== 'skew') return;
+  const [n = 0] = shape;
+  for (let i = 0; i < n; ++i) {
+    data[i * n + i] = 0;
+    for (let j = 0; j < i; ++j) data[i * n + j] = -(data[j * n + i] ?? NaN);
+  }
+}
+
 /** The same numbers at every run: inputs in ±1, weights in ±1/sqrt(units), norm scales about 1. */
-export function workload({ shape, weights }: BenchCase): Workload {
+export function workload({ shape, weights, forms = {} }: BenchCase): Workload {
   const random = xoroshiro128plus(20180815);
   random.jump();
   const uniform = (dims: number[], limit: number, centre = 0): FloatTensor => ({
@@ -42,10 +54,11 @@ export function workload({ shape, weights }: BenchCase): Workload {
     ),
   });
   const limit = 1 / Math.sqrt(shape.units);
-  const entries = Object.entries(weights).map(([name, dims]) => [
-    name,
-    uniform(dims, limit, name.endsWith('.gamma') ? 1 : 0),
-  ]);
+  const entries = Object.entries(weights).map(([name, dims]) => {
+    const tensor = uniform(dims, limit, name.endsWith('.gamma') ? 1 : 0);
+    shapeInto(forms[name], tensor);
+    return [name, tensor];
+  });
   return {
     x: uniform([shape.batch, shape.steps, shape.inputSize], 1),
     weights: Object.fromEntries(entries) as FloatTensors,

@@ -26,12 +26,21 @@ export type {
   AddingOptions,
   CopyingOptions,
   Answers,
+  ChoraleSplit,
   Dataset,
   HarDataset,
   HarOptions,
   HarSplit,
+  ImdbDataset,
+  ImdbOptions,
+  JsbChoralesDataset,
+  JsbChoralesOptions,
+  MnistOptions,
+  PtbOptions,
+  ReviewSplit,
   Split,
   SubjectSplit,
+  TokenDataset,
   UciHarOptions,
 } from './data';
 export { backendInfo, devices } from './devices';
@@ -81,8 +90,14 @@ export { callbacks } from './training/callbacks';
 export type {
   Callback,
   CallbackContext,
+  CallbackState,
   EarlyStoppingOptions,
+  FileOptions,
   ModelCheckpointOptions,
+  OrthogonalityMonitorOptions,
+  ReduceLROnPlateauOptions,
+  TensorBoardOptions,
+  TimeLimitOptions,
 } from './training/callbacks';
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
@@ -113,6 +128,17 @@ export type {
   RmspropOptions,
   SgdOptions,
 } from './training/optimizers';
+export { Preprocessing } from './preprocessing/preprocessing';
+export type {
+  Fitted,
+  Prediction,
+  PreprocessingOptions,
+  RawAnswers,
+  RawRows,
+} from './preprocessing/preprocessing';
+export type { Scale, ScalerOptions } from './preprocessing/scaler';
+export type { ColumnSpec, TableOptions, TableRow } from './preprocessing/table';
+export type { TextOptions, Tokenizer } from './preprocessing/text';
 export { schedules } from './training/schedules';
 export type {
   CosineOptions,

@@ -5,6 +5,9 @@ import { LookbackError } from './errors';
 import type { CompileOptions, ModelConfig } from './model-options';
 import { Model } from './model';
 import { parseOptions } from './options';
+import type { PreprocessingOptions } from './preprocessing/preprocessing';
+import { Preprocessing } from './preprocessing/preprocessing';
+import type { LoadedFile } from './storage/model-file';
 import { readModelFile } from './storage/model-file';
 
 /** Options of {@link loadModel}. */
@@ -32,7 +35,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   const file = await readModelFile(path);
   let model: Model | null = null;
   try {
-    model = new Model({ ...(file.config as ModelConfig), ...here });
+    model = new Model({ ...(file.config as ModelConfig), ...here, ...preprocessingOf(file) });
     const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
     const wanted = model.snapshot();
     const missing = wanted.find(({ name }) => !found.has(name));
@@ -48,6 +51,14 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     model?.dispose();
     throw asFormatError(path, error);
   }
+}
+
+function preprocessingOf(file: LoadedFile): { preprocessing?: Preprocessing } {
+  if (file.preprocessing === null) return {};
+  const { options, fitted } = file.preprocessing;
+  const preprocessing = new Preprocessing(options as PreprocessingOptions);
+  preprocessing.restore(fitted);
+  return { preprocessing };
 }
 
 /** A wrong option inside a file is the file's fault, not the caller's. */

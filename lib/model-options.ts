@@ -4,6 +4,8 @@
 import { z } from 'zod';
 import type { Device } from './devices';
 import type { LayerSpec } from './layers';
+import { Preprocessing } from './preprocessing/preprocessing';
+import type { PreprocessingOptions } from './preprocessing/preprocessing';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { fitSchema } from './training/fit';
 import type { GroupOptions, GroupSpec } from './training/groups';
@@ -25,6 +27,11 @@ export interface SequentialOptions {
   seed?: number;
   /** Threads of a job; results do not depend on it. 0: what the CPU quota allows. Default 0. */
   threads?: number;
+  /**
+   * What stands between raw rows and the model: scales, vocabulary, windows, names of labels. It becomes part of the
+   * model and of its file. Another model's may be given, with what it has learnt.
+   */
+  preprocessing?: PreprocessingOptions | Preprocessing;
 }
 
 export const sequentialSchema = z.strictObject({
@@ -34,6 +41,15 @@ export const sequentialSchema = z.strictObject({
   dtype: z.enum(['float32', 'float64']).default('float32'),
   seed: z.int().min(0).default(0),
   threads: z.int().min(0).max(1024).default(0),
+  preprocessing: z
+    .custom<PreprocessingOptions | Preprocessing>(
+      (value) => typeof value === 'object' && value !== null,
+      'an object of preprocessing options',
+    )
+    .transform((value) =>
+      value instanceof Preprocessing ? value.clone() : new Preprocessing(value),
+    )
+    .optional(),
 });
 
 /** Options of {@link Model.compile}. */

@@ -24,6 +24,8 @@ import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
+import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
+import { fitParts, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
@@ -31,7 +33,8 @@ import { summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
-import { addData, prepareData, prepareInput, prepareLengths, sliceRows } from './training/data';
+import { addData } from './training/data';
+import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { fitSchema, History, runFit, withSignal } from './training/fit';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
@@ -41,6 +44,7 @@ import type { Logs } from './training/metrics';
 import { logsOf, resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
 import { makeReporter } from './training/progress';
+import { checkpointHooks } from './training/resume';
 import { resolveSchedule } from './training/schedules';
 
 /**
@@ -56,6 +60,8 @@ export class Model {
   stopTraining = false;
   /** Of the latest `fit`, also where it failed. */
   history = new History();
+  /** What makes raw rows into the model's numbers, and its numbers into targets and names; null without. */
+  readonly preprocessing: Preprocessing | null;
 
   readonly #threads: number;
   #given: unknown[];
@@ -68,11 +74,9 @@ export class Model {
 
   /** As {@link sequential}. */
   constructor(options: SequentialOptions) {
-    const { inputShape, layers, device, dtype, seed, threads } = parseOptions(
-      sequentialSchema,
-      options,
-      'sequential',
-    );
+    const given = parseOptions(sequentialSchema, options, 'sequential');
+    const { inputShape, layers, device, dtype, seed, threads, preprocessing } = given;
+    this.preprocessing = preprocessing ?? null;
     this.inputShape = inputShape;
     this.dtype = dtype;
     this.seed = seed;
@@ -142,7 +146,7 @@ export class Model {
    * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
    */
   fit(data: DataLike, options?: FitOptions): Promise<History>;
-  fit(x: TensorLike, y: TensorLike, options?: FitOptions): Promise<History>;
+  fit(x: RawRows, y: RawAnswers, options?: FitOptions): Promise<History>;
   async fit(first: unknown, second?: unknown, third?: FitOptions): Promise<History> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { history } = await this.fitFrom(data, options ?? {});
@@ -153,37 +157,30 @@ export class Model {
   async fitFrom(
     data: unknown,
     options: unknown,
-    hooks: { start?: Cursor; pause?: () => boolean; history?: History } = {},
+    hooksGiven: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
     const chosen = parseOptions(fitSchema, options, 'fit');
     const { validationData, validationSplit, verbose, ...rest } = chosen;
     const { schedule } = chosen;
     if (typeof schedule !== 'function') rest.schedule = resolveSchedule(schedule, 'fit: schedule');
     const compiled = this.#compiledFor('fit');
-    let train = this.#prepare(data, 'fit: data', compiled.loss);
-    let validation: PreparedData | null = null;
-    if (validationData !== undefined) {
-      validation = this.#prepare(validationData, 'fit: validationData', compiled.loss);
-    } else if (validationSplit > 0) {
-      const at = Math.floor(train.rows * (1 - validationSplit));
-      if (at < 1 || at === train.rows) {
-        const message = `fit: validationSplit ${validationSplit} of ${train.rows} rows leaves one side empty; expected more rows or another share`;
-        throw new LookbackError('ERR_OPTION', message);
-      }
-      [train, validation] = [sliceRows(train, 0, at), sliceRows(train, at, train.rows)];
-    }
+    const given = { data, validationData, validationSplit };
+    const prepare = (value: unknown, where: string) => this.#prepare(value, where, compiled.loss);
+    const [train, validation] = fitParts(this.preprocessing, given, prepare);
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
-      const history = (this.history = hooks.history ?? new History());
+      const history = (this.history = hooksGiven.history ?? new History());
       const reporter = makeReporter(verbose);
-      const run = { data: train, validation, options: rest, reporter, ...hooks, history };
+      const hooks = () =>
+        checkpointHooks({ model: this, data: train, history }, chosen, hooksGiven);
+      const run = { data: train, validation, options: rest, reporter, hooks, history };
       const cursor = await runFit(this.#fitHost(engine, compiled), run);
       return { history, cursor };
     });
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
-  trainOnBatch(x: TensorLike, y: TensorLike): Promise<Logs> {
+  trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
     return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
       const order = Uint32Array.from({ length: rows }, (_, row) => row);
       return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
@@ -192,28 +189,31 @@ export class Model {
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
   evaluate(data: DataLike, options?: EvaluateOptions): Promise<Logs>;
-  evaluate(x: TensorLike, y: TensorLike, options?: EvaluateOptions): Promise<Logs>;
+  evaluate(x: RawRows, y: RawAnswers, options?: EvaluateOptions): Promise<Logs>;
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    return this.#withData('evaluate', data, (engine, handle) =>
+    const logs = await this.#withData('evaluate', data, (engine, handle) =>
       withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
     );
+    return rawLogs(this.preprocessing, logs);
   }
 
   /**
-   * Outputs for every row, in order: `[n, outputs]`, or `[n, steps, outputs]` where the last layer gives sequences.
+   * Outputs for every row, in order: `[n, outputs]`, or `[n, steps, outputs]` where the last layer gives sequences. With
+   * preprocessing, `x` is raw (rows of a table, texts, unscaled numbers), targets are unscaled and labels are named.
    *
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
    */
-  async predict(x: TensorLike, options: PredictOptions = {}): Promise<Tensor<FloatArray>> {
+  async predict(x: RawRows, options: PredictOptions = {}): Promise<Prediction> {
     const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
     const data = this.#prepare({ x, lengths }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
       const handle = addData(engine, data);
       try {
         const work = () => engine.predict({ data: handle, batchSize });
-        return (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
+        const outputs = (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
+        return this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
       } finally {
         if (!this.#disposed) engine.removeData(handle);
       }
@@ -222,12 +222,11 @@ export class Model {
 
   /**
    * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
-   * its gradient to `backward`; then `step`.
+   * its gradient to `backward`; then `step`. `x` is raw as for `predict`; outputs are the model's own numbers.
    */
-  async forward(x: TensorLike, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
+  async forward(x: RawRows, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
     const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const input = prepareInput(x, this.#wish(), 'forward: x');
-    const valid = lengths === undefined ? null : prepareLengths(lengths, input, 'forward: lengths');
+    const { x: input, lengths: valid } = this.#prepare({ x, lengths }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
       return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
     });
@@ -262,10 +261,18 @@ export class Model {
    */
   createStream(options: StreamOptions = {}): Stream {
     const { batch } = parseOptions(streamSchema, options, 'createStream');
-    const { dtype, integers } = this.#wish();
-    const [inputs, outputs] = [this.inputShape[1], featuresOf(this.#outputShape)];
-    const engine = (call: string): NativeEngine => this.#built(call);
-    return new Stream({ engine, dtype, inputs, outputs, integers }, batch);
+    const host = { ...this.#wish(), form: this.#outputForm(), preprocessing: this.preprocessing };
+    return new Stream({ ...host, engine: (call: string) => this.#built(call) }, batch);
+  }
+
+  /**
+   * Learns the scales of the preprocessing from `data`, the training part; the first `fit` does it where this has not.
+   * What the model has learnt goes with its scales: call it before training.
+   *
+   * @throws {LookbackError} ERR_STATE without preprocessing, ERR_DATA for numbers that are not finite
+   */
+  fitPreprocessing(data: DataLike): void {
+    requirePreprocessing(this.preprocessing).fit(data, 'fitPreprocessing');
   }
 
   /** The gradients as they stand after `backward`, by parameter; copies. */
@@ -325,12 +332,8 @@ export class Model {
   /** What it takes to make the same model again. */
   config(): ModelConfig {
     const { inputShape, dtype, seed } = this;
-    return {
-      inputShape: [...inputShape],
-      dtype,
-      seed,
-      layers: this.#layers.map((layer) => ({ ...layer })),
-    };
+    const layers = this.#layers.map((layer) => ({ ...layer }));
+    return { inputShape: [...inputShape], dtype, seed, layers };
   }
 
   /** Loss, optimizer and metrics, or null before `compile`. */
@@ -354,13 +357,10 @@ export class Model {
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const tensors = this.snapshot();
-    await writeModelFile(path, {
-      config: this.config(),
-      compiled: this.#compiled,
-      tensors,
-      metadata: options.metadata ?? {},
-    });
+    const { metadata = {} } = options;
+    const { preprocessing } = this;
+    const [config, compiled, tensors] = [this.config(), this.#compiled, this.snapshot()];
+    await writeModelFile(path, { config, compiled, tensors, preprocessing, metadata });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
@@ -386,11 +386,9 @@ export class Model {
   }
 
   #alive(call: string): void {
-    if (this.#disposed)
-      throw new LookbackError(
-        'ERR_STATE',
-        `${call}: the model is disposed; make or load a new one`,
-      );
+    if (!this.#disposed) return;
+    const message = `${call}: the model is disposed; make or load a new one`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   /** The engine, built on first use. It refuses what a running native job forbids. */
@@ -399,15 +397,10 @@ export class Model {
     if (this.#given.length === 0) {
       throw new LookbackError('ERR_STATE', `${call}: the model has no layers; add at least one`);
     }
-    this.#engine ??= loadAddon().createEngine({
-      dtype: this.dtype,
-      device: this.device,
-      seed: this.seed,
-      threads: this.#threads,
-      inputSize: this.inputShape[1],
-      layers: this.#layers,
-    });
-    return this.#engine;
+    const { dtype, device, seed } = this;
+    const [inputSize, layers, threads] = [this.inputShape[1], this.#layers, this.#threads];
+    const spec = { dtype, device, seed, threads, inputSize, layers };
+    return (this.#engine ??= loadAddon().createEngine(spec));
   }
 
   /** The engine for calls that must not come between the native jobs of another call. */
@@ -439,7 +432,13 @@ export class Model {
   }
 
   #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {
-    return prepareData(data, { ...this.#wish(), outputShape: this.#outputShape, loss }, where);
+    const wish = { ...this.#wish(), outputShape: this.#outputShape, loss };
+    return prepareRaw(this.preprocessing, data, wish, where);
+  }
+
+  #outputForm(): ReturnType<typeof outputFormOf> {
+    const last = this.#layers[this.#layers.length - 1];
+    return outputFormOf(this.#compiled?.loss, last, this.#outputShape);
   }
 
   /** What `x` has to fit. */
@@ -476,7 +475,8 @@ export class Model {
       uniforms: loadAddon().uniforms,
       seed: this.seed,
       metrics: compiled.metrics,
-      context: { model: this },
+      model: this,
+      learningRate: compiled.optimizer.learningRate,
       stopped: () => this.stopTraining,
       disposed: () => this.#disposed,
     };

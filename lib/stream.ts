@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { LookbackError } from './errors';
 import type { EngineTensor, NativeEngine } from './native';
 import { show } from './options';
+import type { OutputForm, Prediction, Preprocessing, RawRows } from './preprocessing/preprocessing';
+import type { TableRow } from './preprocessing/table';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, dtypeOf, zeros } from './tensor';
 
@@ -24,11 +26,12 @@ export interface StreamHost {
   /** @throws {LookbackError} ERR_STATE where the model is disposed */
   engine(call: string): NativeEngine;
   dtype: DType;
-  /** Features of a step, and of its output. */
-  inputs: number;
-  outputs: number;
+  inputShape: readonly [steps: number | null, features: number];
   /** Whether a step is whole numbers. */
   integers: boolean;
+  preprocessing: Preprocessing | null;
+  /** What its outputs are. */
+  form: OutputForm;
 }
 
 /**
@@ -51,20 +54,23 @@ export class Stream {
   constructor(host: StreamHost, batch: number) {
     this.batch = batch;
     this.#host = host;
-    this.#input = zeros(host.dtype, batch * host.inputs);
+    this.#input = zeros(host.dtype, batch * host.inputShape[1]);
     this.#handle = host.engine('createStream').createStream(batch);
   }
 
   /**
    * The next step of every sequence: `x` is `[batch, features]` (an Int32Array `[batch]` under an embedding). Gives
-   * `[batch, outputs]`; for a model that ends in one row, what it would give if the sequence ended here.
+   * `[batch, outputs]`; for a model that ends in one row, what it would give if the sequence ended here. With
+   * preprocessing, `x` is raw (a row of a table, a token, unscaled numbers; one for each sequence), targets are unscaled
+   * and labels are named.
    *
    * @param out where the outputs go, an array of the model's number type with an entry for each; default: a new one
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA for numbers that are not finite, ERR_STATE while the model runs a job
    */
-  step(x: TensorLike, out?: FloatArray): Tensor<FloatArray> {
+  step(x: RawRows | TableRow | string, out?: FloatArray): Prediction {
     const { handle, engine } = this.#alive('step');
-    const { dtype, outputs } = this.#host;
+    const { dtype, preprocessing, form } = this.#host;
+    const { outputs } = form;
     const size = this.batch * outputs;
     if (out !== undefined && (dtypeOf(out) !== dtype || out.length !== size)) {
       const message = `stream.step: out is ${show(out)} of ${out.length} entries; expected ${size} of ${dtype}`;
@@ -72,7 +78,8 @@ export class Stream {
     }
     const data = out ?? zeros(dtype, size);
     engine.stepStream(handle, this.#read(x), data);
-    return { shape: [this.batch, outputs], data };
+    const result = { shape: [this.batch, outputs], data };
+    return preprocessing?.output(result, form) ?? result;
   }
 
   /** Copies of all states; empty before the first step. */
@@ -135,10 +142,13 @@ export class Stream {
     throw new LookbackError('ERR_STATE', `stream.${call}: the stream is disposed; create another`);
   }
 
-  #read(x: TensorLike): FloatArray {
-    const { dtype, inputs, integers } = this.#host;
+  #read(raw: RawRows | TableRow | string): FloatArray {
+    const { dtype, inputShape, integers, preprocessing } = this.#host;
+    const inputs = inputShape[1];
     const size = this.batch * inputs;
     const name = 'stream.step: x';
+    if (preprocessing?.step(raw, this.batch, this.#input, name) === true) return this.#input;
+    const x = raw as TensorLike;
     if (dtypeOf(x) === dtype && (x as FloatArray).length === size) return x as FloatArray;
     const shaped = typeof x === 'object' && 'shape' in x;
     if (integers && dtypeOf(shaped ? x.data : x) === 'int32') {

@@ -98,7 +98,7 @@ def serve(build):
             variants[request["variant"]] = build(
                 request["variant"], request["spec"], request["shape"], tensors
             )
-            return {"version": torch.__version__, "blas": blas()}
+            return {"version": torch.__version__, "detail": f"eager, time-major, BLAS {blas()}"}
         variant = variants[request["variant"]]
         if op == "results":
             return {"tensors": write_tensors(request["path"], variant.results())}

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, size } from './definition';
+import { extensionInputs } from './extensions';
 import type { OrthogonalOptions } from './orthogonal';
 import { orthogonalSchema, plainSpec, publishedRmsprop } from './orthogonal';
 
@@ -75,7 +76,7 @@ const unitsOf = (spec: Parameters<typeof numberOf>[0]): number =>
  * published; `T` with that of all other weights. `W_C` is `[shortUnits, longUnits]`, transposed with side `'left'`.
  *
  * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]` with n = longUnits + shortUnits, `mask` `[B, T]` (0 holds the state),
- * `lengths` `[B]`, and the state of the normalisation: `buf.normActive` `[1]` (the sticky bit), `buf.nearDefective`
+ * `lengths` `[B]`, the masks of {@link ExtensionOptions}, and the state of the normalisation: `buf.normActive` `[1]` (the sticky bit), `buf.nearDefective`
  * `[1]` and `buf.eigen*`. Outputs: `y` `[B, T, n]`, `h_n` `[B, n]`, `W_L`, `W_S`, `rho` `[1]`, `lambda` `[2]` (real part
  * and size of the imaginary one), `drho_dT`, and those buffers after the pass.
  */
@@ -100,6 +101,7 @@ export const enrnn: CellDefinition<EnrnnOptions> = {
       'buf.eigenRight': eigenvector,
       'buf.eigenLeft': eigenvector,
       'buf.eigenSolve': { shape: [4] },
+      ...extensionInputs(spec, batch, steps, unitsOf(spec)),
     };
   },
   outputSize: unitsOf,

@@ -4,6 +4,7 @@ import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
+import { extensionInputs } from './extensions';
 import { orthogonalSchema, plainSpec } from './orthogonal';
 
 /** How W follows from P and the base, and when the base moves. */
@@ -92,8 +93,8 @@ function bufferInputs(spec: NativeSpec): ReturnType<CellDefinition<ExprnnOptions
  * `P` `[n, n]` is trained, its strict upper triangle alone counts; `base` `[n, n]` is orthogonal and not trained. By
  * default `P` learns with an optimizer of its own, RMSprop at rate 1e-4, as published.
  *
- * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and in the
- * mode `'dynamic'` `buf.rebase` `[3]` (updates until the next rebase, rebases since the last projection, whether the last
+ * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, the masks of
+ * {@link ExtensionOptions}, and in the mode `'dynamic'` `buf.rebase` `[3]` (updates until the next rebase, rebases since the last projection, whether the last
  * update was one). Outputs: `y` `[B, T, n]`, `h_n` `[B, n]`, `W`, `A` `[n, n]`. A single pass never moves the base:
  * training does, between updates, and so does {@link DynamicTrivialisation}.
  */
@@ -105,6 +106,7 @@ export const exprnn: CellDefinition<ExprnnOptions> = {
   },
   inputs: (spec, batch, steps) => ({
     ...plainInputs(spec, batch, steps, ['h0']),
+    ...extensionInputs(spec, batch, steps),
     ...bufferInputs(spec),
   }),
   groups: () => [

@@ -45,13 +45,18 @@ export const extensionSchema = {
 
 export const cellStateExtensionSchema = { ...extensionSchema, zoneoutCell: rate };
 
-/** The masks that may be given in place of drawn ones, each `[B, T, features]`: factors, and 1 to keep the old unit. */
+/**
+ * The masks that may be given in place of drawn ones, each `[B, T, features]`: factors, and 1 to keep the old unit.
+ *
+ * @param size units of h, where they are not the option `units`
+ */
 export function extensionInputs(
   spec: NativeSpec,
   batch: number,
   steps: number,
+  size = numberOf(spec, 'units'),
 ): Record<string, CellInput> {
-  const units = { shape: [batch, steps, numberOf(spec, 'units')] };
+  const units = { shape: [batch, steps, size] };
   const recurrent = spec['dropoutMask'] !== undefined || numberOf(spec, 'recurrentDropout') > 0;
   return {
     'mask.input': { shape: [batch, steps, numberOf(spec, 'inputSize')] },

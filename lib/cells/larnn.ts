@@ -4,6 +4,8 @@ import type { NativeSpec } from '../native';
 import { parseOptions } from '../options';
 import type { CellDefinition, CellInput } from './definition';
 import { numberOf, size } from './definition';
+import type { CellStateExtensionOptions } from './extensions';
+import { cellStateExtensionSchema } from './extensions';
 
 /** Which norm stands at the enabled sites of a LARNN. */
 export type Normalization = 'none' | 'layer' | 'batch';
@@ -14,8 +16,11 @@ export type Normalization = 'none' | 'layer' | 'batch';
  */
 export const DEFAULT_NORMALIZATION: Normalization = 'none';
 
-/** Options of the LARNN cell and layer. Only `units` is needed. */
-export interface LarnnOptions {
+/**
+ * Options of the LARNN cell and layer. Only `units` is needed. The query sees h_{t-1} behind `recurrentDropout` as the
+ * gates do; what `zoneoutCell` keeps of c is what the window gets.
+ */
+export interface LarnnOptions extends CellStateExtensionOptions {
   /** Size H of the hidden state and of the output, a multiple of `heads`. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.larnn`; a layer takes it from what comes before it. */
@@ -133,6 +138,7 @@ const schema = z.strictObject({
   attentionDropout: rate.default(0),
   positionalDropout: rate.default(0),
   init: z.enum(['default', 'published']).default('default'),
+  ...cellStateExtensionSchema,
   unitForgetBias: z.boolean().default(true),
 });
 
@@ -263,6 +269,7 @@ function larnnInputs(spec: NativeSpec, batch: number, steps: number): Record<str
     lengths: { shape: [batch], integer: true },
   };
   for (let pass = 0; pass < layers; pass += 1) {
+    Object.assign(inputs, extensionMasks(spec, pass, [batch, steps]));
     inputs[`mask.l${pass}.hidden`] = { shape: [batch, steps, units] };
     inputs[`mask.l${pass}.attn`] = { shape: [batch, steps, numberOf(spec, 'heads'), window] };
     if (spec['positional'] === 'none') continue;
@@ -278,6 +285,31 @@ function larnnInputs(spec: NativeSpec, batch: number, steps: number): Record<str
     }
   }
   return inputs;
+}
+
+/** Masks for a drawn dropout or zoneout; those of zoneout only where its rate says that there is room for one. */
+function extensionMasks(
+  spec: NativeSpec,
+  pass: number,
+  rows: readonly [batch: number, steps: number],
+): Record<string, CellInput> {
+  const units = numberOf(spec, 'units');
+  const first = pass === 0 || String(spec['stacking']).startsWith('replay');
+  const wanted: [string, boolean, number][] = [
+    ['input', true, first ? numberOf(spec, 'inputSize') : units],
+    [
+      'recurrent',
+      spec['dropoutMask'] !== undefined || numberOf(spec, 'recurrentDropout') > 0,
+      units,
+    ],
+    ['zoneout_h', numberOf(spec, 'zoneout') > 0, units],
+    ['zoneout_c', numberOf(spec, 'zoneoutCell') > 0, units],
+  ];
+  return Object.fromEntries(
+    wanted
+      .filter(([, there]) => there)
+      .map(([name, , features]) => [`mask.l${pass}.${name}`, { shape: [...rows, features] }]),
+  );
 }
 
 /** Positional features of an entry of the window: 2 ceil(log2(4 window)), in whole numbers. */

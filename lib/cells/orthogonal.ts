@@ -3,11 +3,13 @@
  */
 import { z } from 'zod';
 import type { NativeSpec } from '../native';
+import type { ExtensionOptions } from './extensions';
+import { extensionSchema } from './extensions';
 import type { ShapePattern, Tensor, TensorLike } from '../tensor';
 import { asTensor, dtypeOf } from '../tensor';
 
 /** Options around the recurrent matrix. */
-export interface OrthogonalOptions {
+export interface OrthogonalOptions extends ExtensionOptions {
   /** Applied to z. `'modrelu'` is sign(z) max(|z| + b, 0). Default `'modrelu'`. */
   activation?: 'modrelu' | 'relu' | 'tanh' | 'sigmoid' | 'identity';
   /** Whether there is a bias `b`: inside modReLU, added to z otherwise. Default true. */
@@ -23,6 +25,7 @@ export const orthogonalSchema = {
   bias: z.boolean().default(true),
   side: z.enum(['right', 'left']).default('right'),
   initSign: z.enum(['negative', 'positive']),
+  ...extensionSchema,
 };
 
 /** What scoRNN's and ENRNN's programs train A with: RMSprop as TensorFlow 1 has it. */

@@ -2,10 +2,15 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
-import { numberOf, plainInputs, size } from './definition';
+import { numberOf, plainInputs, size, specOf } from './definition';
+import type { CellStateExtensionOptions } from './extensions';
+import { cellStateExtensionSchema, extensionInputs } from './extensions';
 
-/** Options of the RRA cell and layer. Only `units` is needed. */
-export interface RraOptions {
+/**
+ * Options of the RRA cell and layer. Only `units` is needed. `recurrentDropout` also meets the scores of
+ * `attention: 'softmaxPerStep'`, which are made by the recurrent product, and not those of `'dotPerStep'`.
+ */
+export interface RraOptions extends CellStateExtensionOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.rra`; a layer takes it from what comes before it. */
@@ -73,6 +78,9 @@ const schema = z.strictObject({
   activation: z.enum(['tanh', 'relu', 'elu']).default('tanh'),
   dotScale: z.number().default(1),
   init: z.enum(['default', 'author']).default('default'),
+  ...cellStateExtensionSchema,
+  // No default: base 'rnn' has no c.
+  zoneoutCell: cellStateExtensionSchema.zoneoutCell.removeDefault().optional(),
 });
 
 type Parsed = z.output<typeof schema>;
@@ -87,8 +95,8 @@ type Parsed = z.output<typeof schema>;
  * added to c, which is carried on; `'candidate'`: g = tanh(z + a). Base `'rnn'`: h = φ(z + a), or φ(z) + a.
  *
  * Inputs of the cell: `x` `[B, T, C]`, `h0` and `c0` `[B, H]`, `window0` `[K + lag - 1, B, H]` (the states before the
- * first step, newest first), `mask` `[B, T]` (0 holds the state), `lengths` `[B]`. Outputs: `y` `[B, T, H]`, `h_n` and
- * `c_n` `[B, H]`, `window_n` `[K + lag - 1, B, H]` and, with `attention: 'gate'`, the normalised weights `w`: `[K]` or
+ * first step, newest first), `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and the masks of
+ * {@link ExtensionOptions}. Outputs: `y` `[B, T, H]`, `h_n` and `c_n` `[B, H]`, `window_n` `[K + lag - 1, B, H]` and, with `attention: 'gate'`, the normalised weights `w`: `[K]` or
  * `[K, H]`, with `warmup: 'renormalize'` one such set for each number of states in the window.
  */
 export const rra: CellDefinition<RraOptions> = {
@@ -96,25 +104,32 @@ export const rra: CellDefinition<RraOptions> = {
   resolve(options, where = 'rra') {
     const parsed = parseOptions(schema, options, where);
     checkCombination(parsed, where);
-    const { inputSize, ...rest } = parsed;
-    return inputSize === undefined ? rest : { ...rest, inputSize };
+    const { inputSize, zoneoutCell = 0, ...rest } = parsed;
+    return specOf({ ...rest, ...(parsed.base === 'lstm' && { zoneoutCell }), inputSize });
   },
   inputs(spec, batch, steps) {
     const states = spec['base'] === 'rnn' ? ['h0'] : ['h0', 'c0'];
     const depth = numberOf(spec, 'K') + numberOf(spec, 'lag') - 1;
     return {
       ...plainInputs(spec, batch, steps, states),
+      ...extensionInputs(spec, batch, steps),
       window0: { shape: [depth, batch, numberOf(spec, 'units')] },
     };
   },
 };
 
-function checkCombination({ gateOrder, base, inject }: Parsed, where: string): void {
+function checkCombination(
+  { gateOrder, base, inject, zoneoutCell = 0 }: Parsed,
+  where: string,
+): void {
   const refuse = (message: string): never => {
     throw new LookbackError('ERR_OPTION', `${where}: ${message}`);
   };
   if ([...gateOrder].sort().join('') !== 'fgio') {
     refuse(`gateOrder is "${gateOrder}"; expected the letters i, f, g and o in some order`);
+  }
+  if (base === 'rnn' && zoneoutCell > 0) {
+    refuse('zoneoutCell needs base "lstm"; base "rnn" has no c: use zoneout, or base "lstm"');
   }
   if (base === 'rnn' && inject !== 'insideTanh' && inject !== 'output') {
     refuse(

@@ -5,6 +5,7 @@ import type { Tensor, TensorLike } from '../tensor';
 import type { CellDefinition } from './definition';
 import { plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
+import { extensionInputs } from './extensions';
 import { asDoubles, orthogonalSchema, plainSpec, publishedRmsprop } from './orthogonal';
 
 /** Options of the scoRNN cell and layer. */
@@ -57,8 +58,8 @@ const schema = z
  * `A` `[n, n]` is skew-symmetric and trained; `d` `[n]` holds signs and is not. By default `A` learns with an optimizer
  * of its own, RMSprop at rate 1e-4, as published.
  *
- * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`. Outputs: `y`
- * `[B, T, n]`, `h_n` `[B, n]`, `W` `[n, n]`.
+ * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and the masks
+ * of {@link ExtensionOptions}. Outputs: `y` `[B, T, n]`, `h_n` `[B, n]`, `W` `[n, n]`.
  */
 export const scornn: CellDefinition<ScornnOptions> = {
   kind: 'scornn',
@@ -66,7 +67,10 @@ export const scornn: CellDefinition<ScornnOptions> = {
     const parsed = parseOptions(schema, options, where);
     return plainSpec({ ...parsed, negatives: parsed.negatives ?? Math.floor(parsed.units / 2) });
   },
-  inputs: (spec, batch, steps) => plainInputs(spec, batch, steps, ['h0']),
+  inputs: (spec, batch, steps) => ({
+    ...plainInputs(spec, batch, steps, ['h0']),
+    ...extensionInputs(spec, batch, steps),
+  }),
   groups: (spec) => [
     { match: spec['storage'] === 'packed' ? 'A_packed' : 'A', optimizer: publishedRmsprop },
   ],

@@ -2,10 +2,15 @@ import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { largest, numberOf, size } from './definition';
+import type { ExtensionOptions } from './extensions';
+import { extensionInputs, extensionSchema } from './extensions';
 import { orthogonalSchema, plainSpec } from './orthogonal';
 
-/** Options of the scuRNN cell and layer. */
-export interface ScurnnOptions {
+/**
+ * Options of the scuRNN cell and layer. Dropout and zoneout take both parts of a complex unit together, which leaves its
+ * phase alone.
+ */
+export interface ScurnnOptions extends ExtensionOptions {
   /** Complex units n; state and output have 2n numbers, real parts first. 1 to 8192. */
   units: number;
   /** Features of the input. Needed by `cells.scurnn`; a layer takes it from what comes before it. */
@@ -36,6 +41,7 @@ const schema = z.strictObject({
   sharedInitialState: z.boolean().default(true),
   gradientScaling: z.enum(['author', 'free']).default('author'),
   initSign: orthogonalSchema.initSign.default('negative'),
+  ...extensionSchema,
 });
 
 /** The authors' own RMSprop, for both parts of A. */
@@ -55,8 +61,8 @@ const rmsprop = {
  * `A_re` `[n, n]` is skew-symmetric, `A_im` `[n, n]` symmetric, `theta` `[n]` free; `W_x_re`, `W_x_im` are `[n, C]`. By
  * default A learns with RMSprop at rate 1e-4 and theta with Adagrad at rate 1e-3, as published.
  *
- * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, 2n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`. Outputs: `y`
- * `[B, T, 2n]`, `h_n` `[B, 2n]`, `W_re`, `W_im` `[n, n]`.
+ * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, 2n]`, `mask` `[B, T]` (0 holds the state), `lengths` `[B]`, and the masks
+ * of {@link ExtensionOptions}, with n numbers for the units. Outputs: `y` `[B, T, 2n]`, `h_n` `[B, 2n]`, `W_re`, `W_im` `[n, n]`.
  */
 export const scurnn: CellDefinition<ScurnnOptions> = {
   kind: 'scurnn',
@@ -66,6 +72,7 @@ export const scurnn: CellDefinition<ScurnnOptions> = {
     h0: { shape: [batch, 2 * numberOf(spec, 'units')] },
     mask: { shape: [batch, steps] },
     lengths: { shape: [batch], integer: true },
+    ...extensionInputs(spec, batch, steps),
   }),
   outputSize: (spec) => 2 * numberOf(spec, 'units'),
   groups: () => [

@@ -9,6 +9,9 @@ import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/atomic';
+import { scalerSchema } from '../preprocessing/scaler';
+import type { CallbackSpec } from '../training/callbacks';
+import { resolveCallback } from '../training/callbacks';
 import type { GroupSpec } from '../training/groups';
 import { resolveGroups } from '../training/groups';
 import type { LossSpec } from '../training/losses';
@@ -19,23 +22,10 @@ import type { OptimizerSpec } from '../training/optimizers';
 import { resolveOptimizer } from '../training/optimizers';
 import type { ScheduleSpec } from '../training/schedules';
 import { resolveSchedule } from '../training/schedules';
+import type { DataConfig } from './data-config';
+import { dataNames, dataSchemas, defaultLoss } from './data-config';
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-
-const dataSchemas = {
-  har: z.strictObject({ name: z.literal('har'), dir: z.string().optional() }),
-  uciHar: z.strictObject({ name: z.literal('uciHar'), dir: z.string() }),
-  adding: z.strictObject({
-    name: z.literal('adding'),
-    steps: z.int().min(2),
-    train: z.int().min(1).optional(),
-    test: z.int().min(1).optional(),
-    seed: z.int().min(0).max(0xffffffff).optional(),
-  }),
-};
-
-/** Which data set, and where from. */
-export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]>;
 
 const validationSchema = z
   .strictObject({
@@ -55,7 +45,10 @@ const configSchema = z.strictObject({
   threads: z.int().min(0).max(1024).default(0),
   dtype: z.enum(['float32', 'float64']).default('float32'),
   out: z.string().min(1).optional(),
-  data: z.looseObject({ name: z.enum(['har', 'uciHar', 'adding']) }),
+  data: z.looseObject({ name: z.enum(dataNames) }),
+  preprocessing: z
+    .strictObject({ input: scalerSchema.exactOptional(), target: scalerSchema.exactOptional() })
+    .optional(),
   model: z.strictObject({ layers: z.array(z.unknown()).min(1) }),
   optimizer: z.unknown().default('adam'),
   loss: z.unknown().optional(),
@@ -63,10 +56,13 @@ const configSchema = z.strictObject({
   groups: z.array(z.unknown()).optional(),
   schedule: z.unknown().default('constant'),
   validation: validationSchema.optional(),
+  callbacks: z.array(z.unknown()).default([]),
+  checkpoint: z.strictObject({ everyUpdates: z.int().min(1) }).optional(),
 });
 
 type Parsed = z.output<typeof configSchema>;
-type Resolved = 'out' | 'data' | 'model' | 'optimizer' | 'groups' | 'loss' | 'metrics' | 'schedule';
+type Resolved =
+  'out' | 'data' | 'model' | 'optimizer' | 'groups' | 'loss' | 'metrics' | 'schedule' | 'callbacks';
 
 /** A configuration with every option filled in. */
 export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
@@ -79,6 +75,7 @@ export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
   loss: LossSpec;
   metrics: MetricSpec[];
   schedule: ScheduleSpec;
+  callbacks: CallbackSpec[];
 };
 
 /**
@@ -104,11 +101,7 @@ export async function readConfig(path: string, sets: readonly string[]): Promise
 /** @throws {LookbackError} ERR_OPTION; `path` names the file in messages and gives the default of `out` */
 export function checkConfig(json: unknown, path: string): RunConfig {
   const { $schema: _, out, groups, ...config } = parseOptions(configSchema, json, path);
-  const labels = config.data.name !== 'adding';
-  const loss = resolveLoss(
-    config.loss ?? (labels ? 'sparseCategoricalCrossentropy' : 'meanSquaredError'),
-    `${path}: loss`,
-  );
+  const loss = resolveLoss(config.loss ?? defaultLoss(config.data.name), `${path}: loss`);
   const metrics =
     config.metrics ?? (loss.kind === 'sparseCategoricalCrossentropy' ? ['accuracy'] : []);
   return {
@@ -125,6 +118,9 @@ export function checkConfig(json: unknown, path: string): RunConfig {
     loss,
     metrics: resolveMetrics(metrics, loss, `${path}: metrics`),
     schedule: resolveSchedule(config.schedule, `${path}: schedule`),
+    callbacks: config.callbacks.map((spec, index) =>
+      resolveCallback(spec, `${path}: callbacks[${index}]`),
+    ),
   };
 }
 

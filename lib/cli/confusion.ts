@@ -13,13 +13,18 @@ export function argmaxRows(data: ArrayLike<number>, classes: number): number[] {
   });
 }
 
+/** The option that goes with sequences of different lengths. */
+export function lengthsOf({ lengths }: { lengths?: Int32Array }): { lengths?: Int32Array } {
+  return lengths ? { lengths } : {};
+}
+
 /** How often each class was taken for each other one. */
 export async function confusionOf(
   model: Model,
   split: RunSplit,
   classNames: string[],
 ): Promise<Confusion> {
-  const outputs = await model.predict(split.x);
+  const outputs = await model.predict(split.x, lengthsOf(split));
   const predicted = argmaxRows(outputs.data, classNames.length);
   const counts = classNames.map(() => classNames.map(() => 0));
   predicted.forEach((column, row) => {

@@ -5,8 +5,9 @@ import { readFile } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import { loadModel } from '../load-model';
 import { reasonOf } from '../storage/atomic';
-import type { NestedNumbers, Tensor } from '../tensor';
-import { argmaxRows } from './confusion';
+import type { RawRows } from '../preprocessing/preprocessing';
+import type { Tensor } from '../tensor';
+import { argmaxRows, lengthsOf } from './confusion';
 import type { Output } from './output';
 import { loadRunData } from './run-data';
 import type { RunOptions } from './saved-run';
@@ -21,10 +22,12 @@ export async function predict(
 ): Promise<void> {
   const path = modelPath(run);
   using model = await loadModel(path);
-  const x =
-    input === undefined ? await testInputs(path, options, model.dtype) : await readInputs(input);
-  const names = await classNamesOf(path);
-  const { shape, data } = await model.predict(x);
+  const given: { x: RawRows; lengths?: Int32Array } =
+    input === undefined
+      ? await testInputs(path, options, model.dtype)
+      : { x: await readInputs(input) };
+  const names = model.preprocessing?.options.labels ?? (await classNamesOf(path));
+  const { shape, data } = await model.predict(given.x, lengthsOf(given));
   const rows = shape[0] ?? 0;
   const size = data.length / Math.max(1, rows);
   const classes = names?.length === size ? argmaxRows(data, size) : null;
@@ -41,14 +44,15 @@ async function testInputs(
   path: string,
   options: RunOptions,
   dtype: 'float32' | 'float64',
-): Promise<Tensor> {
+): Promise<{ x: Tensor; lengths?: Int32Array }> {
   const config = await configOf(path, options);
-  return loadRunData({ ...config, dtype }).test.x;
+  return loadRunData({ ...config, dtype }).test;
 }
 
-async function readInputs(path: string): Promise<NestedNumbers> {
+/** Rows as they are: nested numbers, or what the model's preprocessing takes. */
+async function readInputs(path: string): Promise<RawRows> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as NestedNumbers;
+    return JSON.parse(await readFile(path, 'utf8')) as RawRows;
   } catch (cause) {
     const code = cause instanceof SyntaxError ? 'ERR_FORMAT' : 'ERR_IO';
     throw new LookbackError(code, `${path}: ${reasonOf(cause)}`, { cause, details: { path } });

@@ -1,17 +1,21 @@
 /**
  * The data of a run, as its configuration asks for it.
  */
-import type { Dataset, Split } from '../data';
+import type { Split } from '../data';
 import { datasets } from '../data';
+import { cutSequences } from '../data/dataset';
 import { LookbackError } from '../errors';
 import type { DType, Tensor } from '../tensor';
 import { dtypeOf } from '../tensor';
 import type { RunConfig } from './config';
+import { loadDataset } from './data-config';
 
 /** One part of the data in the model's number type. */
 export interface RunSplit {
   x: Tensor;
   y: Tensor;
+  /** Valid steps of each sequence, where they differ. */
+  lengths?: Int32Array;
 }
 
 export interface RunData {
@@ -27,10 +31,10 @@ export interface RunData {
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_FORMAT, or ERR_OPTION for subjects that are not there */
 export function loadRunData(config: RunConfig): RunData {
   const dataset = loadDataset(config.data);
-  const { train, validation } = holdOut(dataset.train, config.validation);
+  const { train, validation = dataset.validation } = holdOut(dataset.train, config.validation);
   return {
     train: inType(train, config.dtype),
-    validation: validation && inType(validation, config.dtype),
+    validation: validation ? inType(validation, config.dtype) : null,
     test: inType(dataset.test, config.dtype),
     classNames: dataset.classNames ?? null,
     steps: dataset.train.steps,
@@ -38,27 +42,12 @@ export function loadRunData(config: RunConfig): RunData {
   };
 }
 
-function loadDataset(data: RunConfig['data']): Dataset {
-  switch (data.name) {
-    case 'har':
-      return datasets.har(data.dir === undefined ? {} : { dir: data.dir });
-    case 'uciHar':
-      return datasets.uciHar({ dir: data.dir });
-    case 'adding': {
-      const { name: _, ...options } = data;
-      const given = Object.entries(options).filter(([, value]) => value !== undefined);
-      return datasets.adding(Object.fromEntries(given) as { steps: number });
-    }
-  }
-}
-
-type Part = Pick<Split, 'x' | 'y'>;
-
+/** Where the configuration asks for it, a part of the training part in place of the data set's own validation part. */
 function holdOut(
   train: Split,
   validation: RunConfig['validation'],
-): { train: Part; validation: Part | null } {
-  if (validation === undefined) return { train, validation: null };
+): { train: Split; validation?: Split } {
+  if (validation === undefined) return { train };
   const { subjects, split = 0 } = validation;
   if (subjects) {
     const parts = datasets.splitBySubject(train, subjects);
@@ -72,23 +61,14 @@ function holdOut(
       `validation.split ${split} of ${rows} rows leaves one side empty`,
     );
   }
-  const cut = (from: number, to: number): Part => ({
-    x: rowsOf(train.x, from, to),
-    y: rowsOf(train.y, from, to),
-  });
-  return { train: cut(0, at), validation: cut(at, rows) };
+  const [first, rest] = cutSequences(train, at);
+  return { train: first, validation: rest };
 }
 
-function rowsOf<T extends Split['x'] | Split['y']>(tensor: T, from: number, to: number): T {
-  const [rows = 1, ...rest] = tensor.shape;
-  const size = tensor.data.length / rows;
-  return { shape: [to - from, ...rest], data: tensor.data.subarray(from * size, to * size) } as T;
-}
-
-function inType(part: Part, dtype: DType): RunSplit {
+function inType({ x, y, lengths }: Split, dtype: DType): RunSplit {
   const cast = (tensor: Tensor): Tensor =>
     dtype === 'float64' && dtypeOf(tensor.data) === 'float32'
       ? { shape: tensor.shape, data: Float64Array.from(tensor.data) }
       : tensor;
-  return { x: cast(part.x), y: cast(part.y) };
+  return { x: cast(x), y: cast(y), ...(lengths ? { lengths } : {}) };
 }

@@ -6,10 +6,11 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LookbackError } from '../errors';
 import { show } from '../options';
-import { reasonOf, writeAtomically } from '../storage/atomic';
+import { reasonOf, removeLeftovers, writeAtomically } from '../storage/atomic';
 import type { Checkpoint } from '../storage/checkpoint';
-import { readCheckpoint, writeCheckpoint } from '../storage/checkpoint';
+import { CheckpointFolder } from '../storage/checkpoint';
 import type { Logs } from '../training/metrics';
+import { differingKey } from '../training/resume';
 import type { RunConfig } from './config';
 
 /** What the log says of one epoch, counted from 1. */
@@ -21,8 +22,7 @@ export class RunFolder {
   readonly log: string;
   readonly report: string;
   readonly config: string;
-  readonly #checkpoints: string;
-  readonly #checkpoint: string;
+  readonly #checkpoints: CheckpointFolder;
 
   constructor(path: string) {
     this.path = path;
@@ -30,8 +30,7 @@ export class RunFolder {
     this.log = join(path, 'log.jsonl');
     this.report = join(path, 'report.html');
     this.config = join(path, 'config.json');
-    this.#checkpoints = join(path, 'checkpoints');
-    this.#checkpoint = join(this.#checkpoints, 'last.safetensors');
+    this.#checkpoints = new CheckpointFolder(join(path, 'checkpoints'));
   }
 
   /**
@@ -41,10 +40,11 @@ export class RunFolder {
    */
   async begin(config: RunConfig): Promise<void> {
     await ioErrors(this.path, async () => {
-      await rm(this.#checkpoints, { recursive: true, force: true });
+      await rm(this.#checkpoints.path, { recursive: true, force: true });
       for (const file of [this.model, this.log, this.report]) await rm(file, { force: true });
-      await mkdir(this.#checkpoints, { recursive: true });
+      await mkdir(this.#checkpoints.path, { recursive: true });
     });
+    await removeLeftovers(this.path);
     await this.writeConfig(config);
   }
 
@@ -54,14 +54,16 @@ export class RunFolder {
     await writeText(this.config, `${JSON.stringify(rest, null, 2)}\n`);
   }
 
-  /** The last checkpoint, or null where there is none. @throws {LookbackError} ERR_IO, ERR_FORMAT */
-  async readCheckpoint(): Promise<Checkpoint | null> {
-    return existsSync(this.#checkpoint) ? readCheckpoint(this.#checkpoint) : null;
+  /** The newest sound checkpoint, or null where there is none. @throws {LookbackError} ERR_IO, ERR_FORMAT */
+  async readCheckpoint(): Promise<{ checkpoint: Checkpoint; damage: string | null } | null> {
+    for (const folder of [this.path, this.#checkpoints.path]) await removeLeftovers(folder);
+    return this.#checkpoints.read();
   }
 
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
-    await ioErrors(this.#checkpoints, () => mkdir(this.#checkpoints, { recursive: true }));
-    await writeCheckpoint(this.#checkpoint, checkpoint);
+    const { path } = this.#checkpoints;
+    await ioErrors(path, () => mkdir(path, { recursive: true }));
+    await this.#checkpoints.write(checkpoint);
   }
 
   /** Writes the whole log: one epoch a line, and at the end of a run what the test part gave. */
@@ -102,7 +104,7 @@ async function ioErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** Keys that may change between the parts of a run: they leave what it computes alone, or only prolong it. */
-const free = new Set(['out', 'device', 'threads', 'epochs']);
+const free = new Set(['out', 'device', 'threads', 'epochs', 'checkpoint']);
 
 /** @throws {LookbackError} ERR_OPTION where a run cannot be continued under `now` */
 export function requireSameRun(
@@ -111,13 +113,11 @@ export function requireSameRun(
   folder: string,
 ): void {
   const after = JSON.parse(JSON.stringify(now)) as Record<string, unknown>;
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  for (const key of keys) {
-    if (free.has(key) || JSON.stringify(before[key]) === JSON.stringify(after[key])) continue;
-    const seen = typeof after[key] === 'object' ? 'another value' : show(after[key]);
-    const message = `--resume: ${folder} was begun with ${key} ${brief(before[key])} and is now to go on with ${seen}; put it back, choose another out, or leave --resume out to start afresh`;
-    throw new LookbackError('ERR_OPTION', message, { details: { key } });
-  }
+  const key = differingKey({ callbacks: [], ...before }, after, free);
+  if (key === null) return;
+  const seen = typeof after[key] === 'object' ? 'another value' : show(after[key]);
+  const message = `--resume: ${folder} was begun with ${key} ${brief(before[key])} and is now to go on with ${seen}; put it back, choose another out, or leave --resume out to start afresh`;
+  throw new LookbackError('ERR_OPTION', message, { details: { key } });
 }
 
 function brief(value: unknown): string {

@@ -1,15 +1,17 @@
 /**
  * `lookback train`: from a configuration to a run folder.
  */
+import { resolve } from 'node:path';
 import type { Model } from '../model';
 import { sequential } from '../model';
 import { backendInfo } from '../devices';
 import type { Report } from '../report/report';
 import type { Logs } from '../training/metrics';
-import { noSums } from '../training/metrics';
-import { History } from '../training/fit';
+import type { Checkpoint } from '../storage/checkpoint';
+import type { FitHooks, FitSnapshot } from '../training/control';
 import type { Cursor } from '../training/fit';
-import type { Callback } from '../training/callbacks';
+import type { Callback, CallbackSpec } from '../training/callbacks';
+import { makeCallback } from '../training/callbacks';
 import { logsText } from '../training/progress';
 import type { RunConfig } from './config';
 import { readConfig } from './config';
@@ -31,11 +33,12 @@ export interface TrainOptions {
 export async function train(path: string, options: TrainOptions, output: Output): Promise<number> {
   const config = await readConfig(path, options.set);
   const folder = new RunFolder(config.out);
-  const checkpoint = options.resume ? await folder.readCheckpoint() : null;
+  const found = options.resume ? await folder.readCheckpoint() : null;
+  const checkpoint = found && found.checkpoint;
   if (checkpoint) requireSameRun(checkpoint.config, config, folder.path);
-  const records = (checkpoint?.records ?? []) as EpochRecord[];
+  if (found?.damage != null) tellDamage(output, found.damage);
   const cursor = checkpoint?.cursor ?? null;
-  if (cursor && cursor.epoch >= config.epochs) {
+  if (checkpoint && (checkpoint.stopped || checkpoint.cursor.epoch >= config.epochs)) {
     const test = await folder.finishedWith();
     if (test) return tellEnd(output, folder, test, 'the run is finished already');
   }
@@ -46,8 +49,8 @@ export async function train(path: string, options: TrainOptions, output: Output)
   else await folder.begin(config);
   tellStart(output, config, folder, data, model, cursor);
   await tellEstimate(output, config, data, cursor);
-  const run = new Run(config, folder, data, model, records, output);
-  const paused = await run.train(cursor);
+  const run = new Run(config, folder, data, model, output);
+  const paused = await run.train(checkpoint);
   if (paused) {
     const at = { epoch: paused.epoch, batch: paused.batch };
     output.tell(
@@ -60,12 +63,21 @@ export async function train(path: string, options: TrainOptions, output: Output)
   return tellEnd(output, folder, await run.finish(), null);
 }
 
-/** The model of a configuration, compiled. */
-export function buildModel(config: RunConfig, data: Pick<RunData, 'steps' | 'features'>): Model {
+/** The model of a configuration, compiled; its preprocessing knows the training part and the names of the classes. */
+export function buildModel(
+  config: RunConfig,
+  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'train'>,
+): Model {
   const { seed, device, threads, dtype } = config;
   const inputShape: [number, number] = [data.steps, data.features];
   const { layers } = config.model;
-  const model = sequential({ inputShape, layers, seed, device, threads, dtype });
+  const { classNames: labels } = data;
+  const preprocessing = { ...config.preprocessing, ...(labels ? { labels } : {}) };
+  const model = sequential({
+    ...{ inputShape, layers, seed, device, threads, dtype },
+    ...(Object.keys(preprocessing).length > 0 ? { preprocessing } : {}),
+  });
+  if (model.preprocessing) model.fitPreprocessing(data.train);
   const { optimizer, loss, metrics, groups } = config;
   return model.compile({ optimizer, loss, metrics, ...(groups ? { groups } : {}) });
 }
@@ -77,59 +89,61 @@ class Run {
   readonly #data: RunData;
   readonly #model: Model;
   readonly #output: Output;
-  readonly #records: EpochRecord[];
+  #records: EpochRecord[] = [];
   #epochBegun = 0;
 
-  constructor(
-    config: RunConfig,
-    folder: RunFolder,
-    data: RunData,
-    model: Model,
-    records: EpochRecord[],
-    output: Output,
-  ) {
+  constructor(config: RunConfig, folder: RunFolder, data: RunData, model: Model, output: Output) {
     this.#config = config;
     this.#folder = folder;
     this.#data = data;
     this.#model = model;
-    this.#records = [...records];
     this.#output = output;
   }
 
   /** Null when all epochs are done; else the run was interrupted and there is a checkpoint at that point. */
-  async train(start: Cursor | null): Promise<Cursor | null> {
+  async train(start: Checkpoint | null): Promise<Cursor | null> {
+    this.#records = [...((start?.records ?? []) as EpochRecord[])];
     await this.#folder.writeLog(this.#records, null);
-    const { epochs, batchSize, schedule } = this.#config;
+    const { epochs, batchSize, schedule, checkpoint, callbacks } = this.#config;
     const { train: rows, validation } = this.#data;
     const options = {
       epochs,
       batchSize,
       schedule,
       verbose: this.#output.json ? 0 : 'auto',
-      callbacks: [this.#recorder()],
+      callbacks: [...callbacks.map((spec) => this.#callback(spec)), this.#recorder()],
       ...(validation ? { validationData: validation } : {}),
     };
     const signals = new Signals();
     try {
-      const hooks = { pause: () => signals.received, history: new History() };
-      const { cursor } = await this.#model.fitFrom(
-        rows,
-        options,
-        start ? { ...hooks, start } : hooks,
-      );
-      if (cursor) await this.#save(cursor);
+      const hooks: FitHooks = {
+        pause: () => signals.received,
+        save: (snapshot) => this.#save(snapshot),
+        saveEvery: checkpoint?.everyUpdates,
+        ...(start ? { start } : {}),
+      };
+      const { cursor } = await this.#model.fitFrom(rows, options, hooks);
       return cursor;
     } finally {
       signals.ignore();
     }
   }
 
+  /** Files of callbacks are named from the run folder on. */
+  #callback(spec: CallbackSpec): Callback {
+    const placed = { ...spec };
+    for (const key of ['path', 'dir']) {
+      const place = placed[key];
+      if (typeof place === 'string') placed[key] = resolve(this.#folder.path, place);
+    }
+    return makeCallback(placed);
+  }
+
   /** Tests the trained model and writes model, log and report. */
   async finish(): Promise<Logs> {
     const { test, classNames } = this.#data;
     const logs = await this.#model.evaluate(test);
-    const metadata = classNames ? { classNames: JSON.stringify(classNames) } : {};
-    await this.#model.save(this.#folder.model, { metadata });
+    await this.#model.save(this.#folder.model);
     await this.#folder.writeLog(this.#records, logs);
     const report: Report = {
       title: this.#folder.path,
@@ -156,20 +170,15 @@ class Run {
         const record: EpochRecord = { epoch: epoch + 1, ...logs, seconds };
         this.#records.push(record);
         this.#output.tell('epoch', record, null);
-        await this.#save({ epoch: epoch + 1, batch: 0, sums: noSums() });
         await this.#folder.writeLog(this.#records, null);
       },
     };
   }
 
-  async #save(cursor: Cursor): Promise<void> {
+  async #save(snapshot: FitSnapshot): Promise<void> {
     const config = this.#config as unknown as Record<string, unknown>;
-    await this.#folder.writeCheckpoint({
-      cursor,
-      records: this.#records,
-      config,
-      ...this.#model.state(),
-    });
+    const records = this.#records;
+    await this.#folder.writeCheckpoint({ ...snapshot, records, config, ...this.#model.state() });
   }
 }
 
@@ -190,6 +199,11 @@ class Signals {
     process.off('SIGINT', this.#onSignal);
     process.off('SIGTERM', this.#onSignal);
   }
+}
+
+function tellDamage(output: Output, damage: string): void {
+  const text = `${damage}; going on from the checkpoint before it`;
+  output.tell('damaged', { message: text }, text);
 }
 
 function tellStart(

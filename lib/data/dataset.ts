@@ -13,6 +13,8 @@ export interface Split<Y extends Answers = Answers> {
   x: Tensor<Float32Array>;
   /** `[n]` labels from 0 (`Int32Array`; `[n, steps]` where every step has one), or `[n, outputs]` targets (`Float32Array`). */
   y: Tensor<Y>;
+  /** Valid steps of each sequence, `[n]`; `x` and `y` are 0 behind them. Absent where all have `steps`. */
+  lengths?: Int32Array;
   /** Who was recorded, `[n]`, by the publisher's number. Only where the data set knows. */
   subjects?: Int32Array;
   /** Time steps of a sequence; `x.shape[1]`. */
@@ -27,11 +29,17 @@ export type SubjectSplit<Y extends Answers = Answers> = Split<Y> & { subjects: I
 /** A data set with its official (or generated) test part. */
 export interface Dataset<S extends Split = Split> {
   train: S;
+  /** Where the data set has an official validation part, or one was asked for. */
+  validation?: S;
   test: S;
   /** Name of each label, in label order; absent for float targets. */
   classNames?: string[];
   /** Name of each feature, in feature order. */
   featureNames?: string[];
+  /** Name of each target of a step, in order; absent for labels. */
+  targetNames?: string[];
+  /** What each token of `x` stands for, by number. */
+  vocabulary?: string[];
 }
 
 /**
@@ -90,18 +98,55 @@ function takeRows<Y extends Answers>(
   subjects: Int32Array,
   rows: readonly number[],
 ): SubjectSplit<Y> {
+  return { ...takeSequences(split, rows), subjects: gather(subjects, rows, 1) };
+}
+
+/** Copies the sequences `rows` of a split, in that order. */
+export function takeSequences<Y extends Answers>(
+  split: Split<Y>,
+  rows: readonly number[],
+): Split<Y> {
+  const { steps, features, lengths, subjects } = split;
   const [n, ...answer] = split.y.shape;
   const answerSize = n ? split.y.data.length / n : 0;
   return {
     x: {
-      shape: [rows.length, split.steps, split.features],
-      data: gather(split.x.data, rows, split.steps * split.features),
+      shape: [rows.length, steps, features],
+      data: gather(split.x.data, rows, steps * features),
     },
     y: { shape: [rows.length, ...answer], data: gather(split.y.data, rows, answerSize) },
-    subjects: gather(subjects, rows, 1),
+    ...(lengths ? { lengths: gather(lengths, rows, 1) } : {}),
+    ...(subjects ? { subjects: gather(subjects, rows, 1) } : {}),
+    steps,
+    features,
+  };
+}
+
+/** The first `at` sequences of a split and the others, without copying. */
+export function cutSequences<Y extends Answers>(
+  split: Split<Y>,
+  at: number,
+): [first: Split<Y>, rest: Split<Y>] {
+  const n = split.x.shape[0] ?? 0;
+  const part = (from: number, to: number): Split<Y> => ({
+    x: cutRows(split.x, from, to),
+    y: cutRows(split.y, from, to),
+    ...(split.lengths ? { lengths: split.lengths.subarray(from, to) } : {}),
+    ...(split.subjects ? { subjects: split.subjects.subarray(from, to) } : {}),
     steps: split.steps,
     features: split.features,
-  };
+  });
+  return [part(0, at), part(at, n)];
+}
+
+function cutRows<Data extends Answers>(
+  { shape, data }: Tensor<Data>,
+  from: number,
+  to: number,
+): Tensor<Data> {
+  const [n = 0, ...rest] = shape;
+  const size = n === 0 ? 0 : data.length / n;
+  return { shape: [to - from, ...rest], data: data.subarray(from * size, to * size) as Data };
 }
 
 function gather<Data extends Answers>(data: Data, rows: readonly number[], size: number): Data {

@@ -5,14 +5,32 @@ import { adding } from './adding';
 import { copying } from './copying';
 import { splitBySubject } from './dataset';
 import { har } from './har';
+import { imdb } from './imdb';
+import { jsbChorales } from './jsb-chorales';
+import { mnist } from './mnist';
+import { ptb } from './ptb';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
-export const datasets = { adding, copying, har, splitBySubject, uciHar } as const;
+export const datasets = {
+  adding,
+  copying,
+  har,
+  imdb,
+  jsbChorales,
+  mnist,
+  ptb,
+  splitBySubject,
+  uciHar,
+} as const;
 
 export type { AddingOptions } from './adding';
 export type { CopyingOptions } from './copying';
 export type { Answers, Dataset, Split, SubjectSplit } from './dataset';
 export type { HarOptions } from './har';
 export type { HarDataset, HarSplit } from './har-layout';
+export type { ImdbDataset, ImdbOptions, ReviewSplit } from './imdb';
+export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb-chorales';
+export type { MnistOptions } from './mnist';
+export type { PtbOptions, TokenDataset } from './ptb';
 export type { UciHarOptions } from './uci-har';

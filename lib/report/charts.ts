@@ -10,11 +10,15 @@ export interface CurvePoint {
   value: number;
 }
 
-/** Curves over epochs. */
-export function curves(title: string, points: readonly CurvePoint[]): Promise<string> {
+/** Curves over epochs. `scale`: of the values, default `'linear'`; `width` in pixels, default 380. */
+export function curves(
+  title: string,
+  points: readonly CurvePoint[],
+  { scale = 'linear', width = 380 }: { scale?: 'linear' | 'log'; width?: number } = {},
+): Promise<string> {
   return draw({
     title,
-    width: 380,
+    width,
     height: 220,
     data: { values: [...points] },
     mark: { type: 'line', point: true },
@@ -25,7 +29,12 @@ export function curves(title: string, points: readonly CurvePoint[]): Promise<st
         axis: { tickMinStep: 1, format: 'd' },
         scale: { nice: false },
       },
-      y: { field: 'value', type: 'quantitative', title: null, scale: { zero: false } },
+      y: {
+        field: 'value',
+        type: 'quantitative',
+        title: null,
+        scale: scale === 'log' ? { type: 'log' } : { zero: false },
+      },
       color: { field: 'series', type: 'nominal', title: null, legend: { orient: 'top' } },
     },
   });

@@ -2,14 +2,24 @@
  * A training run between two updates, as a safetensors file: everything that the rest of the run depends on, so that
  * it continues bit for bit.
  */
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import type { EngineTensor } from '../native';
 import { parseOptions, show } from '../options';
 import { dtypeOf } from '../tensor';
-import { readSafetensors, writeSafetensors } from './safetensors';
+import { disk, reasonOf, writeAtomically } from './atomic';
+import type { StoredTensor } from './safetensors';
+import { encode, readSafetensors } from './safetensors';
 
 const version = '1';
+
+/** JSON has no NaN and no infinities; they are stored as null. */
+const number = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? NaN);
 
 const stateSchema = z.object({
   cursor: z.object({
@@ -26,28 +36,67 @@ const stateSchema = z.object({
   }),
   counters: z.object({ updates: z.int().min(0), draws: z.int().min(0) }),
   /** One record per finished epoch, as in the run's log. */
-  records: z.array(z.record(z.string(), z.number())),
+  records: z.array(z.record(z.string(), number)),
   /** The run's configuration. */
   config: z.record(z.string(), z.unknown()),
+  /** What callbacks multiply the learning rate by. */
+  rateFactor: z.number().default(1),
+  /** Whether the run ended before its last epoch because a callback wanted it. */
+  stopped: z.boolean().default(false),
+  /** What the callbacks remember, in their order; their tensors are apart. */
+  callbacks: z.array(z.unknown()).default([]),
 });
 
 export type CheckpointState = z.output<typeof stateSchema>;
-export type Checkpoint = CheckpointState & { tensors: EngineTensor[] };
+/** A tensor that a callback keeps, such as the best weights. */
+export interface CallbackTensor {
+  /** Which callback, counted from 0. */
+  callback: number;
+  name: string;
+  shape: number[];
+  data: Float32Array | Float64Array;
+}
+export type Checkpoint = CheckpointState & {
+  tensors: EngineTensor[];
+  callbackTensors: CallbackTensor[];
+};
 
 const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot'];
 
-/** @throws {LookbackError} ERR_IO; the checkpoint that was there before is untouched then */
-export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Promise<void> {
-  const { tensors, ...state } = checkpoint;
-  const stored = tensors.map(({ role, name, shape, data }) => ({
-    name: `${role}:${name}`,
-    shape,
-    data,
-  }));
-  await writeSafetensors(path, stored, {
+/**
+ * @param before where to keep the checkpoint that `path` was until now
+ * @throws {LookbackError} ERR_IO; the checkpoint that was there before is untouched then
+ */
+export async function writeCheckpoint(
+  path: string,
+  checkpoint: Checkpoint,
+  before?: string,
+): Promise<void> {
+  const { tensors, callbackTensors, ...state } = checkpoint;
+  const stored = [
+    ...tensors.map(({ role, name, ...rest }) => ({ ...rest, name: `${role}:${name}` })),
+    ...callbackTensors.map(({ callback, name, ...rest }) => ({
+      ...rest,
+      name: `callback${callback}:${name}`,
+    })),
+  ];
+  const metadata = {
     'lookback-checkpoint': version,
     state: JSON.stringify(state),
-  });
+    crc32: checksum(stored),
+  };
+  await writeAtomically(path, encode(stored, metadata), before);
+}
+
+/** Of all numbers, in the order of the tensors' names: finds what the sizes in a header cannot. */
+function checksum(tensors: readonly StoredTensor[]): string {
+  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sum = sorted.reduce(
+    (before, { data }) =>
+      crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), before),
+    0,
+  );
+  return sum.toString(16).padStart(8, '0');
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_FORMAT */
@@ -60,24 +109,96 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
       `${path} is not a checkpoint of this library: its version is ${show(found)}; expected "${version}"`,
     );
   }
-  return {
+  if (metadata['crc32'] !== undefined && metadata['crc32'] !== checksum(tensors)) {
+    throw new LookbackError(
+      'ERR_FORMAT',
+      `${path} is damaged: its numbers do not have the checksum that was written with them`,
+      { details: { path } },
+    );
+  }
+  const checkpoint: Checkpoint = {
     ...parseState(metadata['state'] ?? '', path),
-    tensors: tensors.map(({ name, shape, data }) => {
-      const role = roles.find((candidate) => name.startsWith(`${candidate}:`));
-      if (role === undefined || dtypeOf(data) === 'int32') {
-        throw new LookbackError(
-          'ERR_FORMAT',
-          `${path}: tensor ${show(name)} does not belong in a checkpoint`,
-        );
-      }
-      return {
-        role,
-        name: name.slice(role.length + 1),
-        shape,
-        data: data as Float32Array | Float64Array,
-      };
-    }),
+    tensors: [],
+    callbackTensors: [],
   };
+  for (const { name, shape, data } of tensors) {
+    const [owner = '', own = ''] = splitAtColon(name);
+    const role = roles.find((candidate) => candidate === owner);
+    const callback = /^callback(\d{1,6})$/.exec(owner)?.[1];
+    if ((role === undefined && callback === undefined) || dtypeOf(data) === 'int32') {
+      throw new LookbackError(
+        'ERR_FORMAT',
+        `${path}: tensor ${show(name)} does not belong in a checkpoint`,
+      );
+    }
+    const tensor = { name: own, shape, data: data as Float32Array | Float64Array };
+    if (role !== undefined) checkpoint.tensors.push({ role, ...tensor });
+    else checkpoint.callbackTensors.push({ callback: Number(callback), ...tensor });
+  }
+  return checkpoint;
+}
+
+function splitAtColon(name: string): string[] {
+  const at = name.indexOf(':');
+  return at < 0 ? [] : [name.slice(0, at), name.slice(at + 1)];
+}
+
+/** The folder where a run keeps its last checkpoint and, in case that one is damaged, the one before. */
+export class CheckpointFolder {
+  readonly path: string;
+  readonly last: string;
+  readonly previous: string;
+  readonly damaged: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.last = join(path, 'last.safetensors');
+    this.previous = join(path, 'previous.safetensors');
+    this.damaged = join(path, 'damaged.safetensors');
+  }
+
+  /** @throws {LookbackError} ERR_IO; the checkpoints that were there before are untouched then */
+  write(checkpoint: Checkpoint): Promise<void> {
+    return writeCheckpoint(this.last, checkpoint, this.previous);
+  }
+
+  /** Removes all checkpoints: those of another run are none of this one. @throws {LookbackError} ERR_IO */
+  async clear(): Promise<void> {
+    for (const path of [this.last, this.previous, this.damaged]) {
+      try {
+        await disk.rm(path, { force: true });
+      } catch (cause) {
+        const message = `${path} could not be removed: ${reasonOf(cause)}`;
+        throw new LookbackError('ERR_IO', message, { cause, details: { path } });
+      }
+    }
+  }
+
+  /**
+   * The newest checkpoint that can be read, or null where there is none. `damage` says what is wrong with the last one
+   * where it is the one before that; the damaged one is set aside, so that it never takes the place of a sound one.
+   *
+   * @throws {LookbackError} ERR_IO, ERR_FORMAT where there are checkpoints and none can be read
+   */
+  async read(): Promise<{ checkpoint: Checkpoint; damage: string | null } | null> {
+    let failure: LookbackError | null = null;
+    for (const path of [this.last, this.previous]) {
+      try {
+        const checkpoint = await readCheckpoint(path);
+        if (failure) await disk.rename(this.last, this.damaged).catch(() => undefined);
+        return { checkpoint, damage: failure && failure.message };
+      } catch (error) {
+        if (!(error instanceof LookbackError)) throw error;
+        if (!isMissing(error)) failure ??= error;
+      }
+    }
+    if (failure) throw failure;
+    return null;
+  }
+}
+
+function isMissing({ cause }: LookbackError): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
 function parseState(text: string, path: string): CheckpointState {

@@ -8,6 +8,7 @@ import type { NativeEngine } from '../native';
 import { show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
 import { asTensor, dtypeOf, indexText, isTensorLike, requireFinite, zeros } from '../tensor';
+import type { RawAnswers, RawRows } from '../preprocessing/preprocessing';
 import type { LossSpec } from './losses';
 import { outputsPerTarget, wantsLabels } from './losses';
 
@@ -15,14 +16,14 @@ import { outputsPerTarget, wantsLabels } from './losses';
 export interface TrainingData {
   /**
    * `[n, steps, features]` in the model's number type; where the first layer is an embedding, also `[n, steps]` as
-   * Int32Array.
+   * Int32Array. With preprocessing, raw: unscaled numbers, texts, or rows of a table.
    */
-  readonly x: TensorLike;
+  readonly x: RawRows;
   /**
    * Labels `[n]` as Int32Array, or targets `[n, targets]` in the model's number type; `[n, steps]` and
    * `[n, steps, targets]` where the model gives an output at every step.
    */
-  readonly y: TensorLike;
+  readonly y: RawAnswers;
   /** Valid steps of each row, `[n]` as Int32Array, 0 to `steps`; what is behind them is never read. Default: all. */
   readonly lengths?: TensorLike;
   /** What each row counts in the loss, `[n]`, or each step, `[n, steps]`. At least 0. Default: all 1. */
@@ -30,7 +31,7 @@ export interface TrainingData {
 }
 
 /** A data set, or `[x, y]`. */
-export type DataLike = TrainingData | readonly [x: TensorLike, y: TensorLike];
+export type DataLike = TrainingData | readonly [x: RawRows, y: RawAnswers];
 
 /** What the data has to fit. */
 export interface DataWish {
@@ -270,4 +271,15 @@ export function sliceRows(data: PreparedData, from: number, to: number): Prepare
     lengths: data.lengths && data.lengths.subarray(from, to),
     weights: data.weights && cut(data.weights),
   };
+}
+
+/** The last `share` of the rows apart. @throws {LookbackError} ERR_OPTION where one side would be empty */
+export function splitTail(data: PreparedData, share: number): [PreparedData, PreparedData] {
+  const { rows } = data;
+  const at = Math.floor(rows * (1 - share));
+  if (at < 1 || at === rows) {
+    const message = `fit: validationSplit ${share} of ${rows} rows leaves one side empty; expected more rows or another share`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  return [sliceRows(data, 0, at), sliceRows(data, at, rows)];
 }

@@ -4,14 +4,17 @@
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import type { Addon, NativeEngine } from '../native';
-import type { Callback, CallbackContext } from './callbacks';
+import type { Model } from '../model';
+import type { Callback } from './callbacks/contract';
+import type { FitHooks } from './control';
+import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
 import type { ScheduleLike } from './schedules';
-import { changesWithinEpoch, factorAt } from './schedules';
+import { changesWithinEpoch } from './schedules';
 
 /** Options of `model.fit`. */
 export interface FitOptions {
@@ -34,6 +37,17 @@ export interface FitOptions {
   initialEpoch?: number;
   /** Factor on the optimizer's learning rate over the run. Default constant. */
   schedule?: ScheduleLike;
+  /**
+   * Batches of one epoch, where that is fewer than the data has: the first ones of its order. Default: all of them.
+   */
+  stepsPerEpoch?: number;
+  /** Keeps checkpoints in `dir`: after every epoch and, with `everyUpdates`, within them. */
+  checkpoint?: { dir: string; everyUpdates?: number };
+  /**
+   * Goes on from the last checkpoint in `checkpoint.dir`, bit for bit; starts afresh where there is none. The model and
+   * all that determines the run must be the same; more `epochs` prolong it. Default false.
+   */
+  resume?: boolean;
 }
 
 const schema = z.strictObject({
@@ -54,6 +68,11 @@ const schema = z.strictObject({
   signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
   initialEpoch: z.int().min(0).default(0),
   schedule: z.custom<ScheduleLike>().default('constant'),
+  stepsPerEpoch: z.int().min(1).optional(),
+  checkpoint: z
+    .strictObject({ dir: z.string().min(1), everyUpdates: z.int().min(1).optional() })
+    .optional(),
+  resume: z.boolean().default(false),
 });
 
 export const fitSchema = schema;
@@ -71,10 +90,13 @@ export class History {
   readonly epoch: number[] = [];
   /** The logs of those epochs, by key. */
   readonly history: Record<string, number[]> = {};
+  /** The same as one record per epoch: `epoch` and its logs. */
+  readonly records: Logs[] = [];
 
   /** Adds one epoch. */
   append(epoch: number, logs: Logs): void {
     this.epoch.push(epoch);
+    this.records.push({ epoch, ...logs });
     for (const [key, value] of Object.entries(logs)) (this.history[key] ??= []).push(value);
   }
 }
@@ -94,7 +116,9 @@ export interface FitHost {
   uniforms: Addon['uniforms'];
   seed: number;
   metrics: readonly MetricSpec[];
-  context: CallbackContext;
+  model: Model;
+  /** The optimizer's. */
+  learningRate: number;
   /** Whether `stopTraining` was set. */
   stopped(): boolean;
   disposed(): boolean;
@@ -103,13 +127,14 @@ export interface FitHost {
 export interface FitRun {
   data: PreparedData;
   validation: PreparedData | null;
-  options: Omit<ResolvedFit, 'validationData' | 'validationSplit' | 'verbose'>;
+  options: Omit<
+    ResolvedFit,
+    'validationData' | 'validationSplit' | 'verbose' | 'checkpoint' | 'resume'
+  >;
   reporter: Reporter | null;
   history: History;
-  /** Where to begin; its epoch takes the place of `initialEpoch`. */
-  start?: Cursor;
-  /** Asked between chunks; true ends the loop at that point. */
-  pause?: () => boolean;
+  /** Where to begin and what to keep; asked once the data are copied. */
+  hooks: () => Promise<FitHooks>;
 }
 
 /** Null when the run is finished, else the point where it paused. */
@@ -121,7 +146,9 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
     if (run.validation) {
       validation = addData(engine, run.validation);
     }
-    return await withSignal(run.options.signal, engine, () => epochs(host, run, data, validation));
+    return await withSignal(run.options.signal, engine, async () =>
+      epochs(host, run, await run.hooks(), { data, validation }),
+    );
   } finally {
     run.reporter?.end();
     if (!host.disposed()) {
@@ -134,24 +161,49 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
 async function epochs(
   host: FitHost,
   run: FitRun,
-  data: number,
-  validation: number | null,
+  hooks: FitHooks,
+  handles: DataHandles,
+): Promise<Cursor | null> {
+  const control = new RunControl(host, run.options, hooks);
+  await control.begin();
+  try {
+    const paused = await everyEpoch(host, run, control, handles);
+    if (paused) {
+      await control.save(paused);
+      return paused;
+    }
+  } catch (error) {
+    if (!(await control.dealsWith(error))) throw error;
+  }
+  await control.each((callback) => callback.onTrainEnd?.(control));
+  return null;
+}
+
+interface DataHandles {
+  data: number;
+  validation: number | null;
+}
+
+/** The point where the run paused, or null. */
+async function everyEpoch(
+  host: FitHost,
+  run: FitRun,
+  control: RunControl,
+  { data, validation }: DataHandles,
 ): Promise<Cursor | null> {
   const { options, history, reporter } = run;
-  const { context } = host;
-  const begin = run.start ?? {
+  const begin = control.hooks.start?.cursor ?? {
     epoch: options.initialEpoch,
     batch: 0,
     sums: noSums(),
   };
-  for (const callback of options.callbacks) await callback.onTrainBegin?.(context);
   for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
-    for (const callback of options.callbacks) await callback.onEpochBegin?.(epoch, context);
+    await control.each((callback) => callback.onEpochBegin?.(epoch, control));
     const cursor: Cursor =
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
         : { epoch, batch: 0, sums: noSums() };
-    const done = await oneEpoch(host, run, data, cursor);
+    const done = await oneEpoch(host, run, control, data, cursor);
     if (!done) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
@@ -160,11 +212,14 @@ async function epochs(
         logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
       }
     }
-    history.append(epoch, logs);
+    try {
+      await control.each((callback) => callback.onEpochEnd?.(epoch, logs, control));
+    } finally {
+      history.append(epoch, logs);
+    }
     reporter?.epochEnd(epoch, logs);
-    for (const callback of options.callbacks) await callback.onEpochEnd?.(epoch, logs, context);
+    await control.save({ epoch: epoch + 1, batch: 0, sums: noSums() });
   }
-  for (const callback of options.callbacks) await callback.onTrainEnd?.(context);
   return null;
 }
 
@@ -172,32 +227,33 @@ async function epochs(
 async function oneEpoch(
   host: FitHost,
   run: FitRun,
+  control: RunControl,
   data: number,
   cursor: Cursor,
 ): Promise<boolean> {
   const { options, reporter } = run;
   const { rows } = run.data;
   const { batchSize } = options;
-  const batches = Math.ceil(rows / batchSize);
+  const batches = Math.min(Math.ceil(rows / batchSize), options.stepsPerEpoch ?? Infinity);
   const order = options.shuffle ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
   const perBatch = options.callbacks.filter((callback) => callback.onBatchEnd);
   const single = perBatch.length > 0 || changesWithinEpoch(options.schedule);
   const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, batchSize);
   reporter?.epochBegin(cursor.epoch, options.epochs, batches, cursor.batch);
   while (cursor.batch < batches) {
-    if (run.pause?.() === true) return false;
+    if (control.hooks.pause?.() === true) return false;
     if (host.stopped()) break;
     const end = Math.min(cursor.batch + chunk, batches);
-    const progress = { epoch: cursor.epoch + cursor.batch / batches, epochs: options.epochs };
-    const rateFactor = factorAt(options.schedule, progress);
+    const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
     const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
     const sums = await host.engine.train({ data, rows: part, batchSize, rateFactor }, null);
     throwIfAborted(options.signal);
     addSums(cursor, sums, end);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
     for (const callback of perBatch) {
-      await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), host.context);
+      await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), control);
     }
+    if (cursor.batch < batches) await control.saveWhereDue(cursor);
   }
   return true;
 }

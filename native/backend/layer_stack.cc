@@ -219,7 +219,8 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   if (inner.outputs["y"].data == nullptr) inner.outputs.erase("y");
   const auto y_last = call.outputs.find("y_last");
   if (!has_stream() && y_last != call.outputs.end()) inner.outputs["y_last"] = y_last->second;
-  for (const char* name : {"hidden", "attn", "pos"}) {
+  for (const char* name :
+       {"hidden", "attn", "pos", "input", "recurrent", "zoneout_h", "zoneout_c"}) {
     const auto it = call.inputs.find(text("mask.", layer_name(pass), name));
     if (it == call.inputs.end()) continue;
     Tensor<const S> mask = it->second;

@@ -117,7 +117,7 @@ struct SequenceArgs {
   int states = 0;
   StatePlace<S> state[4];
   int sequences = 0;
-  SequencePlace<S> sequence[6];
+  SequencePlace<S> sequence[8];
   int input_mask = -1;  ///< number of the sequence that x is multiplied by
 
   BatchSiteState<S>* sites = nullptr;

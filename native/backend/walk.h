@@ -335,7 +335,8 @@ class Exchange {
   HD S unit_weight(const StatePlace<S>& state, S all, int64_t b, int j) const {
     if (state.zoneout < 0 || all == S(0)) return all;
     const SequencePlace<S>& keep = args_.sequence[state.zoneout];
-    return all * (S(1) - (keep.data != nullptr ? at_step(keep, b)[j] : keep.rest));
+    const int unit = j < keep.size ? j : j - keep.size;  // both parts of a complex one
+    return all * (S(1) - (keep.data != nullptr ? at_step(keep, b)[unit] : keep.rest));
   }
   HD S weight(int64_t b) const {
     if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);

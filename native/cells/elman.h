@@ -98,7 +98,7 @@ struct Elman {
 
   /// The slots of a recurrence of `size` units over `inputs` features, and its product without
   /// weights: source 0 is x_t, source 1 is h_{t-1}. The spec says what is around it (extensions.h).
-  LinearInfo declare_slots(Declaration& d, int inputs, int size, const Spec& spec = {}) {
+  LinearInfo declare_slots(Declaration& d, int inputs, int size, const Spec& spec) {
     units = size;
     d.x = d.tape(inputs);
     d.dx = d.scratch(inputs);

@@ -85,7 +85,7 @@ inline Enrnn Enrnn::declare(const Spec& spec, Declaration& d) {
           "option storage is 'packed' with 1 long unit, which has no rotation");
   cell.activation = activation_of(spec);
 
-  LinearInfo product = cell.declare_slots(d, I, L + S), second = product;
+  LinearInfo product = cell.declare_slots(d, I, L + S, spec), second = product;
   const Start rotations = rotations_start(L, options.packed, init_sign(spec, "positive"));
   const int A = options.packed ? d.param("A_packed", {static_cast<int>(packed_size(L))}, rotations)
                                : d.param("A", {L, L}, rotations);

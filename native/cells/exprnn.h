@@ -49,7 +49,7 @@ inline Exprnn Exprnn::declare(const Spec& spec, Declaration& d) {
   const int I = spec.integer("inputSize", 0, 1, kMaxUnits),
             n = spec.integer("units", 0, 1, kMaxUnits);
   cell.activation = activation_of(spec);
-  LinearInfo product = cell.declare_slots(d, I, n);
+  LinearInfo product = cell.declare_slots(d, I, n, spec);
   const int P = d.param("P", {n, n}, start_of(spec, n));
   const int base = d.fixed_param("base", {n, n}, {Start::kIdentity});
   // Kaiming normal: gain sqrt(2), fan in.

@@ -10,7 +10,11 @@
 ///
 /// The masks are drawn by the driver, or given: mask.input, mask.recurrent, mask.zoneout_h and
 /// mask.zoneout_c. All but the recurrent one are the business of the loop over time
-/// (backend/walk.h).
+/// (backend/walk.h), but for LARNN's zoneout: what it keeps is pushed into a window within the
+/// step.
+///
+/// A complex state [re | im] has one number of a mask for both parts of a unit: dropped or kept one
+/// by one they would turn its phase, which the complex cells are about.
 #pragma once
 
 #include <string>
@@ -27,8 +31,8 @@ inline double rate_of(const Spec& spec, const std::string& key) {
   return rate;
 }
 
-/// To be called once x and the states are declared.
-inline void declare_extensions(const Spec& spec, Declaration& d) {
+/// To be called once x and the states are declared. `parts`: 2 for complex states.
+inline void declare_extensions(const Spec& spec, Declaration& d, int parts = 1) {
   const bool constant = spec.choice("dropoutMask", {"sequence", "step"}) == 0;
   d.input_mask = d.mask({"mask.input", {}, rate_of(spec, "dropout"), constant, false}, d.x.size);
   for (StateInfo& state : d.states) {
@@ -36,26 +40,78 @@ inline void declare_extensions(const Spec& spec, Declaration& d) {
     const bool hidden = state.in == "h0";
     const double rate = rate_of(spec, hidden ? "zoneout" : "zoneoutCell");
     state.zoneout = d.mask({hidden ? "mask.zoneout_h" : "mask.zoneout_c", {}, rate, false, true},
-                           state.value.size);
+                           state.value.size / parts);
   }
 }
+
+/// Zoneout inside a step, for a state that something is made of before the step ends.
+struct Zoneout {
+  bool on = false;
+  int units = 0, mask = 0;
+  double rate = 0;
+
+  /// `name`: of the mask. Off, without room for masks, where the rate is 0.
+  static Zoneout declare(const Spec& spec, Declaration& d, const char* option, const char* name,
+                         int units) {
+    Zoneout zone;
+    zone.units = units;
+    zone.rate = rate_of(spec, option);
+    zone.on = zone.rate > 0;
+    if (!zone.on) return zone;
+    zone.mask = d.sequence(name, units, zone.rate);
+    d.sequences.back().zoneout = true;
+    return zone;
+  }
+
+  /// state_t = m state_{t-1} + (1 - m) fresh
+  template <class X>
+  HD void mix(X& x, Slot state, Slot fresh) const {
+    using V = typename X::Number;
+    if (!on) return;
+    const auto to = x.at(state), from = x.at(fresh), old = x.at(state, -1);
+    const auto keep = x.at(x.sequence_slot(mask));
+    const bool given = x.given(mask);
+    const V rest = V(rate);
+    x.each(units, [=](auto r, int j) {
+      const V m = given ? V(r(keep, j)) : rest, now = r(from, j);
+      r(to, j) = fma(m, r(old, j) - now, now);
+    });
+  }
+  /// The adjoint of `mix`: d, the gradient of state_t, becomes that of `fresh`; `d_state` at t - 1
+  /// gets its share.
+  template <class X>
+  HD void share(X& x, Slot d, Slot d_state) const {
+    using V = typename X::Number;
+    if (!on) return;
+    const auto d_ = x.at(d), before = x.at(d_state, -1), keep = x.at(x.sequence_slot(mask));
+    const bool given = x.given(mask);
+    const V rest = V(rate);
+    x.each(units, [=](auto r, int j) {
+      const V m = given ? V(r(keep, j)) : rest, all = r(d_, j);
+      r(before, j) += m * all;
+      r(d_, j) = all - m * all;
+    });
+  }
+};
 
 /// h_{t-1} as the recurrent products see it. Without recurrent dropout that is h_{t-1} itself, at
 /// no cost; room for masks is made where the rate says so, or where the kind of mask is named.
 struct RecurrentInput {
   bool on = false;
   int units = 0, mask = 0;
+  int factors = 0;  ///< numbers of the mask: half of a complex state
   Slot h, dh, masked, d_masked;
 
-  static RecurrentInput declare(const Spec& spec, Declaration& d, Slot h, Slot dh) {
+  static RecurrentInput declare(const Spec& spec, Declaration& d, Slot h, Slot dh, int parts = 1) {
     RecurrentInput input;
     input.units = h.size;
+    input.factors = h.size / parts;
     input.h = h;
     input.dh = dh;
     const double rate = rate_of(spec, "recurrentDropout");
     input.on = rate > 0 || spec.has("dropoutMask");
     if (!input.on) return input;
-    input.mask = d.sequence("mask.recurrent", h.size, rate);
+    input.mask = d.sequence("mask.recurrent", input.factors, rate);
     d.sequences.back().constant = spec.choice("dropoutMask", {"sequence", "step"}) == 0;
     input.masked = d.tape(h.size);
     input.d_masked = d.scratch(h.size);
@@ -82,8 +138,10 @@ struct RecurrentInput {
     if (!on) return;
     const auto to = x.at(masked), from = x.at(h, -1), factor = x.at(x.sequence_slot(mask));
     const bool given = x.given(mask);
-    x.each(units,
-           [=](auto r, int j) { r(to, j) = given ? V(r(from, j) * r(factor, j)) : V(r(from, j)); });
+    const int n = factors;
+    x.each(units, [=](auto r, int j) {
+      r(to, j) = given ? V(r(from, j) * r(factor, j < n ? j : j - n)) : V(r(from, j));
+    });
   }
   /// Before the first adjoint of a step.
   template <class X>
@@ -100,8 +158,10 @@ struct RecurrentInput {
     if (!on) return;
     const auto d = x.at(d_masked), to = x.at(dh, -1), factor = x.at(x.sequence_slot(mask));
     const bool given = x.given(mask);
-    x.each(units,
-           [=](auto r, int j) { r(to, j) += given ? V(r(d, j) * r(factor, j)) : V(r(d, j)); });
+    const int n = factors;
+    x.each(units, [=](auto r, int j) {
+      r(to, j) += given ? V(r(d, j) * r(factor, j < n ? j : j - n)) : V(r(d, j));
+    });
   }
 };
 

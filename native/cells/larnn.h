@@ -13,8 +13,14 @@
 ///   c_t  = n_cell(f c_{t-1} + i g)                                        pushed into the window
 ///   h_t  = n_hid(o ELU(c_t)),   y_t = M h_t                               M: hidden dropout
 ///
+/// Around it (extensions.h): dropout on x; on the h_{t-1} that gates and query see; zoneout, with
+/// c~ and h~ for the above
+///   c_t  = m_c c_{t-1} + (1 - m_c) c~    h_t = m_h h_{t-1} + (1 - m_h) h~     h~ made from c~
+/// The window gets c_t. y_t = h_t, with hiddenDropoutScope 'output' y_t = M h_t, and h~ without M.
+///
 /// Saved per row and step: c, h, z (4H gates, H query), r, e, a, the projections (2H), log-sum-exp
-/// per head: 12 H + A. Scores, keys, values, normalised values and f c + i g are computed again.
+/// per head: 12 H + A; with zoneout of c another H. Scores, keys, values, normalised values and f c
+/// + i g are computed again.
 ///
 /// Deviations from the paper and its program, with options for theirs: gates `all` see the
 /// attention (paper: candidate only); the query and the attention's result pass an ELU; the cell is
@@ -26,6 +32,7 @@
 
 #include "base/spec.h"
 #include "cells/cell.h"
+#include "cells/extensions.h"
 #include "cells/larnn_window.h"
 #include "cells/norm.h"
 #include "math/attention.h"
@@ -45,11 +52,14 @@ struct Larnn {
   bool input_product = false, drop_state = true;
 
   Slot input, d_input, dy, y, h, c, z, act, dh, dc, attended, e, a, du, lse, scores, d_scores;
+  Slot made;  ///< c~; without zoneout c itself
   Slot d_out, d_cell, d_attention, d_attended, d_query;
   Linear query_and_gates, attention_gates, attention_out;
   LarnnWindow<kNorm> window;
   NormSite<kNorm> norm_attention, norm_gates, norm_cell, norm_hidden;
   int hidden_mask = 0, attention_mask = 0;
+  RecurrentInput recurrent;
+  Zoneout zone_h, zone_c;
 
   static bool accepts(const Spec& spec);
   static Larnn declare(const Spec& spec, Declaration& d);
@@ -62,6 +72,7 @@ struct Larnn {
 
   template <class X>
   HD void forward(X& x) const {
+    recurrent.forward(x);
     x.linear(query_and_gates);
     activate_query(x);
     const int m = window.seen(x);
@@ -77,6 +88,7 @@ struct Larnn {
 
   template <class X>
   HD void backward(X& x) const {
+    recurrent.begin_backward(x);
     const int m = window.seen(x);
     window.retire(x);
     window.restore(x, m);
@@ -87,6 +99,7 @@ struct Larnn {
       window_backward(x, m);
     }
     x.adjoint(query_and_gates);
+    recurrent.backward(x);
   }
 
   /// The gradient of an initial state: what came through the forget path is there, its projection's
@@ -163,7 +176,7 @@ struct Larnn {
     using V = typename X::Number;
     const int H = units, at_z = gate_begin() + (linear_candidate ? units : 0), to = act_begin();
     const bool product = input_product;
-    const auto z_ = x.at(z), act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), h_ = x.at(h),
+    const auto z_ = x.at(z), act_ = x.at(act), c_ = x.at(made), c_prev = x.at(c, -1), h_ = x.at(h),
                y_ = x.at(y);
     const auto x_ = x.at(input);
     norm_gates.measure(x, [=](auto r, int j) { return r(z_, at_z + j); });
@@ -190,6 +203,11 @@ struct Larnn {
       r(h_, j) = drop ? dropped : hidden;
       r(y_, j) = dropped;
     });
+    zone_c.mix(x, c, made);
+    if (!zone_h.on) return;
+    zone_h.mix(x, h, h);
+    if (!drop)
+      x.each(H, [=](auto r, int j) { r(y_, j) = masked ? r(h_, j) * r(mask, j) : V(r(h_, j)); });
   }
 
   /// From the gradients of y, h and c to those of z's gates and of c_{t-1}.
@@ -198,10 +216,11 @@ struct Larnn {
     using V = typename X::Number;
     const int H = units, to = act_begin();
     const bool product = input_product, linear = linear_candidate;
-    const auto act_ = x.at(act), c_ = x.at(c), c_prev = x.at(c, -1), x_ = x.at(input),
+    const auto act_ = x.at(act), c_ = x.at(made), c_prev = x.at(c, -1), x_ = x.at(input),
                dx_ = x.at(d_input);
     const auto dc_ = x.at(dc), dc_prev = x.at(dc, -1), d_out_ = x.at(d_out), d_cell_ = x.at(d_cell);
     if (norm_gates.on) activate_gates(x);
+    zone_c.share(x, dc, dc);
     output_gradient(x);
     const auto hidden_norm = norm_hidden.reader(x);
     norm_hidden.adjoint(x, d_out_, 0, [=](auto r, int j) {
@@ -235,13 +254,17 @@ struct Larnn {
   template <class X>
   HD void output_gradient(X& x) const {
     using V = typename X::Number;
-    const bool masked = x.given(hidden_mask), drop = drop_state;
+    const bool masked = x.given(hidden_mask), drop = drop_state, zoned = zone_h.on;
     const auto mask = x.at(x.sequence_slot(hidden_mask)), dy_ = x.at(dy), dh_ = x.at(dh),
                d_out_ = x.at(d_out);
     x.each(units, [=](auto r, int j) {
       const V kept = masked ? r(mask, j) : V(1);
-      r(d_out_, j) = drop ? kept * (r(dy_, j) + r(dh_, j)) : fma(kept, r(dy_, j), r(dh_, j));
+      r(d_out_, j) = drop && !zoned ? kept * (r(dy_, j) + r(dh_, j))
+                                    : fma(drop ? V(1) : kept, r(dy_, j), r(dh_, j));
     });
+    if (!zoned) return;
+    zone_h.share(x, d_out, dh);
+    if (drop && masked) x.each(units, [=](auto r, int j) { r(d_out_, j) *= r(mask, j); });
   }
 
   template <class X>

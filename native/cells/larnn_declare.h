@@ -58,17 +58,12 @@ class LarnnBuilder {
   Larnn<kNorm> build() {
     read_options();
     declare_storage();
+    declare_masks();
     declare_weights();
     declare_linears();
     declare_norms();
     d_.states = {{"h0", "h_n", cell_.h, cell_.dh, 1},
                  {"queue0", "queue_n", cell_.c, cell_.dc, cell_.window.length, true}};
-    cell_.hidden_mask = d_.sequence("mask.hidden", H_, spec_.number("hiddenDropout", 0));
-    cell_.attention_mask = d_.sequence("mask.attn", cell_.heads * cell_.window.length,
-                                       spec_.number("attentionDropout", 0));
-    cell_.window.entry_mask =
-        d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window.length * entry_width_,
-                    positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
     return cell_;
   }
 
@@ -113,6 +108,21 @@ class LarnnBuilder {
     if (spec_.choice("bnStats", {"shared", "perStep"}) == 1) {
       d_.batch_rows = spec_.integer("bnMaxSteps", 1, 1, 1 << 24);
     }
+  }
+
+  /// Drawn masks go by their place in this list: what is new stands at its end.
+  void declare_masks() {
+    cell_.hidden_mask = d_.sequence("mask.hidden", H_, spec_.number("hiddenDropout", 0));
+    cell_.attention_mask = d_.sequence("mask.attn", cell_.heads * cell_.window.length,
+                                       spec_.number("attentionDropout", 0));
+    cell_.window.entry_mask =
+        d_.sequence("mask.pos", positional_ == 0 ? 1 : cell_.window.length * entry_width_,
+                    positional_ == 0 ? 0 : spec_.number("positionalDropout", 0));
+    cell_.recurrent = RecurrentInput::declare(spec_, d_, cell_.h, cell_.dh);
+    declare_extensions(spec_, d_);  // of x; the states, which it knows by their names, come later
+    cell_.zone_h = Zoneout::declare(spec_, d_, "zoneout", "mask.zoneout_h", H_);
+    cell_.zone_c = Zoneout::declare(spec_, d_, "zoneoutCell", "mask.zoneout_c", H_);
+    cell_.made = cell_.zone_c.on ? d_.tape(H_) : cell_.c;
   }
 
   bool norm_on(const char* option) const {
@@ -205,7 +215,7 @@ class LarnnBuilder {
     first.out = first.d_out = cell_.z;
     first.rows = 5 * H_;
     first.sources = {{cell_.input, 0, cell_.d_input, cell_.input_product},
-                     {cell_.h, -1, cell_.dh, true}};
+                     cell_.recurrent.source()};
     first.blocks = {{W_q_, 0, 0, H_, I_, 0, 0},
                     {W_q_, 0, I_, H_, H_, 0, 1},
                     {W_x_, 0, 0, 4 * H_, I_, H_, 0},

@@ -31,7 +31,9 @@
 ///   per step: de_k = w_k (dw_k - sum_j w_j dw_j);  dot: dh_{t-1} += sum_k e' h_{t-lag-k},
 ///   dh_{t-lag-k} += e' h_{t-1},  e' = dotScale de_k
 ///
-/// Saved per row and step: the gates (over z), p, c, h, and w where it is made per step.
+/// Saved per row and step: the gates (over z), p, c, h, and w where it is made per step. h_{t-1}
+/// may be masked on its way into the product, logits included (extensions.h); the window and the
+/// scores of dotPerStep see it whole. With zoneout the window holds what was kept.
 ///
 /// Deviations: none from the author's program with normalize 'sum', apart from the order in which
 /// gates and W_a are stored. dotPerStep scores each row by itself, which his follow-up does not.
@@ -39,6 +41,7 @@
 
 #include "base/spec.h"
 #include "cells/cell.h"
+#include "cells/extensions.h"
 #include "math/scalar.h"
 
 namespace lookback {
@@ -66,6 +69,7 @@ struct Rra {
   Slot a;   ///< the weighted sum; in backward its gradient
   Slot dw;  ///< of weights made per step
   Linear product;
+  RecurrentInput recurrent;
   Vector table;  ///< normalised weights: [K] or, to renormalize, [K][K]; with units [..][H]
   Slot d_table;
 
@@ -82,6 +86,7 @@ struct Rra {
 
   template <class X>
   HD void forward(X& x) const {
+    recurrent.forward(x);
     x.linear(product);
     const int n = entries(x);
     if (attention == Attention::kGate && !per_unit) weigh<Weights::kShared>(x, n);
@@ -100,6 +105,7 @@ struct Rra {
 
   template <class X>
   HD void backward(X& x) const {
+    recurrent.begin_backward(x);
     if (gated) {
       by_inject([&](auto kind) { backward_units<kind()>(x); });
     } else {
@@ -114,6 +120,7 @@ struct Rra {
       if (attention == Attention::kDotPerStep) score_backward(x, n);
     }
     x.adjoint(product);
+    recurrent.backward(x);
   }
 
   template <class X>

@@ -23,6 +23,7 @@ class RraDeclaration {
 
   Rra make() {
     declare_slots();
+    declare_states();
     LinearInfo product = declare_product();
     if (cell_.attention == Rra::Attention::kGate) {
       declare_table();
@@ -31,7 +32,6 @@ class RraDeclaration {
     }
     if (cell_.attention == Rra::Attention::kSoftmaxPerStep) add_logits(product);
     cell_.product = d_.linear(std::move(product));
-    declare_states();
     return cell_;
   }
 
@@ -71,6 +71,8 @@ class RraDeclaration {
                        cell_.inject == Rra::Inject::kOutput;
     REQUIRE(known, kOption, "option inject is '", spec_.word("inject", ""),
             "', which needs base 'lstm'; base 'rnn' knows 'insideTanh' and 'output'");
+    REQUIRE(cell_.gated || spec_.number("zoneoutCell", 0) == 0, kOption,
+            "option zoneoutCell needs base 'lstm'; base 'rnn' has no c");
   }
 
   void declare_slots() {
@@ -117,7 +119,7 @@ class RraDeclaration {
     LinearInfo product;
     product.out = product.d_out = cell_.z;
     product.rows = G * H;
-    product.sources = {{d_.x, 0, d_.dx, false}, {cell_.h, -1, cell_.dh, true}};
+    product.sources = {{d_.x, 0, d_.dx, false}, cell_.recurrent.source()};
     for (int gate = 0; gate < G; ++gate) {
       product.blocks.push_back({W_x, stored(gate), 0, H, inputs_, gate * H, 0});
       product.blocks.push_back({W_h, stored(gate), 0, H, H, gate * H, 1});
@@ -176,6 +178,8 @@ class RraDeclaration {
     window.past = cell_.past;
     window.d_past = cell_.d_past;
     d_.states.push_back(window);
+    cell_.recurrent = RecurrentInput::declare(spec_, d_, cell_.h, cell_.dh);
+    declare_extensions(spec_, d_);
   }
 
   const Spec& spec_;

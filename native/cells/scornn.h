@@ -37,7 +37,7 @@ inline Scornn Scornn::declare(const Spec& spec, Declaration& d) {
           "option storage is 'packed' with 1 unit, which has no rotation");
   cell.activation = activation_of(spec);
 
-  LinearInfo product = cell.declare_slots(d, I, n);
+  LinearInfo product = cell.declare_slots(d, I, n, spec);
   const Start rotations = rotations_start(n, packed, init_sign(spec, "negative"));
   const int A = packed ? d.param("A_packed", {static_cast<int>(packed_size(n))}, rotations)
                        : d.param("A", {n, n}, rotations);

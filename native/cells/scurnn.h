@@ -10,10 +10,12 @@
 ///   dx = (m / q) gx + gr x / r     dy = (m / q) gy + gr y / r     db = a [m > 0] / q
 /// the matrix's once an update, in parametrization/complex_cayley.h.
 ///
-/// Saved per row and step: z and h. dz replaces z. Deviations: none from the authors' program;
+/// Saved per row and step: z and h. dz replaces z. h_{t-1} may be masked on its way into the
+/// product (extensions.h), a complex unit as a whole. Deviations: none from the authors' program;
 /// with e_in = e_out = 0 a unit at z = 0 gives 0.
 #pragma once
 
+#include "cells/extensions.h"
 #include "cells/orthogonal.h"
 #include "math/scalar.h"
 #include "parametrization/complex_cayley.h"
@@ -28,6 +30,7 @@ struct Scurnn {
   double eps_in = 1e-5, eps_out = 1e-5;
   Slot z, h, dh, dy;
   Linear product;
+  RecurrentInput recurrent;
   Vector bias;
   Slot d_bias;
 
@@ -41,6 +44,7 @@ struct Scurnn {
   HD void forward(X& x) const {
     using V = typename X::Number;
     using S = typename X::S;
+    recurrent.forward(x);
     x.linear(product);
     const auto z_ = x.at(z), h_ = x.at(h);
     const auto b = x.vector(bias);
@@ -60,6 +64,7 @@ struct Scurnn {
   HD void backward(X& x) const {
     using V = typename X::Number;
     using S = typename X::S;
+    recurrent.begin_backward(x);
     const auto z_ = x.at(z), dh_ = x.at(dh), dy_ = x.at(dy), db = x.at(d_bias);
     const auto b = x.vector(bias);
     const int n = units;
@@ -78,6 +83,7 @@ struct Scurnn {
       r(db, j) += a * on;
     });
     x.adjoint(product);
+    recurrent.backward(x);
   }
 
   template <class X>
@@ -102,6 +108,8 @@ inline Scurnn Scurnn::declare(const Spec& spec, Declaration& d) {
   d.y = cell.h;
   d.dy = cell.dy;
   d.states = {{"h0", "h_n", cell.h, cell.dh}};
+  cell.recurrent = RecurrentInput::declare(spec, d, cell.h, cell.dh, 2);
+  declare_extensions(spec, d, 2);
 
   const double glorot = std::sqrt(6.0 / (I + 2 * n));
   Start phases{Start::kCustom};
@@ -126,7 +134,7 @@ inline Scurnn Scurnn::declare(const Spec& spec, Declaration& d) {
   LinearInfo product;
   product.out = product.d_out = cell.z;
   product.rows = 2 * n;
-  product.sources = {{d.x, 0, d.dx, false}, {cell.h, -1, cell.dh, true}};
+  product.sources = {{d.x, 0, d.dx, false}, cell.recurrent.source()};
   product.blocks = {{U_re, 0, 0, n, I, 0, 0},
                     {W_re, 0, 0, n, n, 0, 1, 0, right},
                     {W_im, 0, 0, n, n, 0, 1, n, right, -1},

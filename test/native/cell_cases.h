@@ -125,6 +125,10 @@ inline void add_scornn_cases(std::vector<CellCase>& cases) {
   }
   cases.push_back(simple_case("scornn", "left", {{"side", word("left")}, {"negatives", 0.0}}));
   cases.push_back(simple_case("scornn", "packed", {{"storage", word("packed")}}));
+  add_extensions(base, {"h"}, cases);
+  add_extensions(
+      simple_case("scornn", "left, tanh", {{"side", word("left")}, {"activation", word("tanh")}}),
+      {"h"}, cases);
   cases.push_back(simple_case("scornn", "one unit", {{"units", 1.0}}));
 }
 
@@ -147,6 +151,9 @@ inline void add_enrnn_cases(std::vector<CellCase>& cases) {
   cases.push_back(enrnn_case("uncoupled", {{"coupled", false}, {"activation", word("tanh")}}));
   cases.push_back(enrnn_case("uncoupled left", {{"coupled", false}, {"side", word("left")}}));
   cases.push_back(enrnn_case("packed", {{"storage", word("packed")}}));
+  add_extensions(base, {"h"}, cases);
+  add_extensions(enrnn_case("uncoupled", {{"coupled", false}, {"side", word("left")}}), {"h"},
+                 cases);
   cases.push_back(enrnn_case("small blocks", {{"longUnits", 1.0}, {"shortUnits", 1.0}}));
 }
 
@@ -156,6 +163,7 @@ inline void add_exprnn_cases(std::vector<CellCase>& cases) {
   add_plain_calls(base, cases);
   cases.push_back(simple_case("exprnn", "cayley", {{"map", word("cayley")}}));
   cases.push_back(simple_case("exprnn", "dynamic", {{"mode", word("dynamic")}}));
+  add_extensions(base, {"h"}, cases);
   cases.push_back(
       simple_case("exprnn", "left",
                   {{"side", word("left")}, {"activation", word("sigmoid")}, {"bias", false}}));
@@ -170,6 +178,7 @@ inline void add_scurnn_cases(std::vector<CellCase>& cases) {
       simple_case("scurnn", "large eps", {{"modReluEpsIn", 0.25}, {"modReluEpsOut", 0.5}}));
   cases.push_back(
       simple_case("scurnn", "left", {{"side", word("left")}, {"sharedInitialState", false}}));
+  add_extensions(base, {"h"}, cases);
   cases.push_back(simple_case("scurnn", "one unit", {{"units", 1.0}}));
 }
 
@@ -234,6 +243,7 @@ inline std::vector<CellCase> cell_cases() {
     const std::vector<CellCase> singles = larnn_singles(norm);
     cases.insert(cases.end(), singles.begin(), singles.end());
     add_larnn_calls(norm, cases);
+    add_larnn_extensions(norm, cases);
     for (int i = 0; i < kMixtures; ++i) cases.push_back(larnn_mixture(norm, i));
   }
   return cases;

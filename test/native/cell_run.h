@@ -98,8 +98,9 @@ void shape_masks(const CellCase& c, const Recurrence<S>& cell, CellData& data) {
   for (int layer = 0; layer < c.spec.integer("layers", 1, 1, 64); ++layer) {
     for (const std::string& mask : c.masks) {
       Shape shape = {c.batch, c.steps, units};
+      if (mask == "input" && (layer == 0 || replays(c.spec))) shape[2] = cell.info().input_size;
+      if (c.cell == "scurnn" && mask != "input") shape[2] = units / 2;  // complex units
       if (!c.spec.has("layers")) {
-        if (mask == "input") shape[2] = cell.info().input_size;
         data.input_shapes["mask." + mask] = shape;
         continue;
       }

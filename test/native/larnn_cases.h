@@ -112,6 +112,47 @@ inline void add_larnn_calls(const std::string& norm, std::vector<CellCase>& case
   cases.push_back(c);
 }
 
+/// Dropout on x and h, and zoneout, which LARNN does within its step (cells/extensions.h).
+inline void add_larnn_extensions(const std::string& norm, std::vector<CellCase>& cases) {
+  const Options around = {{"dropoutMask", word("step")}, {"zoneout", 0.2}, {"zoneoutCell", 0.35}};
+  for (const char* scope : {"state", "output"}) {
+    CellCase c = larnn_case(norm, std::string("masks around it, dropout of ") + scope, around);
+    c.spec.set("hiddenDropoutScope", word(scope));
+    c.masks = {"input", "recurrent", "zoneout_h", "zoneout_c"};
+    cases.push_back(c);
+    c.name += " drawn, state, lengths";
+    c.masks.push_back("hidden");
+    c.entries = 2;
+    c.lengths = true;
+    cases.push_back(c);
+    c.name += ", evaluation";
+    c.masks.clear();
+    c.training = false;
+    cases.push_back(c);
+  }
+  for (const char* positional : {"none", "concat"}) {
+    CellCase c = larnn_case(norm, std::string("zoneout, positional ") + positional,
+                            {{"zoneout", 0.2}, {"zoneoutCell", 0.35}, {"inputSize", 6.0}});
+    c.spec.set("positional", word(positional));
+    c.spec.set("layers", 2.0);
+    c.spec.set("inputProduct", true);
+    c.masks = {"input", "zoneout_h", "zoneout_c", "pos"};
+    if (positional == std::string("none")) c.masks.pop_back();
+    cases.push_back(c);
+    c.name += ", replay";
+    c.spec.set("stacking", word("replayResidual"));
+    cases.push_back(c);
+  }
+  for (const char* kind : {"sequence", "step"}) {
+    CellCase c = larnn_case(norm, std::string("drawn once a ") + kind,
+                            {{"dropout", 0.3}, {"recurrentDropout", 0.25}, {"zoneout", 0.2}});
+    c.spec.set("dropoutMask", word(kind));
+    c.drawn = c.lengths = true;
+    c.batch = 7;
+    cases.push_back(c);
+  }
+}
+
 /// Set number `i` of a fixed random choice among all options at once.
 inline CellCase larnn_mixture(const std::string& norm, int i) {
   uint64_t draws = 0;

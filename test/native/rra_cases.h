@@ -72,6 +72,13 @@ inline void add_rra_cases(std::vector<CellCase>& cases) {
   }
   cases.push_back(
       rra_case("base rnn, dot", {{"base", word("rnn")}, {"attention", word("dotPerStep")}}));
+  for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
+    const CellCase base = rra_case(attention, {{"attention", word(attention)}});
+    add_extensions(base, {"h", "c"}, cases);
+  }
+  add_extensions(rra_case("base rnn", {{"base", word("rnn")}}), {"h"}, cases);
+  add_extensions(rra_case("cell", {{"inject", word("cell")}, {"includeInitial", true}}), {"h", "c"},
+                 cases);
   add_rra_windows(cases);
 }
 

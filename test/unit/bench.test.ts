@@ -1,7 +1,11 @@
+import { existsSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
 import { CASES } from '../../bench/cases';
-import { findPython, PeerMissing } from '../../bench/peer';
+import { findPython, PeerMissing, PEERS } from '../../bench/peers';
 import { median, summarize } from '../../bench/statistics';
 import { workload, worstDifference } from '../../bench/tensors';
+
+const root = join(__dirname, '..', '..');
 
 describe('the cases of the bench', () => {
   const names = CASES.map(({ name }) => name);
@@ -15,6 +19,7 @@ describe('the cases of the bench', () => {
     'lstm-ptb-b128-h512',
     'larnn-har-b64-h32-k16',
     'larnn-har-b256-h81-k38',
+    'scornn-mnist-b128-h170',
   ])('contain %s', (name) => expect(names).toContain(name));
 
   it('have names of their own', () => expect(new Set(names).size).toBe(names.length));
@@ -26,6 +31,15 @@ describe('the cases of the bench', () => {
     const perRowAndStep = published.forwardFlops / batch / steps + 10 * 81 * (81 - 9);
     expect(perRowAndStep).toBeGreaterThan(0.23e6);
     expect(perRowAndStep).toBeLessThan(0.2354e6);
+  });
+
+  it('give orthogonal cells a skew-symmetric A and signs', () => {
+    const bench = CASES.find(({ name }) => name === 'scornn-mnist-b128-h170')!;
+    const { A, d } = workload(bench).weights;
+    const n = bench.shape.units;
+    const apart = A!.data.map((value, at) => value + A!.data[(at % n) * n + Math.floor(at / n)]!);
+    expect(apart.every((sum) => sum === 0)).toBe(true);
+    expect(d!.data.every((sign) => Math.abs(sign) === 1)).toBe(true);
   });
 
   it('give both sides the same numbers at every run', () => {
@@ -49,6 +63,11 @@ describe('the statistics of the bench', () => {
       { forwardMs: 2, stepMs: 4 },
     ];
     expect(summarize(samples)).toEqual({ forwardMs: 1.5, stepMs: 3.5, kept: 2 });
+  });
+
+  it('has no step of a side that only infers', () => {
+    const samples = [1, 2, 3].map((forwardMs) => ({ forwardMs, stepMs: null }));
+    expect(summarize(samples)).toEqual({ forwardMs: 2, stepMs: null, kept: 3 });
   });
 
   const tensor = (...numbers: number[]) => ({
@@ -90,5 +109,32 @@ describe('a missing peer', () => {
     process.env['BENCH_PYTHON'] = '/bin/false';
     expect(findPython).toThrow(PeerMissing);
     expect(findPython).toThrow(/no PyTorch in \/bin\/false.*apt-get install python3-torch/);
+  });
+
+  it.each(['onnxruntime', 'tfjs'] as const)('%s too', (name) => {
+    const modules = process.env['BENCH_MODULES'];
+    process.env['BENCH_MODULES'] = '/nowhere';
+    try {
+      const find = () => PEERS[name].command('lstm', 1);
+      expect(find).toThrow(PeerMissing);
+      expect(find).toThrow(/was not found from \/nowhere.*npm install --no-save/);
+    } finally {
+      if (modules === undefined) delete process.env['BENCH_MODULES'];
+      else process.env['BENCH_MODULES'] = modules;
+    }
+  });
+
+  it('oneDNN, where its program does not build', () => {
+    const compiler = process.env['CXX'];
+    process.env['CXX'] = '/bin/false';
+    const built = join(root, 'build', 'bench', 'onednn');
+    try {
+      if (existsSync(built)) utimesSync(built, 0, 0);
+      expect(() => PEERS.onednn.command('lstm', 1)).toThrow(PeerMissing);
+      expect(() => PEERS.onednn.command('lstm', 1)).toThrow(/apt-get install g\+\+ libdnnl-dev/);
+    } finally {
+      if (compiler === undefined) delete process.env['CXX'];
+      else process.env['CXX'] = compiler;
+    }
   });
 });

@@ -1,3 +1,4 @@
+import type { Cell } from '../../lib/cell';
 import { cells } from '../../lib/cell';
 import { definitions } from '../../lib/cells';
 import { layers, resolveLayer } from '../../lib/layers';
@@ -87,6 +88,166 @@ describe('extensions', () => {
     const share = { 'mask.zoneout_h': new Float64Array(24).fill(0.25) };
     expect((await run({ zoneout: 0.25 }, {}))['y']).toEqual((await run({}, share))['y']);
   });
+});
+
+/** Every cell that has them, with a state of four numbers. */
+const everywhere = {
+  lstm: cells.lstm,
+  gru: cells.gru,
+  rnn: cells.rnn,
+  bnlstm: (options: object, how: object) =>
+    cells.bnlstm({ units: 4, inputSize: 2, tMax: 3, ...options }, how),
+  larnn: cells.larnn,
+  rra: cells.rra,
+  scornn: cells.scornn,
+  exprnn: cells.exprnn,
+  enrnn: ({ units: _, ...options }: { units?: number }, how: object) =>
+    cells.enrnn({ longUnits: 2, shortUnits: 2, ...options }, how),
+  scurnn: (options: object, how: object) =>
+    cells.scurnn({ inputSize: 2, ...options, units: 2 }, how),
+} as unknown as Record<string, (options: object, how: object) => Cell>;
+
+describe.each(Object.entries(everywhere))('extensions of %s', (kind, make) => {
+  const prefix = kind === 'larnn' ? 'mask.l0' : 'mask';
+  const build = (options: object): Cell =>
+    make({ units: 4, inputSize: 2, ...options }, { dtype: 'float64' });
+
+  async function outputs(
+    options: object,
+    inputs: Record<string, TensorLike> = {},
+  ): Promise<number[]> {
+    const cell = build(options);
+    const weights = Object.fromEntries(
+      cell.weights.map(({ name, shape }) => [name, weight(name, shape)]),
+    );
+    const given = { x: { shape: [2, 3, 2], data: noise(12) }, ...inputs };
+    const { outputs: all, handle } = await cell.forward(given, weights);
+    handle.dispose();
+    return Array.from(all['y']?.data ?? []);
+  }
+
+  it('dropped inputs are inputs of zero', async () => {
+    const dropped = await outputs({}, { [`${prefix}.input`]: new Float64Array(12) });
+    const nothing = await outputs({}, { x: { shape: [2, 3, 2], data: new Float64Array(12) } });
+    expect(dropped).toEqual(nothing);
+    expect(dropped).not.toEqual(await outputs({}));
+  });
+
+  it('a recurrent mask of ones is none, and one of zeros changes the steps behind the first', async () => {
+    const plain = await outputs({});
+    const numbers = 2 * 3 * (kind === 'scurnn' ? 2 : 4);
+    const mask = (value: number): Promise<number[]> =>
+      outputs(
+        { dropoutMask: 'step' },
+        { [`${prefix}.recurrent`]: new Float64Array(numbers).fill(value) },
+      );
+    expect(await mask(1)).toEqual(plain);
+    expect(await mask(0)).not.toEqual(plain);
+  });
+
+  it('zoneout keeps its share of the old state outside training', async () => {
+    const plain = await outputs({});
+    const kept = await outputs({ zoneout: 0.25 });
+    // The first step starts from zero, but for scuRNN's trained state: what is kept of that is little.
+    if (kind !== 'scurnn')
+      kept.slice(0, 4).forEach((value, j) => {
+        expect(value).toBeCloseTo(0.75 * (plain[j] ?? NaN), 14);
+      });
+    expect(kept.slice(4)).not.toEqual(plain.slice(4));
+  });
+
+  it('zoneout of the cell is an option of cells that have one', () => {
+    if (['lstm', 'bnlstm', 'larnn', 'rra'].includes(kind)) {
+      expect(build({ zoneoutCell: 0.5 }).spec).toMatchObject({ zoneoutCell: 0.5 });
+      return;
+    }
+    expect(() => build({ zoneoutCell: 0.5 })).toThrow(/unknown option zoneoutCell/);
+  });
+
+  it('is the same cell when resolved again', () => {
+    const { inputSize: _, ...spec } = build({
+      dropout: 0.1,
+      zoneout: 0.2,
+      dropoutMask: 'step',
+    }).spec;
+    expect(resolveLayer({ ...spec, kind }, 'layer')).toMatchObject(spec);
+  });
+});
+
+/** Small weights, of the form that a cell asks for. */
+function weight(name: string, shape: readonly number[]): Float64Array {
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  if (name === 'd') return new Float64Array(count).fill(1);
+  if (name === 'A' || name.startsWith('A_')) return new Float64Array(count);
+  if (name === 'base')
+    return Float64Array.from({ length: count }, (_, i) =>
+      i % ((shape[0] ?? 0) + 1) === 0 ? 1 : 0,
+    );
+  return noise(count, 0.5);
+}
+
+it('zoneout of c needs a c', () => {
+  expect(() => cells.rra({ units: 4, inputSize: 2, base: 'rnn', zoneoutCell: 0.5 })).toThrow(
+    /rra: zoneoutCell needs base "lstm"; base "rnn" has no c/,
+  );
+});
+
+it('a complex unit is dropped as a whole', () => {
+  const { scurnn } = definitions;
+  const resolved = scurnn.resolve({ units: 3, inputSize: 2, recurrentDropout: 0.5 });
+  expect(scurnn.inputs(resolved, 5, 7)).toMatchObject({
+    'mask.recurrent': { shape: [5, 7, 3] },
+    'mask.zoneout_h': { shape: [5, 7, 3] },
+  });
+});
+
+it('LARNN takes masks of zoneout where its rate makes room for them', () => {
+  const { larnn } = definitions;
+  const names = (options: object): string[] =>
+    Object.keys(
+      larnn.inputs(larnn.resolve({ units: 4, inputSize: 2, layers: 2, ...options }), 1, 1),
+    );
+  expect(names({})).not.toContain('mask.l0.zoneout_h');
+  expect(names({ zoneout: 0.1, zoneoutCell: 0.2 })).toEqual(
+    expect.arrayContaining(['mask.l1.zoneout_h', 'mask.l1.zoneout_c', 'mask.l1.input']),
+  );
+});
+
+it('LARNN makes h from the new c and pushes what zoneout keeps', async () => {
+  const step = async (options: object): Promise<Record<string, number[]>> => {
+    const cell = cells.larnn(
+      { units: 4, inputSize: 2, window: 2, ...options },
+      { dtype: 'float64' },
+    );
+    const weights = Object.fromEntries(
+      cell.weights.map(({ name, shape }) => [name, weight(name, shape)]),
+    );
+    const given = {
+      x: { shape: [1, 1, 2], data: noise(2) },
+      h0: { shape: [1, 1, 4], data: noise(4, 0.5) },
+      queue0: { shape: [1, 1, 1, 4], data: noise(4, 2) },
+    };
+    const { outputs, handle } = await cell.forward(given, weights);
+    handle.dispose();
+    return Object.fromEntries(
+      Object.entries(outputs).map(([name, { data }]) => [name, Array.from(data)]),
+    );
+  };
+  const plain = await step({});
+  const zoned = await step({ zoneout: 0.25, zoneoutCell: 0.5 });
+  const [h0, c0] = [noise(4, 0.5), noise(4, 2)];
+  expect(plain['y']).toEqual(plain['h_n']);
+  expect(zoned['y']).toEqual(zoned['h_n']);
+  for (let j = 0; j < 4; j += 1) {
+    expect(zoned['h_n']?.[j]).toBeCloseTo(
+      0.25 * (h0[j] ?? 0) + 0.75 * (plain['h_n']?.[j] ?? NaN),
+      14,
+    );
+    expect(zoned['queue_n']?.[4 + j]).toBeCloseTo(
+      0.5 * (c0[j] ?? 0) + 0.5 * (plain['queue_n']?.[4 + j] ?? NaN),
+      14,
+    );
+  }
 });
 
 describe('layer norm', () => {

@@ -61,6 +61,10 @@ describe('rra options', () => {
       activation: 'tanh',
       dotScale: 1,
       init: 'default',
+      dropout: 0,
+      recurrentDropout: 0,
+      zoneout: 0,
+      zoneoutCell: 0,
     });
   });
 

@@ -213,7 +213,7 @@ describe('a wrong configuration', () => {
     [
       ['data.name=hra'],
       2,
-      `${configPath}: data.name is "hra"; expected one of "har", "uciHar", "adding"; did you mean "har"?`,
+      `${configPath}: data.name is "hra"; expected one of "har", "uciHar", "adding", "copying", "mnist", `,
     ],
     [['data.step=3'], 2, `${configPath}: data: unknown option step; did you mean steps?`],
     [
@@ -289,6 +289,21 @@ describe('other commands', () => {
     });
     writeFileSync(join(folder, 'ragged.json'), '[[[1, 2], [1]]]');
     expect(lookback('predict', 'whole', 'ragged.json').status).toBe(3);
+  });
+
+  it('preprocessing is part of the run and of its model', () => {
+    const scaled = 'preprocessing={"input":"standardize","target":"minMax"}';
+    expect(train('scaled', '--set', scaled).status).toBe(0);
+    const { stdout } = lookback('inspect', 'scaled');
+    expect(stdout).toMatch(/preprocessing: \{"input":"standardize","target":"minMax"\}/);
+    expect(stdout).toMatch(/preprocessing\/input\.offset +F64 {2}\[2\]/);
+    expect(lookback('evaluate', 'scaled').stdout).toBe(
+      `test loss ${logOf('scaled').at(-1)!.test!.loss.toFixed(4)}\n`,
+    );
+    const first = lookback('predict', 'scaled').stdout.split('\n')[0];
+    // Sums of two numbers out of [0, 1), unscaled.
+    expect(Number(first)).toBeGreaterThan(0.2);
+    expect(Number(first)).toBeLessThan(2);
   });
 
   it('inspect lists tensors and description', () => {

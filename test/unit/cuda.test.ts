@@ -100,7 +100,7 @@ describe('nvcc.cmake', () => {
   });
 
   it('shows it where the compiler fails, so that its first error is found', () => {
-    const failing = "console.error('x.cu(3): error: no such thing'); process.exit(2)";
+    const failing = "console.error('x.cu(3): error: no such thing'), process.exit(2)";
     const { status, stderr } = runWith(join(folder, 'bad.log'), [process.execPath, '-e', failing]);
     expect(status).not.toBe(0);
     const { StepFailed } = jest.requireActual<{

@@ -83,7 +83,7 @@ async function runExample(code: string): Promise<void> {
 }
 
 /** Examples of data that does not come with the repository. */
-const needsDownload = /uciHar\(/;
+const needsDownload = /'downloads\//;
 
 describe('examples', () => {
   const found = [...examples(), ...documentExamples('docs/cells.md')];

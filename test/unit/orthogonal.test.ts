@@ -48,7 +48,8 @@ async function failure(run: () => unknown): Promise<LookbackError> {
   throw new Error('nothing was thrown');
 }
 
-const shared = { activation: 'modrelu', bias: true, side: 'right' };
+const off = { dropout: 0, recurrentDropout: 0, zoneout: 0 };
+const shared = { activation: 'modrelu', bias: true, side: 'right', ...off };
 
 describe('options', () => {
   it('of scornn have the defaults of its document', () => {
@@ -96,6 +97,7 @@ describe('options', () => {
 
   it('of scurnn have the defaults of its document', () => {
     expect(scurnn.resolve({ units: 5 })).toEqual({
+      ...off,
       units: 5,
       side: 'right',
       modReluEpsIn: 1e-5,

@@ -27,9 +27,7 @@ int32_t usable_devices(const CudaTable& table) {
   CudaFault fault = {};
   int32_t count = 0;
   if (table.device_count(&count, &fault) != kCudaOk) {
-    REQUIRE(fault.status != kCudaOldDriver, kDevice,
-            "the NVIDIA driver is absent or too old for this build (", fault.message,
-            "); install a newer driver");
+    REQUIRE(fault.status != kCudaOldDriver, kDevice, fault.message);
     REQUIRE(fault.status != kCudaNoDevice, kDevice, "no CUDA device was found (", fault.message,
             ")");
     throw_fault(fault, "the devices");

@@ -67,9 +67,21 @@ constexpr int kSpins = 2000;
   } while (0)
 
 int32_t device_count(int32_t* count, CudaFault* fault) {
-  int found = 0;
+  int found = 0, driver = 0, runtime = 0;
   *count = 0;
-  CUDA_TRY(cudaGetDeviceCount(&found), "looking for devices");
+  const cudaError_t result = cudaGetDeviceCount(&found);
+  if (result == cudaErrorInsufficientDriver) {
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    cudaGetLastError();
+    char detail[160];
+    std::snprintf(detail, sizeof detail, "it understands CUDA %d.%d, and %d.%d is needed",
+                  driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    return driver == 0
+               ? set_fault(fault, kCudaOldDriver, "there is no NVIDIA driver", "install one")
+               : set_fault(fault, kCudaOldDriver, "the NVIDIA driver is too old", detail);
+  }
+  CUDA_TRY(result, "looking for devices");
   *count = found;
   return kCudaOk;
 }

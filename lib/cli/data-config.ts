@@ -1,0 +1,68 @@
+/**
+ * The data sets that a configuration can name, with the options of their loaders.
+ */
+import { z } from 'zod';
+import type { Dataset } from '../data';
+import { datasets } from '../data';
+
+const dir = z.string().min(1);
+const count = z.int().min(1).exactOptional();
+const seed = z.int().min(0).max(0xffffffff).exactOptional();
+
+export const dataSchemas = {
+  har: z.strictObject({ name: z.literal('har'), dir: dir.exactOptional() }),
+  uciHar: z.strictObject({ name: z.literal('uciHar'), dir }),
+  adding: z.strictObject({
+    name: z.literal('adding'),
+    steps: z.int().min(2),
+    train: count,
+    test: count,
+    seed,
+  }),
+  copying: z.strictObject({
+    name: z.literal('copying'),
+    delay: z.int().min(1),
+    train: count,
+    test: count,
+    marker: z.enum(['before', 'on']).exactOptional(),
+    seed,
+  }),
+  mnist: z.strictObject({
+    name: z.literal('mnist'),
+    dir,
+    order: z.enum(['sequential', 'permuted', 'rows']).exactOptional(),
+    validation: z.int().min(0).exactOptional(),
+  }),
+  ptb: z.strictObject({
+    name: z.literal('ptb'),
+    dir,
+    unit: z.enum(['words', 'characters']).exactOptional(),
+    steps: count,
+  }),
+  imdb: z.strictObject({
+    name: z.literal('imdb'),
+    dir,
+    steps: count,
+    vocabulary: count,
+    keep: z.enum(['start', 'end']).exactOptional(),
+  }),
+  jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir }),
+};
+
+/** Which data set, and where from. */
+export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]>;
+
+export const dataNames = Object.keys(dataSchemas) as [DataConfig['name']];
+
+/** The loss of a data set where the configuration names none. */
+export function defaultLoss(name: DataConfig['name']): string {
+  if (name === 'jsbChorales') return 'binaryCrossentropy';
+  return name === 'adding' ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
+}
+
+/** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_OPTION */
+export function loadDataset(data: DataConfig): Dataset {
+  const { name, ...options } = data;
+  const load = datasets[name] as (options: unknown) => Dataset;
+  return load(options);
+}

@@ -1,0 +1,410 @@
+/**
+ * What stands between raw rows and a model's numbers, on both sides. It is part of the model and of its file, so that
+ * training and serving cannot drift apart.
+ */
+import { z } from 'zod';
+import { LookbackError } from '../errors';
+import { parseOptions, show } from '../options';
+import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
+import { asTensor, dtypeOf, isTensorLike, requireFinite, sizeOf, zeros } from '../tensor';
+import type { Sample, Scale, ScalerOptions } from './scaler';
+import { applyScale, fitScale, scalerSchema, undoScale } from './scaler';
+import type { TableOptions, TableRow } from './table';
+import { encodeRow, encodeTable, featuresOfTable, tableSchema } from './table';
+import type { TextOptions } from './text';
+import { tokenizers, Vocabulary } from './text';
+
+/** Options of a model's preprocessing; all optional. */
+export interface PreprocessingOptions {
+  /** Scale of the features; fitted by the first `fit`, on its training part only. */
+  input?: ScalerOptions | ScalerOptions['kind'];
+  /** Scale of the targets; outputs of `predict` and of streams are brought back. */
+  target?: ScalerOptions | ScalerOptions['kind'];
+  /** Names of the labels, by number: `y` may be names, and predictions carry them. */
+  labels?: readonly string[];
+  /** How texts become token numbers; the model then takes texts. */
+  text?: TextOptions;
+  /** How rows of a table become windows; the model then takes rows. */
+  table?: TableOptions;
+}
+
+/** Raw rows, in the forms that preprocessing can take. */
+export type RawRows = TensorLike | readonly string[] | readonly TableRow[];
+
+/** Labels or targets, or the names of labels. */
+export type RawAnswers = TensorLike | readonly string[];
+
+/** What a model gives for raw rows. */
+export interface Prediction extends Tensor<FloatArray> {
+  /** Name of the likeliest label of each row (of each step, row by row), where the model has names. */
+  labels?: string[];
+}
+
+const optionsSchema = z
+  .strictObject({
+    input: scalerSchema.optional(),
+    target: scalerSchema.optional(),
+    labels: z.array(z.string()).min(2).optional(),
+    text: z
+      .strictObject({
+        tokenizer: z.enum(Object.keys(tokenizers) as [keyof typeof tokenizers]),
+        vocabulary: z.array(z.string()).min(1),
+        unknown: z.string().optional(),
+        steps: z.int().min(1).optional(),
+        keep: z.enum(['start', 'end']).optional(),
+      })
+      .optional(),
+    table: tableSchema.optional(),
+  })
+  .refine(({ text, input, table }) => text === undefined || (!input && !table), {
+    message: 'has text beside input or table; token numbers are neither scaled nor columns',
+  });
+
+type Resolved = z.output<typeof optionsSchema>;
+
+/** Offsets and scales of the two sides; null where there is nothing to scale or nothing fitted yet. */
+export interface Fitted {
+  input: Scale | null;
+  target: Scale | null;
+}
+
+/** What outputs consist of, for bringing them back. */
+export interface OutputForm {
+  /** Numbers of a row or step. */
+  outputs: number;
+  /** Each target has one output, one for each quantile, or a mean and (behind all means) the log of a variance. */
+  form: 'plain' | 'quantiles' | 'gaussian';
+  /** Outputs that belong to one target. */
+  perTarget: number;
+  /** Above it a single output means the second of two labels. */
+  threshold: number;
+}
+
+/** A model's preprocessing, fitted or not. */
+export class Preprocessing {
+  readonly #options: Resolved;
+  readonly #vocabulary: Vocabulary | null;
+  readonly #labels: ReadonlyMap<string, number>;
+  #fitted: Fitted = { input: null, target: null };
+
+  /** @throws {LookbackError} ERR_OPTION */
+  constructor(options: PreprocessingOptions) {
+    this.#options = parseOptions(optionsSchema, options, 'preprocessing');
+    const { text, labels = [] } = this.#options;
+    this.#vocabulary = text ? new Vocabulary(text as TextOptions) : null;
+    this.#labels = new Map(labels.map((label, number) => [label, number]));
+    if (this.#labels.size !== labels.length) {
+      throw new LookbackError('ERR_OPTION', 'preprocessing: labels has a name twice');
+    }
+  }
+
+  /** The options, every default filled in. */
+  get options(): PreprocessingOptions {
+    return structuredClone(this.#options) as PreprocessingOptions;
+  }
+
+  /** Whether raw rows can be taken: scalers have seen the training part, or there are none. */
+  get isFitted(): boolean {
+    const { input, target } = this.#options;
+    return (!input || this.#fitted.input !== null) && (!target || this.#fitted.target !== null);
+  }
+
+  /** Offsets and scales; copies. */
+  get fitted(): Fitted {
+    return structuredClone(this.#fitted);
+  }
+
+  /** The same options and scales, apart from this one. */
+  clone(): Preprocessing {
+    const copy = new Preprocessing(this.options);
+    copy.restore(this.fitted);
+    return copy;
+  }
+
+  /** @internal Scales out of a file. @throws {LookbackError} ERR_FORMAT where they do not go with the options */
+  restore(fitted: Fitted): void {
+    for (const side of ['input', 'target'] as const) {
+      const scale = fitted[side];
+      const sound =
+        scale === null ||
+        (this.#options[side] !== undefined &&
+          scale.offset.length === scale.scale.length &&
+          scale.offset.every(Number.isFinite) &&
+          scale.scale.every((value) => value > 0 && value < Infinity));
+      if (!sound) {
+        throw new LookbackError('ERR_FORMAT', `preprocessing: the ${side} scale is not sound`);
+      }
+    }
+    this.#fitted = structuredClone(fitted);
+  }
+
+  /**
+   * Learns offsets and scales from raw `data`, all of it but a share `heldOut` of the rows at its end.
+   *
+   * @throws {LookbackError} ERR_DATA for numbers that are not finite
+   */
+  fit(data: unknown, where: string, heldOut = 0): void {
+    const { input, target } = this.#options;
+    const { x, y, lengths } = this.#named(data);
+    const fitted: Fitted = { input: null, target: null };
+    if (input) {
+      const raw = this.#rawInput(x, `${where}.x`);
+      const counted = lengthsOf(lengths);
+      requireFinite(`${where}.x`, raw);
+      fitted.input = fitScale(
+        scalerOf(input),
+        sampleOf(raw, counted, heldOut),
+        'preprocessing.input',
+      );
+    }
+    if (target) {
+      const raw = rawTensor(y, `${where}.y`);
+      const counted = raw.shape.length > 2 ? lengthsOf(lengths) : null;
+      fitted.target = fitScale(
+        scalerOf(target),
+        sampleOf(raw, counted, heldOut),
+        'preprocessing.target',
+      );
+    }
+    this.#fitted = fitted;
+  }
+
+  /** Raw `{ x, y, lengths }` or `[x, y]` as the engine wants it. @throws {LookbackError} */
+  data(given: unknown, dtype: DType, where: string): unknown {
+    const named = this.#named(given);
+    if (named.x === undefined) return given;
+    const { x, lengths } = this.input(named.x, dtype, `${where}.x`);
+    const y = this.#answers(named.y, dtype, `${where}.y`);
+    return { ...named, x, y, ...(lengths && named.lengths === undefined ? { lengths } : {}) };
+  }
+
+  /** Raw rows as `x`, with their lengths where those are texts. @throws {LookbackError} */
+  input(raw: unknown, dtype: DType, where: string): { x: unknown; lengths?: Int32Array } {
+    const { input, table } = this.#options;
+    if (this.#vocabulary && isTexts(raw)) {
+      const { data, steps, lengths } = this.#vocabulary.encode(raw, where);
+      return { x: { shape: [raw.length, steps], data }, lengths };
+    }
+    if (!input && !(table && isRows(raw))) return { x: raw };
+    const { shape, data } = this.#rawInput(raw, where);
+    const scale = this.#scale('input', where);
+    const scaled = zeros(dtype, data.length);
+    if (scale === null) scaled.set(data);
+    else applyScale(this.#fits(scale, shape, where), data, scaled);
+    return { x: { shape, data: scaled } };
+  }
+
+  /**
+   * One step of `batch` sequences, written to `out`; false where the step needs no preprocessing and is left alone.
+   *
+   * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE
+   */
+  step(raw: unknown, batch: number, out: FloatArray, where: string): boolean {
+    const { input, table } = this.#options;
+    const list = typeof raw === 'string' || isRow(raw) ? [raw] : raw;
+    if (this.#vocabulary && isTexts(list)) {
+      requireBatch(list.length, batch, where);
+      list.forEach((token, row) => (out[row] = this.#vocabulary?.numberOf(token, where) ?? 0));
+      return true;
+    }
+    const features = out.length / batch;
+    let numbers: ArrayLike<number>;
+    if (table && isRows(list)) {
+      requireBatch(list.length, batch, where);
+      const encoded = new Float64Array(batch * featuresOfTable(table as TableOptions));
+      list.forEach((row, at) =>
+        encodeRow(table as TableOptions, row, encoded, at * features, `${where}[${at}]`),
+      );
+      numbers = encoded;
+    } else if (input) {
+      numbers = rawTensor(list, where, [batch, features]).data;
+    } else {
+      return false;
+    }
+    const scale = this.#scale('input', where);
+    if (scale === null) out.set(numbers);
+    else applyScale(this.#fits(scale, [batch, features], where), numbers, out);
+    return true;
+  }
+
+  /** Outputs with targets unscaled (in place) and labels named. */
+  output(result: Tensor<FloatArray>, form: OutputForm): Prediction {
+    const scale = this.#options.target ? this.#scale('target', 'predict') : null;
+    if (scale !== null) unscale(scale, result.data, form);
+    const { labels } = this.#options;
+    if (!labels) return result;
+    const names = namesOf(result.data, labels, form);
+    return names === null ? result : { ...result, labels: names };
+  }
+
+  /** What a mean absolute difference of scaled targets is times to be that of raw ones; null where targets differ. */
+  get targetScale(): number | null {
+    const scale = this.#fitted.target?.scale;
+    if (!scale) return this.#options.target ? null : 1;
+    return scale.every((value) => value === scale[0]) ? (scale[0] ?? 1) : null;
+  }
+
+  #answers(y: unknown, dtype: DType, where: string): unknown {
+    if (y === undefined) return undefined;
+    if (this.#labels.size > 0 && isTexts(y)) {
+      return Int32Array.from(y, (name, row) => {
+        const number = this.#labels.get(name);
+        if (number !== undefined) return number;
+        const known = [...this.#labels.keys()].slice(0, 20).join(', ');
+        const message = `${where}[${row}] is ${show(name)}; expected one of ${known}`;
+        throw new LookbackError('ERR_DATA', message, { details: { index: row } });
+      });
+    }
+    if (!this.#options.target) return y;
+    const raw = rawTensor(y, where);
+    const scale = this.#fits(this.#scale('target', where) as Scale, targetShape(raw), where);
+    const scaled = zeros(dtype, raw.data.length);
+    applyScale(scale, raw.data, scaled);
+    return { shape: raw.shape, data: scaled };
+  }
+
+  #rawInput(
+    raw: unknown,
+    where: string,
+  ): { shape: number[]; data: Exclude<Tensor['data'], never> } {
+    const { table } = this.#options;
+    if (table && isRows(raw)) return encodeTable(table as TableOptions, raw, where);
+    return rawTensor(raw, where);
+  }
+
+  #scale(side: 'input' | 'target', where: string): Scale | null {
+    if (!this.#options[side]) return null;
+    const scale = this.#fitted[side];
+    if (scale !== null) return scale;
+    throw new LookbackError(
+      'ERR_STATE',
+      `${where}: the preprocessing is not fitted; call fit or fitPreprocessing with the training part first`,
+    );
+  }
+
+  #fits(scale: Scale, shape: readonly number[], where: string): Scale {
+    const features = shape[shape.length - 1];
+    if (scale.offset.length === features) return scale;
+    const message = `${where} has ${features} numbers a step; the preprocessing was fitted on ${scale.offset.length}`;
+    throw new LookbackError('ERR_SHAPE', message);
+  }
+
+  #named(given: unknown): { x: unknown; y?: unknown; lengths?: unknown } {
+    if (Array.isArray(given) && given.length === 2) return { x: given[0], y: given[1] };
+    if (typeof given === 'object' && given !== null && 'x' in given) return given;
+    return { x: undefined };
+  }
+}
+
+function scalerOf(
+  options: ScalerOptions | ScalerOptions['kind'] | Resolved['input'],
+): ScalerOptions {
+  return (typeof options === 'string' ? { kind: options } : options) as ScalerOptions;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return (
+    Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'string')
+  );
+}
+
+function isRow(value: unknown): value is TableRow {
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !isTensorLike(value)
+  );
+}
+
+function isRows(value: unknown): value is readonly TableRow[] {
+  return Array.isArray(value) && value.length > 0 && value.every(isRow);
+}
+
+/** Numbers of any type and shape, checked for nothing but their shape. */
+function rawTensor(value: unknown, name: string, shape?: readonly number[]): Tensor {
+  if (Array.isArray(value)) {
+    let rank = 0;
+    for (let level: unknown = value; Array.isArray(level); level = level[0]) rank += 1;
+    const flat = shape && rank === 1 ? [value] : value;
+    const wish = shape ?? new Array<null>(rank).fill(null);
+    return asTensor(flat, { name, dtype: 'float64', shape: [...wish] });
+  }
+  const bare = dtypeOf(value);
+  const data: unknown =
+    isTensorLike(value) && bare === null ? (value as { data: unknown }).data : value;
+  const dtype = dtypeOf(data);
+  const rank = (value as { shape?: readonly unknown[] } | null)?.shape?.length ?? 1;
+  const wish = shape ?? new Array<null>(Math.max(1, rank)).fill(null);
+  return asTensor(value, { name, dtype: dtype ?? 'float32', shape: [...wish] });
+}
+
+/** `[n]` targets are `[n, 1]`. */
+function targetShape({ shape }: Tensor): number[] {
+  return shape.length === 1 ? [...shape, 1] : shape;
+}
+
+function lengthsOf(value: unknown): ArrayLike<number> | null {
+  if (value === undefined) return null;
+  if (Array.isArray(value) || dtypeOf(value) !== null) return value as ArrayLike<number>;
+  return (value as { data: ArrayLike<number> }).data;
+}
+
+function sampleOf(tensor: Tensor, lengths: ArrayLike<number> | null, heldOut: number): Sample {
+  const shape = targetShape(tensor);
+  const features = shape[shape.length - 1] ?? 1;
+  const rows = Math.floor((shape[0] ?? 0) * (1 - heldOut));
+  const steps = sizeOf(shape.slice(1, -1));
+  function* lines(): Generator<number> {
+    for (let row = 0; row < rows; row += 1) {
+      const valid = Math.min(steps, lengths?.[row] ?? steps);
+      for (let step = 0; step < valid; step += 1) yield row * steps + step;
+    }
+  }
+  // Two passes go over the lines.
+  return { data: tensor.data, features, lines: { [Symbol.iterator]: lines } };
+}
+
+function requireBatch(found: number, batch: number, where: string): void {
+  if (found === batch) return;
+  throw new LookbackError(
+    'ERR_SHAPE',
+    `${where} has ${found} rows; expected ${batch}, one a sequence`,
+  );
+}
+
+function unscale(scale: Scale, data: FloatArray, { outputs, form, perTarget }: OutputForm): void {
+  const targets = outputs / perTarget;
+  if (targets !== scale.offset.length) {
+    const message = `the model gives ${targets} targets; the preprocessing was fitted on ${scale.offset.length}`;
+    throw new LookbackError('ERR_SHAPE', message);
+  }
+  if (form === 'gaussian') {
+    for (let at = 0; at < data.length; at += 1) {
+      const target = at % targets;
+      const factor = scale.scale[target] ?? 1;
+      const isMean = at % outputs < targets;
+      const value = data[at] ?? NaN;
+      data[at] = isMean
+        ? value * factor + (scale.offset[target] ?? 0)
+        : value + 2 * Math.log(factor);
+    }
+  } else {
+    undoScale(scale, data, (at) => Math.floor((at % outputs) / perTarget));
+  }
+}
+
+/** Null where the outputs are not one for each label. */
+function namesOf(
+  data: FloatArray,
+  labels: readonly string[],
+  { outputs, threshold }: OutputForm,
+): string[] | null {
+  const single = outputs === 1 && labels.length === 2;
+  if (!single && outputs !== labels.length) return null;
+  return Array.from({ length: data.length / outputs }, (_, row) => {
+    let best = 0;
+    if (single) best = (data[row] ?? 0) > threshold ? 1 : 0;
+    for (let label = 1; label < outputs; label += 1) {
+      if ((data[row * outputs + label] ?? 0) > (data[row * outputs + best] ?? 0)) best = label;
+    }
+    return labels[best] ?? '';
+  });
+}

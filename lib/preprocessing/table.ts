@@ -1,0 +1,150 @@
+/**
+ * Records (rows of a table) as windows of numbers, in training and in serving alike.
+ */
+import { z } from 'zod';
+import { LookbackError } from '../errors';
+import { show } from '../options';
+
+/** A row of a table: numbers, or texts that spell numbers or name categories. */
+export type TableRow = Readonly<Record<string, unknown>>;
+
+/** A column as the model reads it. */
+export interface ColumnSpec {
+  name: string;
+  /**
+   * The categories of a column of texts: it becomes one feature for each, 1 for the row's own and else 0 (all 0 for one
+   * that is not among them). Without it the column holds numbers.
+   */
+  categories?: readonly string[];
+}
+
+/** How rows become windows. */
+export interface TableOptions {
+  /** The columns of the features, in order. */
+  columns: readonly ColumnSpec[];
+  /** Rows of a window. */
+  steps: number;
+  /** Rows from the start of a window to that of the next. Default 1. */
+  stride?: number;
+  /** A column whose value must not change within a window, such as a patient or a share. */
+  groupBy?: string;
+}
+
+export const tableSchema = z.strictObject({
+  columns: z
+    .array(z.strictObject({ name: z.string(), categories: z.array(z.string()).min(1).optional() }))
+    .min(1),
+  steps: z.int().min(1).max(1_000_000),
+  stride: z.int().min(1).max(1_000_000).default(1),
+  groupBy: z.string().optional(),
+});
+
+/** Numbers of a step. */
+export function featuresOfTable({ columns }: TableOptions): number {
+  return columns.reduce((sum, { categories }) => sum + (categories?.length ?? 1), 0);
+}
+
+/** Name of each feature: the column's, or `column=category`. */
+export function featureNamesOf({ columns }: TableOptions): string[] {
+  return columns.flatMap(({ name, categories }) =>
+    categories ? categories.map((category) => `${name}=${category}`) : [name],
+  );
+}
+
+/**
+ * The features of one row, written to `out` from `at` on.
+ *
+ * @throws {LookbackError} ERR_DATA that names the row's place and the column
+ */
+export function encodeRow(
+  { columns }: TableOptions,
+  row: TableRow,
+  out: Float64Array,
+  at: number,
+  where: string,
+): void {
+  let next = at;
+  for (const { name, categories } of columns) {
+    if (categories) {
+      const own = String(row[name]);
+      if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+      for (const category of categories) out[next++] = category === own ? 1 : 0;
+    } else {
+      out[next++] = numberIn(row, name, where);
+    }
+  }
+}
+
+/** The number in a column of a row. @throws {LookbackError} ERR_DATA */
+export function numberIn(row: TableRow, name: string, where: string): number {
+  if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+  const value = row[name];
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number === 'number' && Number.isFinite(number)) return number;
+  throw new LookbackError(
+    'ERR_DATA',
+    `${where}, column ${show(name)}: ${show(value)} is not a finite number`,
+    { details: { column: name } },
+  );
+}
+
+function missing(row: TableRow, name: string, where: string): LookbackError {
+  const message = `${where} has no column ${show(name)}; its columns are ${Object.keys(row).slice(0, 20).join(', ')}`;
+  return new LookbackError('ERR_DATA', message, { details: { column: name } });
+}
+
+/**
+ * First rows of all windows of `steps` rows that lie within one group: groups in the order of their first rows, rows in
+ * their order. A window is a list of row numbers, since the rows of a group need not stand together.
+ */
+export function windowsOf(
+  groups: readonly string[] | null,
+  rows: number,
+  { steps, stride = 1 }: Pick<TableOptions, 'steps' | 'stride'>,
+  horizon = 0,
+): { rows: Int32Array; starts: number[] }[] {
+  const members = new Map<string, number[]>();
+  for (let row = 0; row < rows; row += 1) {
+    const key = groups?.[row] ?? '';
+    const list = members.get(key);
+    if (list) list.push(row);
+    else members.set(key, [row]);
+  }
+  return [...members.values()].map((list) => {
+    const starts: number[] = [];
+    for (let start = 0; start + steps + horizon <= list.length; start += stride) starts.push(start);
+    return { rows: Int32Array.from(list), starts };
+  });
+}
+
+/** Whole tables: all windows, `[n, steps, features]`. @throws {LookbackError} ERR_DATA without a whole window */
+export function encodeTable(
+  options: TableOptions,
+  rows: readonly TableRow[],
+  where: string,
+): { shape: [number, number, number]; data: Float64Array } {
+  const features = featuresOfTable(options);
+  const encoded = new Float64Array(rows.length * features);
+  rows.forEach((row, at) => encodeRow(options, row, encoded, at * features, `${where}[${at}]`));
+  const { groupBy, steps } = options;
+  const groups = groupBy === undefined ? null : rows.map((row) => String(row[groupBy]));
+  const windows = windowsOf(groups, rows.length, options);
+  const n = windows.reduce((sum, { starts }) => sum + starts.length, 0);
+  if (n === 0) {
+    throw new LookbackError(
+      'ERR_DATA',
+      `${where} has ${rows.length} rows and no window of ${steps}; expected at least ${steps} rows of a group`,
+    );
+  }
+  const data = new Float64Array(n * steps * features);
+  let to = 0;
+  for (const { rows: members, starts } of windows) {
+    for (const start of starts) {
+      for (let step = 0; step < steps; step += 1, to += features) {
+        const from = (members[start + step] ?? 0) * features;
+        data.set(encoded.subarray(from, from + features), to);
+      }
+    }
+  }
+  return { shape: [n, steps, features], data };
+}

@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { parseOptions } from '../../options';
+import type { Callback } from './contract';
+import type { WatchOptions } from './watch';
+import { storedValues, Watch, watchShape } from './watch';
+
+export interface ModelCheckpointOptions extends WatchOptions {
+  /** Where to save; `{epoch}` becomes the epoch, counted from 1. */
+  path: string;
+  /** Save only after an epoch better than all before. Default false. */
+  saveBestOnly?: boolean;
+}
+
+export const modelCheckpointSchema = z.strictObject({
+  ...watchShape,
+  path: z.string().min(1),
+  saveBestOnly: z.boolean().default(false),
+});
+const state = z.object({ best: z.number().nullable() });
+
+/** Saves the model after epochs. To go on with a run, use `fit`'s `checkpoint` and `resume`. */
+export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
+  const chosen = parseOptions(modelCheckpointSchema, options, 'modelCheckpoint');
+  let watch = new Watch(chosen);
+  return {
+    onTrainBegin() {
+      watch = new Watch(chosen);
+    },
+    async onEpochEnd(epoch, logs, { model }) {
+      if (chosen.saveBestOnly && !watch.improves(logs)) return;
+      await model.save(chosen.path.replaceAll('{epoch}', String(epoch + 1)));
+    },
+    getState: () => ({ values: { best: watch.best } }),
+    setState(stored) {
+      watch.best = storedValues(state, stored, 'modelCheckpoint').best;
+    },
+  };
+}
