@@ -87,6 +87,7 @@
         "native/parametrization/scaled_cayley.cc",
         "native/parametrization/spectral.cc",
         "native/parametrization/trivialisation.cc",
+        "native/model/carried.cc",
         "native/model/cell_call.cc",
         "native/model/chain.cc",
         "native/model/dataset.cc",

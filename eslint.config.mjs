@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['build/', 'build-*/', 'dist/', 'vendor/', '.cache/', 'runs/'] },
+  { ignores: ['build/', 'build-*/', 'dist/', 'vendor/', '.cache/', 'runs/', 'docs/api/'] },
   js.configs.recommended,
   {
     files: ['**/*.cjs'],

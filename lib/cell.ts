@@ -33,6 +33,7 @@ const cellSchema = z.strictObject({
   threads: z.int().min(0).max(1024).default(0),
 });
 
+const backwardSchema = z.strictObject({ createGraph: z.boolean().default(false) });
 const forwardSchema = z.strictObject({ training: z.boolean().default(false) });
 
 /** Tensors by the names of the cell's document. */
@@ -64,13 +65,19 @@ export class BackwardHandle {
    * The gradient of the sum over `upstream` of `<outputs[name], upstream[name]>`, for every input that has one and
    * every weight. Outputs without an upstream count as zero. Once; the handle is disposed then.
    *
-   * @throws {LookbackError} ERR_STATE the second time, ERR_OPTION for a name that is no output, ERR_SHAPE
+   * @throws {LookbackError} ERR_STATE the second time and for `createGraph: true` (there are no second derivatives),
+   * ERR_OPTION for a name that is no output, ERR_SHAPE
    */
-  async backward(upstream: TensorsByName): Promise<{ grads: Record<string, Tensor<FloatArray>> }> {
-    if (!this.#tape) {
+  async backward(
+    upstream: TensorsByName,
+    options: { createGraph?: false } = {},
+  ): Promise<{ grads: Record<string, Tensor<FloatArray>> }> {
+    if (!this.#tape) throw this.#spent('backward works');
+    const { createGraph } = parseOptions(backwardSchema, options, `${this.#kind}: backward`);
+    if (createGraph) {
       throw new LookbackError(
         'ERR_STATE',
-        `${this.#kind}: backward works once per forward, and the handle is used up or disposed; run forward again`,
+        `${this.#kind}: createGraph asks for gradients that can be differentiated again; second derivatives are not computed: leave it out, or take differences of gradients`,
       );
     }
     const tensors: NativeTensors = {};
@@ -86,6 +93,24 @@ export class BackwardHandle {
     this.#tape = null;
     const grads = await tape.backward(tensors);
     return { grads: grads as Record<string, Tensor<FloatArray>> };
+  }
+
+  /**
+   * Copies of what the forward pass keeps for its backward pass, `[B, T, ...]` by the names of the cell's document:
+   * gates `i`, `f`, `g`, `o`, the states `c` and `h`, and what else the cell has (docs/cells.md). 0 beyond a row's length.
+   *
+   * @throws {LookbackError} ERR_STATE after `backward`, which uses it up
+   */
+  saved(): Record<string, Tensor<FloatArray>> {
+    if (!this.#tape) throw this.#spent('saved works before backward, which works');
+    return this.#tape.saved() as Record<string, Tensor<FloatArray>>;
+  }
+
+  #spent(what: string): LookbackError {
+    return new LookbackError(
+      'ERR_STATE',
+      `${this.#kind}: ${what} once per forward, and the handle is used up or disposed; run forward again`,
+    );
   }
 
   /** Frees what the backward pass would need. Idempotent. */

@@ -23,7 +23,7 @@ export interface ForeignWeightsOptions {
 }
 
 /** What of a cell decides how its weights are stored. */
-type StoredCell = Pick<Cell, 'kind' | 'spec' | 'weights' | 'dtype'>;
+export type StoredCell = Pick<Cell, 'kind' | 'spec' | 'weights' | 'dtype'>;
 
 /** The letters of the gates, in our order and in the other's. */
 interface Order {
@@ -46,6 +46,8 @@ function requireCounterpart(cell: StoredCell, format: string): void {
   };
   if (!['lstm', 'gru', 'rnn'].includes(kind)) refuse('expected an lstm, gru or rnn');
   if (spec['normalization'] !== 'none') refuse('it has no layer norm; use normalization "none"');
+  if (spec['initialState'] === 'trained')
+    refuse('its states start at zero; use initialState "zeros"');
   if (kind === 'lstm' && spec['forgetBiasAdd'] !== 0)
     refuse('it adds nothing to the forget gate; use forgetBiasAdd 0');
   if (format === 'pytorch' && spec['recurrentActivation'] === 'hardSigmoid')

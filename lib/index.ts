@@ -8,6 +8,7 @@ loadAddon();
 export { calibrate } from './calibrate';
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
+export type { CellKind, OptionsOf } from './cells';
 export type { BnlstmOptions } from './cells/bnlstm';
 export type { CellStateExtensionOptions, ExtensionOptions } from './cells/extensions';
 export type { GruOptions } from './cells/gru';
@@ -28,6 +29,10 @@ export type {
   Answers,
   ChoraleSplit,
   Dataset,
+  EttDataset,
+  EttOptions,
+  FromCsvOptions,
+  FromTableOptions,
   HarDataset,
   HarOptions,
   HarSplit,
@@ -39,7 +44,13 @@ export type {
   PtbOptions,
   ReviewSplit,
   Split,
+  SpokenDigitsDataset,
+  SpokenDigitsOptions,
+  SpokenDigitsSplit,
   SubjectSplit,
+  TableColumns,
+  TableDataset,
+  TableSplit,
   TokenDataset,
   UciHarOptions,
 } from './data';
@@ -48,17 +59,22 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
-export type { ForeignWeightsOptions } from './foreign-weights';
+export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
+export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
+  BiasInitializerName,
   BidirectionalOptions,
   BnlstmLayerOptions,
+  CellLayerOptions,
+  CellOfLayerOptions,
   DenseOptions,
   DropoutOptions,
   EmbeddingOptions,
-  GruLayerOptions,
   EnrnnLayerOptions,
   ExprnnLayerOptions,
+  GruLayerOptions,
+  InitializerName,
   LarnnLayerOptions,
   LayerNormOptions,
   LayerOptions,
@@ -66,8 +82,9 @@ export type {
   LstmLayerOptions,
   PoolOptions,
   RecurrentLayerOptions,
-  RraLayerOptions,
+  RowShape,
   RnnLayerOptions,
+  RraLayerOptions,
   ScornnLayerOptions,
   ScurnnLayerOptions,
 } from './layers';
@@ -101,6 +118,7 @@ export type {
 } from './training/callbacks';
 export type { DataLike, TrainingData } from './training/data';
 export { History } from './training/fit';
+export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
 export { losses } from './training/losses';

@@ -8,27 +8,10 @@ import type { CellDefinition } from './cells/definition';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
 import { closest, parseOptions, show } from './options';
+import type { CellOfLayerOptions, LayerOptions, RecurrentLayerOptions } from './recurrent-layer';
+import { checkInitializers, name, ofCell, recurrentSchema, trainable } from './recurrent-layer';
 import { shapeText } from './tensor';
 import type { SuggestedGroup } from './training/groups';
-
-/** What every layer takes. */
-export interface LayerOptions {
-  /** Prefix of the layer's parameters, unique in a model. Letters, digits, `_` and `-`. Default: the kind, numbered. */
-  name?: string;
-  /** False freezes the layer's parameters; gradients still pass through it. Default true. */
-  trainable?: boolean;
-}
-
-/** What every recurrent layer takes beside its cell's options. */
-export interface RecurrentLayerOptions extends LayerOptions {
-  /** Give the output of every step `[B, T, H]`, or only that of the last valid one `[B, H]`. Default false. */
-  returnSequences?: boolean;
-  /**
-   * Read each row from its last valid step to its first. Outputs stand at the steps they were read at (Keras gives them
-   * in the order of reading); the last one is that of the first step. Default false.
-   */
-  goBackwards?: boolean;
-}
 
 export interface EmbeddingOptions extends LayerOptions {
   /** Rows of the table: the input is whole numbers from 0 to `inputDim - 1`. 1 to 16777216. */
@@ -73,6 +56,14 @@ export interface DropoutOptions extends Omit<LayerOptions, 'trainable'> {
   rate: number;
 }
 
+export type {
+  BiasInitializerName,
+  CellOfLayerOptions,
+  InitializerName,
+  LayerOptions,
+  RecurrentLayerOptions,
+} from './recurrent-layer';
+
 /** What `layers.<kind>` takes for a kind of cell. */
 export type CellLayerOptions<Kind extends CellKind> = Omit<OptionsOf<Kind>, 'inputSize'> &
   RecurrentLayerOptions;
@@ -89,13 +80,6 @@ export type ExprnnLayerOptions = CellLayerOptions<'exprnn'>;
 
 /** A layer with all its options filled in; what `layers.*` return and what a model file holds. */
 export type LayerSpec = NativeSpec & { kind: string; inside?: LayerSpec[] };
-
-const name = z
-  .string()
-  .regex(/^[A-Za-z][\w-]*$/, 'letters, digits, _ and -, beginning with a letter')
-  .optional();
-
-const trainable = z.boolean().default(true);
 
 const denseSchema = z.strictObject({
   name,
@@ -120,13 +104,6 @@ const plainSchemas = {
   layerNorm: z.strictObject({ name, trainable, epsilon: z.number().gt(0).lt(1).default(1e-5) }),
   pool: z.strictObject({ name, over: z.enum(['last', 'mean', 'max']).default('last') }),
 } as const;
-
-const recurrentSchema = z.object({
-  name,
-  trainable,
-  returnSequences: z.boolean().default(false),
-  goBackwards: z.boolean().default(false),
-});
 
 const inner = z.array(z.unknown()).min(1);
 const bidirectionalSchema = z.strictObject({
@@ -162,7 +139,8 @@ export function resolveLayer(value: unknown, where: string, before?: RowShape): 
       `${where} is ${show(value)}; expected a layer such as layers.dense({ units: 6 })`,
     );
   }
-  const { kind, ...options } = value;
+  const { kind, ...options } =
+    'cell' in value && value.kind === 'rnn' ? ofCell(value, where) : value;
   if (typeof kind === 'string' && isPlainKind(kind)) {
     const schema: z.ZodType<Record<string, string | number | boolean | undefined>> =
       plainSchemas[kind];
@@ -244,8 +222,12 @@ function resolveRecurrent(
     returnSequences,
     goBackwards,
     trainable: learns,
+    kernelInitializer,
+    recurrentInitializer,
+    biasInitializer,
     ...cellOptions
   } = layerOptions;
+  checkInitializers(kind, layerOptions, where);
   if ('inputSize' in cellOptions) {
     throw new LookbackError(
       'ERR_OPTION',
@@ -258,6 +240,9 @@ function resolveRecurrent(
       name: layerName,
       returnSequences,
       goBackwards,
+      kernelInitializer,
+      recurrentInitializer,
+      biasInitializer,
       trainable: learns ?? !isFrozenPreset(cellOptions),
     },
     where,
@@ -318,8 +303,12 @@ export const layers = {
   lstm: recurrentLayer('lstm'),
   /** LSTM-like cell with attention over its last cell states; see {@link LarnnOptions}. */
   larnn: recurrentLayer('larnn'),
-  /** The plain recurrent network; see {@link RnnOptions}. */
-  rnn: recurrentLayer('rnn'),
+  /**
+   * The plain recurrent network (see {@link RnnOptions}), or the layer of any cell: `{ cell: { kind: 'gru', units: 8 } }`,
+   * or `{ cell: cells.gru({ ... }) }`, whose `inputSize` then comes from what is before the layer.
+   */
+  rnn: (options: RnnLayerOptions | CellOfLayerOptions): LayerSpec =>
+    resolveLayer({ ...options, kind: 'rnn' }, 'rnn'),
   /** LSTM with attention over its last hidden states; see {@link RraOptions}. */
   rra: recurrentLayer('rra'),
   /** Gated recurrent unit; see {@link GruOptions}. */

@@ -7,7 +7,8 @@ import type { LayerSpec } from './layers';
 import { Preprocessing } from './preprocessing/preprocessing';
 import type { PreprocessingOptions } from './preprocessing/preprocessing';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
-import { fitSchema } from './training/fit';
+import type { StateOptions } from './model-states';
+import { continuingSchema, fitSchema } from './training/fit';
 import type { GroupOptions, GroupSpec } from './training/groups';
 import type { LossLike, LossSpec } from './training/losses';
 import type { MetricLike, MetricSpec } from './training/metrics';
@@ -93,19 +94,28 @@ export interface EvaluateOptions {
   /** Rows per call of the layers; results do not depend on it (with batch norm on running statistics). Default 256. */
   batchSize?: number;
   signal?: AbortSignal;
+  /** As in {@link FitOptions}: over contiguous streams, from no states. Default false. */
+  stateful?: boolean;
+  /** As in {@link FitOptions}. Default 0. */
+  burnIn?: number;
 }
 
-export interface PredictOptions extends EvaluateOptions {
+export interface PredictOptions<Told extends boolean = boolean>
+  extends Pick<EvaluateOptions, 'batchSize' | 'signal'>, StateOptions<Told> {
   /** Valid steps of each row, `[n]` as Int32Array. Default: all. */
   lengths?: TensorLike;
+  /** Where rows start afresh, as in {@link TrainingData}. Default: nowhere. */
+  resets?: TensorLike;
 }
 
 /** Options of {@link Model.forward}. */
-export interface ForwardOptions {
+export interface ForwardOptions<Told extends boolean = boolean> extends StateOptions<Told> {
   /** Whether dropout draws and batch norms use (and update by) the batch. Default true. */
   training?: boolean;
   /** As in {@link PredictOptions}. */
   lengths?: TensorLike;
+  /** As in {@link PredictOptions}. */
+  resets?: TensorLike;
 }
 
 /** Named tensors. */
@@ -114,11 +124,18 @@ export type NamedTensors = Record<string, Tensor<FloatArray>>;
 export const evaluateSchema = z.strictObject({
   batchSize: z.int().min(1).default(256),
   signal: fitSchema.shape.signal,
+  ...continuingSchema,
 });
-export const predictSchema = evaluateSchema.extend({ lengths: z.unknown().optional() });
-export const forwardSchema = z.strictObject({
-  training: z.boolean().default(true),
+const passSchema = z.strictObject({
   lengths: z.unknown().optional(),
+  resets: z.unknown().optional(),
+  initialState: z.unknown().optional(),
+  returnState: z.boolean().default(false),
 });
+export const predictSchema = passSchema.extend({
+  batchSize: evaluateSchema.shape.batchSize,
+  signal: evaluateSchema.shape.signal,
+});
+export const forwardSchema = passSchema.extend({ training: z.boolean().default(true) });
 
 export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

@@ -20,32 +20,41 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { EngineTensor, NativeDevice, NativeEngine } from './native';
+import type { OutputsOf } from './model-states';
+import { nativeStates, withStates } from './model-states';
+import type { EngineSums, EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
 import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
-import { fitParts, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
+import { fitOnce, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
-import { summaryText } from './summary';
+import { printSummary } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
 import { addData } from './training/data';
+import type { DataJob } from './training/evaluation';
+import {
+  checkPredicted,
+  confusionOfData,
+  evaluateData,
+  updateFromAll,
+} from './training/evaluation';
+import type { FitEvent, FitEventsOptions } from './training/events';
+import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { fitSchema, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, History, runFit, withSignal } from './training/fit';
+import { resolveFit, runOf } from './training/fit-call';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
-import { logsOf, resolveMetrics } from './training/metrics';
+import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
-import { makeReporter } from './training/progress';
-import { checkpointHooks } from './training/resume';
-import { resolveSchedule } from './training/schedules';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
@@ -94,10 +103,8 @@ export class Model {
   add(layer: LayerSpec): this {
     this.#alive('add');
     if (this.#engine) {
-      throw new LookbackError(
-        'ERR_STATE',
-        'add: the model is already built; add layers before the first compile, fit or predict',
-      );
+      const message = 'add: the model is already built; add layers before the first compile or fit';
+      throw new LookbackError('ERR_STATE', message);
     }
     this.#given = [...this.#given, layer];
     try {
@@ -122,7 +129,7 @@ export class Model {
     const compiled: Compiled = { loss, optimizer, metrics: resolveMetrics(given.metrics, loss) };
     if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
-    const last = this.#layers[this.#layers.length - 1];
+    const last = this.#layers.at(-1);
     if (last) checkLossFits(loss, last, featuresOf(this.#outputShape));
     const names = engine.params().map((param) => param.name);
     const suggested = suggestedGroups(this.#layers);
@@ -157,34 +164,45 @@ export class Model {
   async fitFrom(
     data: unknown,
     options: unknown,
-    hooksGiven: FitHooks = {},
+    given: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
-    const chosen = parseOptions(fitSchema, options, 'fit');
-    const { validationData, validationSplit, verbose, ...rest } = chosen;
-    const { schedule } = chosen;
-    if (typeof schedule !== 'function') rest.schedule = resolveSchedule(schedule, 'fit: schedule');
     const compiled = this.#compiledFor('fit');
-    const given = { data, validationData, validationSplit };
-    const prepare = (value: unknown, where: string) => this.#prepare(value, where, compiled.loss);
-    const [train, validation] = fitParts(this.preprocessing, given, prepare);
+    const prepare = (part: unknown, where: string) => this.#prepare(part, where, compiled.loss);
+    const learn = (heldOut: number) => fitOnce(this.preprocessing, data, heldOut);
+    const call = resolveFit(data, options, prepare, learn);
+    for (const [part, where] of [
+      [call.train, 'fit: data'],
+      [call.validation, 'fit: validationData'],
+    ] as const) {
+      if (part) checkContinuing(part, call.options, this.#outputShape, where);
+    }
+    checkPredicted(compiled.metrics, call.options, 'fit');
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
-      const history = (this.history = hooksGiven.history ?? new History());
-      const reporter = makeReporter(verbose);
-      const hooks = () =>
-        checkpointHooks({ model: this, data: train, history }, chosen, hooksGiven);
-      const run = { data: train, validation, options: rest, reporter, hooks, history };
-      const cursor = await runFit(this.#fitHost(engine, compiled), run);
-      return { history, cursor };
+      const history = (this.history = given.history ?? new History());
+      const run = runOf(this, call, history, given);
+      return { history, cursor: await runFit(this.#fitHost(engine, compiled), run) };
     });
+  }
+
+  /**
+   * `fit` as events. The run waits while you deal with one; leaving the loop ends it, and the model keeps its updates.
+   *
+   * @example
+   * ```ts
+   * for await (const event of model.fitEvents(train, { epochs: 3, validationData: held })) {
+   *   if (event.type === 'epoch' && (event.logs.valLoss ?? 1) < 0.1) break;
+   * }
+   * ```
+   * @throws as `fit`, out of the loop
+   */
+  fitEvents(data: DataLike, options: FitEventsOptions = {}): AsyncGenerator<FitEvent, void> {
+    return fitEvents(this, data, options);
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
   trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], async (engine, data, rows) => {
-      const order = Uint32Array.from({ length: rows }, (_, row) => row);
-      return engine.train({ data, rows: order, batchSize: rows, rateFactor: 1 }, null);
-    });
+    return this.#withData('trainOnBatch', [x, y], updateFromAll);
   }
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
@@ -192,11 +210,21 @@ export class Model {
   evaluate(x: RawRows, y: RawAnswers, options?: EvaluateOptions): Promise<Logs>;
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
-    const { batchSize, signal } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
-    const logs = await this.#withData('evaluate', data, (engine, handle) =>
-      withSignal(signal, engine, () => engine.evaluate({ data: handle, batchSize })),
+    const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    const work = (job: DataJob) => {
+      checkContinuing(job.data, how, this.#outputShape, 'evaluate');
+      checkPredicted(job.metrics, how, 'evaluate');
+      return withSignal(signal, job.engine, () => evaluateData(job, how));
+    };
+    return rawLogs(this.preprocessing, await this.#withData('evaluate', data, work));
+  }
+
+  /** How often each label, counted down, was taken for each class, counted across. @throws as `evaluate` */
+  async confusionMatrix(data: DataLike, options: EvaluateOptions = {}): Promise<number[][]> {
+    const { batchSize, signal } = parseOptions(evaluateSchema, options, 'confusionMatrix');
+    return this.#withData('confusionMatrix', data, (job) =>
+      withSignal(signal, job.engine, () => confusionOfData(job, batchSize)),
     );
-    return rawLogs(this.preprocessing, logs);
   }
 
   /**
@@ -205,18 +233,21 @@ export class Model {
    *
    * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_STATE, ERR_ABORTED
    */
-  async predict(x: RawRows, options: PredictOptions = {}): Promise<Prediction> {
-    const { batchSize, signal, lengths } = parseOptions(predictSchema, options, 'predict');
-    const data = this.#prepare({ x, lengths }, 'predict', null);
+  async predict<Told extends boolean = false>(
+    x: RawRows,
+    options: PredictOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Prediction>> {
+    const given = parseOptions(predictSchema, options, 'predict');
+    const { batchSize, signal, lengths, resets } = given;
+    const states = nativeStates(given, this.dtype, 'predict');
+    const data = this.#prepare({ x, lengths, resets }, 'predict', null);
     return this.#exclusive('predict', async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        const work = () => engine.predict({ data: handle, batchSize });
-        const outputs = (await withSignal(signal, engine, work)) as Tensor<FloatArray>;
-        return this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
+      const result = await this.#uploaded(engine, data, (handle) =>
+        withSignal(signal, engine, () => engine.predict({ data: handle, batchSize, states })),
+      );
+      const outputs = result.outputs as Tensor<FloatArray>;
+      const brought = this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
+      return withStates<Told, Prediction>(brought, result.states, given.returnState);
     });
   }
 
@@ -224,12 +255,25 @@ export class Model {
    * The open loop: outputs for a batch, keeping what {@link Model.backward} needs. Compute any loss from them and hand
    * its gradient to `backward`; then `step`. `x` is raw as for `predict`; outputs are the model's own numbers.
    */
-  async forward(x: RawRows, options: ForwardOptions = {}): Promise<Tensor<FloatArray>> {
-    const { training, lengths } = parseOptions(forwardSchema, options, 'forward');
-    const { x: input, lengths: valid } = this.#prepare({ x, lengths }, 'forward', null);
+  async forward<Told extends boolean = false>(
+    x: RawRows,
+    options: ForwardOptions<Told> = {},
+  ): Promise<OutputsOf<Told, Tensor<FloatArray>>> {
+    const given = parseOptions(forwardSchema, options, 'forward');
+    const states = nativeStates(given, this.dtype, 'forward');
+    const { lengths: valid, resets: afresh } = given;
+    const data = this.#prepare({ x, lengths: valid, resets: afresh }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
-      return (await engine.forward(input, valid, training)) as Tensor<FloatArray>;
+      const { x: input, lengths, resets } = data;
+      const result = await engine.forward(input, lengths, given.training, states, resets);
+      const outputs = result.outputs as Tensor<FloatArray>;
+      return withStates<Told, Tensor<FloatArray>>(outputs, result.states, given.returnState);
     });
+  }
+
+  /** The next batch of a stateful `fit` begins from no states; callbacks may call it between batches. */
+  resetStates(): void {
+    this.#built('resetStates').resetStates();
   }
 
   /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
@@ -266,10 +310,8 @@ export class Model {
   }
 
   /**
-   * Learns the scales of the preprocessing from `data`, the training part; the first `fit` does it where this has not.
-   * What the model has learnt goes with its scales: call it before training.
-   *
-   * @throws {LookbackError} ERR_STATE without preprocessing, ERR_DATA for numbers that are not finite
+   * Learns the scales of the preprocessing from the training part; the first `fit` does it where this has not. What
+   * the model has learnt goes with its scales: call it before training. @throws {LookbackError} ERR_STATE, ERR_DATA
    */
   fitPreprocessing(data: DataLike): void {
     requirePreprocessing(this.preprocessing).fit(data, 'fitPreprocessing');
@@ -298,7 +340,7 @@ export class Model {
   snapshot(): EngineTensor[] {
     return this.#built('getWeights')
       .tensors()
-      .filter((tensor) => tensor.role !== 'slot');
+      .filter(({ role }) => role === 'param' || role === 'buffer');
   }
 
   /** @internal Everything that a run consists of, optimizer included. */
@@ -322,11 +364,8 @@ export class Model {
   /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
   summary(options: { print?: (line: string) => void } = {}): string {
     const { dtype, device, seed } = this;
-    const text = summaryText(this.#built('summary').layers(), `${dtype}, ${device}, seed ${seed}`);
-    // eslint-disable-next-line no-console -- printing is what this method is for
-    const print = options.print ?? ((line: string) => console.log(line));
-    for (const line of text.split('\n')) print(line);
-    return text;
+    const facts = `${dtype}, ${device}, seed ${seed}`;
+    return printSummary(this.#built('summary').layers(), facts, options.print);
   }
 
   /** What it takes to make the same model again. */
@@ -348,19 +387,18 @@ export class Model {
 
   /**
    * Writes weights, running statistics and the model's description as a safetensors file. The file appears whole or
-   * not at all: on a failure what was there before is untouched.
+   * not at all: on a failure what was there before is untouched. `metadata`: texts to keep with it, under keys of your
+   * own.
    *
-   * @param metadata texts to keep with it, under keys of your own
    * @throws {LookbackError} ERR_IO
    */
   async save(
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const { metadata = {} } = options;
     const { preprocessing } = this;
-    const [config, compiled, tensors] = [this.config(), this.#compiled, this.snapshot()];
-    await writeModelFile(path, { config, compiled, tensors, preprocessing, metadata });
+    const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };
+    await writeModelFile(path, { ...file, preprocessing, metadata: options.metadata ?? {} });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
@@ -375,8 +413,7 @@ export class Model {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.dispose();
-    return Promise.resolve();
+    return Promise.resolve(this.dispose());
   }
 
   #resolve(): void {
@@ -415,10 +452,8 @@ export class Model {
   #compiledFor(call: string): Compiled {
     this.#alive(call);
     if (this.#compiled) return this.#compiled;
-    throw new LookbackError(
-      'ERR_STATE',
-      `${call}: the model is not compiled; call compile({ optimizer, loss }) first`,
-    );
+    const message = `${call}: the model is not compiled; call compile({ optimizer, loss }) first`;
+    throw new LookbackError('ERR_STATE', message);
   }
 
   async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
@@ -437,8 +472,7 @@ export class Model {
   }
 
   #outputForm(): ReturnType<typeof outputFormOf> {
-    const last = this.#layers[this.#layers.length - 1];
-    return outputFormOf(this.#compiled?.loss, last, this.#outputShape);
+    return outputFormOf(this.#compiled?.loss, this.#layers.at(-1), this.#outputShape);
   }
 
   /** What `x` has to fit. */
@@ -447,26 +481,26 @@ export class Model {
     return { dtype, inputShape, integers: this.#layers[0]?.kind === 'embedding' };
   }
 
-  /** Uploads data for one job and turns its sums into logs. */
-  async #withData(
-    call: string,
-    given: unknown,
-    work: (
-      engine: NativeEngine,
-      data: number,
-      rows: number,
-    ) => ReturnType<NativeEngine['evaluate']>,
-  ): Promise<Logs> {
+  /** Uploads data for one job. */
+  async #withData<T>(call: string, given: unknown, work: (job: DataJob) => Promise<T>): Promise<T> {
     const compiled = this.#compiledFor(call);
     const data = this.#prepare(given, call, compiled.loss);
-    return this.#exclusive(call, async (engine) => {
-      const handle = addData(engine, data);
-      try {
-        return logsOf(await work(engine, handle, data.rows), compiled.metrics);
-      } finally {
-        if (!this.#disposed) engine.removeData(handle);
-      }
-    });
+    return this.#exclusive(call, (engine) =>
+      this.#uploaded(engine, data, (handle) => work({ engine, handle, data, ...compiled })),
+    );
+  }
+
+  async #uploaded<T>(
+    engine: NativeEngine,
+    data: PreparedData,
+    work: (handle: number) => Promise<T>,
+  ): Promise<T> {
+    const handle = addData(engine, data);
+    try {
+      return await work(handle);
+    } finally {
+      if (!this.#disposed) engine.removeData(handle);
+    }
   }
 
   #fitHost(engine: NativeEngine, compiled: Compiled): FitHost {

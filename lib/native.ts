@@ -20,6 +20,8 @@ export type NativeTensors = { [name: string]: NativeTensor };
 export interface NativeTape {
   /** Gradients of every differentiable input given to `forward` and of every weight. Once; the tape is gone after. */
   backward(upstream: NativeTensors): Promise<NativeTensors>;
+  /** What the forward pass has saved, by the names of the cell's document; at once, before `backward`. */
+  saved(): NativeTensors;
   dispose(): void;
 }
 
@@ -78,12 +80,35 @@ export interface EngineSums {
   seconds: number;
 }
 
-/** What a snapshot consists of: parameters, buffers (running statistics) and optimizer slots, each by name. */
+/**
+ * What a snapshot consists of: parameters, buffers (running statistics), optimizer slots and the states that stateful
+ * training goes on from, each by name.
+ */
 export interface EngineTensor {
-  role: 'param' | 'buffer' | 'slot';
+  role: 'param' | 'buffer' | 'slot' | 'state';
   name: string;
   shape: number[];
   data: FloatArray;
+}
+
+/** States that a pass begins from, and whether to tell those it ends with. */
+export interface NativeStates {
+  initial: NativeTensors | null;
+  wanted: boolean;
+}
+
+export interface NativeOutputs {
+  outputs: NativeTensor;
+  /** Where they were wanted. */
+  states?: NativeTensors;
+}
+
+/** How batches that follow each other belong together. */
+export interface NativeContinuing {
+  /** Row b of a batch goes on where row b of the one before has ended. */
+  stateful?: boolean;
+  /** Steps after a start from no state that do not count in the loss. */
+  burnIn?: number;
 }
 
 export interface NativeEngine {
@@ -92,7 +117,7 @@ export interface NativeEngine {
   compile(spec: CompileSpec): void;
   /**
    * Keeps a data set resident. x [n, steps, features]; y Int32Array [n] or [n, steps] for labels or floats
-   * [n, targets...]; lengths Int32Array [n] and weights [n] or [n, steps] optional. Copied. Returns a handle for the
+   * [n, targets...]; lengths Int32Array [n], weights [n] or [n, steps] and resets Int32Array [n, steps] optional. Copied. Returns a handle for the
    * calls below.
    */
   addData(
@@ -100,24 +125,43 @@ export interface NativeEngine {
     y: NativeTensor | null,
     lengths: Int32Array | null,
     weights?: NativeTensor | null,
+    resets?: NativeTensor | null,
   ): number;
   removeData(data: number): void;
   /**
-   * One optimizer update per batch of `batchSize` consecutive entries of `rows` (the last may be smaller), off the
-   * event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
+   * One optimizer update per `accumulate` (default 1) batches of `batchSize` consecutive entries of `rows` (the last
+   * may be fewer and smaller), off the event loop. `rateFactor` is on the learning rate of every group. `onProgress` is coalesced: newest wins. Rejects with ERR_NUMERIC at the first loss that is not finite,
    * parameters as after the last finite update.
    */
   train(
-    call: { data: number; rows: Uint32Array; batchSize: number; rateFactor: number },
+    call: {
+      data: number;
+      rows: Uint32Array;
+      batchSize: number;
+      rateFactor: number;
+      accumulate?: number;
+    } & NativeContinuing,
     onProgress: ((sums: EngineSums) => void) | null,
   ): Promise<EngineSums>;
-  evaluate(call: { data: number; batchSize: number }): Promise<EngineSums>;
+  evaluate(call: { data: number; batchSize: number } & NativeContinuing): Promise<EngineSums>;
   /** Outputs for every row, in order, [n, ...outputShape]. */
-  predict(call: { data: number; batchSize: number }): Promise<NativeTensor>;
+  predict(call: {
+    data: number;
+    batchSize: number;
+    states?: NativeStates | null;
+  }): Promise<NativeOutputs>;
   /** The open loop. `forward` keeps what `backward` needs; `backward` accumulates; `step` updates and clears. */
-  forward(x: NativeTensor, lengths: Int32Array | null, training: boolean): Promise<NativeTensor>;
+  forward(
+    x: NativeTensor,
+    lengths: Int32Array | null,
+    training: boolean,
+    states?: NativeStates | null,
+    resets?: NativeTensor | null,
+  ): Promise<NativeOutputs>;
   backward(dOutput: NativeTensor): Promise<NativeTensor>;
   step(rateFactor: number): Promise<void>;
+  /** The next stateful batch begins afresh. */
+  resetStates(): void;
   /** A stream of that many sequences; its handle for the calls below, all of them synchronous. */
   createStream(batch: number): number;
   /** One step: x [batch, features] and y [batch, outputs] in the engine's number type, y is written. */

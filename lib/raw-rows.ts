@@ -6,7 +6,7 @@ import { featuresOf } from './layers';
 import { LookbackError } from './errors';
 import type { OutputForm, Preprocessing } from './preprocessing/preprocessing';
 import type { DataWish, PreparedData } from './training/data';
-import { prepareData, splitTail } from './training/data';
+import { prepareData } from './training/data';
 import type { LossSpec } from './training/losses';
 import { outputsPerTarget } from './training/losses';
 import type { Logs } from './training/metrics';
@@ -52,23 +52,12 @@ export function rawLogs(preprocessing: Preprocessing | null, logs: Logs): Logs {
 }
 
 /**
- * The training and the validation part of a fit. Scales that are not known yet are learnt from the training part.
+ * Learns the scales that are not known yet, from all of `data` but a share `heldOut` at its end.
  *
- * @throws {LookbackError} ERR_OPTION where one of them would be empty, ERR_DATA, ERR_SHAPE
+ * @throws {LookbackError} ERR_DATA, ERR_SHAPE
  */
-export function fitParts(
-  preprocessing: Preprocessing | null,
-  given: { data: unknown; validationData: unknown; validationSplit: number },
-  prepare: (data: unknown, where: string) => PreparedData,
-): [train: PreparedData, validation: PreparedData | null] {
-  const { data, validationData } = given;
-  const share = validationData === undefined ? given.validationSplit : 0;
-  if (preprocessing && !preprocessing.isFitted) preprocessing.fit(data, 'fit: data', share);
-  const train = prepare(data, 'fit: data');
-  if (share > 0) return splitTail(train, share);
-  const validation =
-    validationData === undefined ? null : prepare(validationData, 'fit: validationData');
-  return [train, validation];
+export function fitOnce(preprocessing: Preprocessing | null, data: unknown, heldOut: number): void {
+  if (preprocessing && !preprocessing.isFitted) preprocessing.fit(data, 'fit: data', heldOut);
 }
 
 /** @throws {LookbackError} ERR_STATE */

@@ -25,3 +25,15 @@ export function summaryText(rows: ReturnType<NativeEngine['layers']>, facts: str
   const total = rows.reduce((sum, row) => sum + row.params, 0);
   return [...lines, `${total} parameters, ${facts}`].join('\n');
 }
+
+/** Prints that table line by line, and gives it. */
+export function printSummary(
+  rows: Parameters<typeof summaryText>[0],
+  facts: string,
+  // eslint-disable-next-line no-console -- printing is what this is for
+  print: (line: string) => void = (line) => console.log(line),
+): string {
+  const text = summaryText(rows, facts);
+  for (const line of text.split('\n')) print(line);
+  return text;
+}

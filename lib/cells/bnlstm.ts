@@ -33,6 +33,11 @@ export interface BnlstmOptions extends CellStateExtensionOptions {
   eps?: number;
   /** Weight of a new batch in the running statistics; the paper's programs take 0.01 to 0.05. 0 to 1. Default 0.01. */
   momentum?: number;
+  /**
+   * Deviation of Gaussian noise that training adds to the h that each row starts from, as the authors' program does for
+   * inputs whose first steps are all alike (0.1 there): their variance is zero. At least 0. Default 0.
+   */
+  initialNoise?: number;
   /** h and c start at zero, or at trained vectors `h_start` and `c_start`, as in the paper. Default `'zeros'`. */
   initialState?: 'zeros' | 'trained';
   /**
@@ -52,6 +57,7 @@ const schema = z.strictObject({
   inputStats: z.enum(['perStep', 'sequence']).default('perStep'),
   eps: z.number().gt(0).max(1).default(1e-5),
   momentum: z.number().min(0).max(1).default(0.01),
+  initialNoise: z.number().min(0).default(0),
   initialState: z.enum(['zeros', 'trained']).default('zeros'),
   init: z.enum(['default', 'pytorch']).default('default'),
   ...cellStateExtensionSchema,

@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, size } from './definition';
-import { extensionInputs } from './extensions';
+import type { StartOptions } from './extensions';
+import { extensionInputs, startSchema } from './extensions';
 import type { OrthogonalOptions } from './orthogonal';
 import { orthogonalSchema, plainSpec, publishedRmsprop } from './orthogonal';
 
 /** Options of the ENRNN cell and layer. */
-export interface EnrnnOptions extends OrthogonalOptions {
+export interface EnrnnOptions extends OrthogonalOptions, StartOptions {
   /** Size of the long-term block, whose matrix `W_L` is orthogonal. 1 to 16384. */
   longUnits: number;
   /** Size of the short-term block, whose matrix `W_S` has a spectral radius of at most 1. 1 to 16384. */
@@ -52,6 +53,7 @@ const schema = z
     minCosine: z.number().min(0).default(1e-4),
     oddGain: z.enum(['last', 'first']).default('last'),
     ...orthogonalSchema,
+    ...startSchema,
     initSign: orthogonalSchema.initSign.default('positive'),
   })
   .refine(({ longUnits, negatives = 0 }) => negatives <= longUnits, {

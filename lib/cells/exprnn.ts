@@ -4,7 +4,8 @@ import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
-import { extensionInputs } from './extensions';
+import type { StartOptions } from './extensions';
+import { extensionInputs, startSchema } from './extensions';
 import { orthogonalSchema, plainSpec } from './orthogonal';
 
 /** How W follows from P and the base, and when the base moves. */
@@ -26,7 +27,7 @@ export interface TrivialisationOptions {
 }
 
 /** Options of the expRNN cell and layer. */
-export interface ExprnnOptions extends OrthogonalOptions, TrivialisationOptions {
+export interface ExprnnOptions extends OrthogonalOptions, TrivialisationOptions, StartOptions {
   /** Size n of the state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.exprnn`; a layer takes it from what comes before it. */
@@ -60,6 +61,7 @@ const schema = z.strictObject({
   resetOnRebase: z.boolean().default(false),
   init: z.enum(['cayley', 'henaff']).default('cayley'),
   ...orthogonalSchema,
+  ...startSchema,
   initSign: orthogonalSchema.initSign.default('negative'),
 });
 

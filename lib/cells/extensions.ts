@@ -33,6 +33,18 @@ export interface CellStateExtensionOptions extends ExtensionOptions {
   zoneoutCell?: number;
 }
 
+/** Where the states of a cell start. */
+export interface StartOptions {
+  /**
+   * Sequences start from zero states, or from trained ones, the same for every row: `h_start` and, where there is a c,
+   * `c_start`. States that are given take the place of both. Default `'zeros'`.
+   */
+  initialState?: 'zeros' | 'trained';
+}
+
+/** For the schema of a cell. */
+export const startSchema = { initialState: z.enum(['zeros', 'trained']).default('zeros') };
+
 const rate = z.number().min(0).lt(1).default(0);
 
 /** For the schema of a cell. */

@@ -3,11 +3,11 @@ import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { plainInputs, size, specOf } from './definition';
-import type { ExtensionOptions } from './extensions';
-import { extensionInputs, extensionSchema } from './extensions';
+import type { ExtensionOptions, StartOptions } from './extensions';
+import { extensionInputs, extensionSchema, startSchema } from './extensions';
 
 /** Options of the GRU cell and layer. */
-export interface GruOptions extends ExtensionOptions {
+export interface GruOptions extends ExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.gru`; a layer takes it from what comes before it. */
@@ -47,6 +47,7 @@ const schema = z.strictObject({
   normalization: z.enum(['none', 'layer']).default('none'),
   init: z.enum(['default', 'pytorch', 'keras']).default('default'),
   ...extensionSchema,
+  ...startSchema,
 });
 
 /**

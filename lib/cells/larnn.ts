@@ -4,8 +4,8 @@ import type { NativeSpec } from '../native';
 import { parseOptions } from '../options';
 import type { CellDefinition, CellInput } from './definition';
 import { numberOf, size } from './definition';
-import type { CellStateExtensionOptions } from './extensions';
-import { cellStateExtensionSchema } from './extensions';
+import type { CellStateExtensionOptions, StartOptions } from './extensions';
+import { cellStateExtensionSchema, startSchema } from './extensions';
 
 /** Which norm stands at the enabled sites of a LARNN. */
 export type Normalization = 'none' | 'layer' | 'batch';
@@ -20,7 +20,7 @@ export const DEFAULT_NORMALIZATION: Normalization = 'none';
  * Options of the LARNN cell and layer. Only `units` is needed. The query sees h_{t-1} behind `recurrentDropout` as the
  * gates do; what `zoneoutCell` keeps of c is what the window gets.
  */
-export interface LarnnOptions extends CellStateExtensionOptions {
+export interface LarnnOptions extends CellStateExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output, a multiple of `heads`. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.larnn`; a layer takes it from what comes before it. */
@@ -91,6 +91,11 @@ export interface LarnnOptions extends CellStateExtensionOptions {
   positionalOffset?: 0 | 1;
   /** Dropped h is also what the next step sees, or only the layer's output is dropped. Default `'state'`. */
   hiddenDropoutScope?: 'state' | 'output';
+  /**
+   * `cells.larnn` then gives the attention weights of every step as `attention` `[B, T, heads, window]`, newest entry
+   * first, among `handle.saved()`. Default false.
+   */
+  keepAttention?: boolean;
   /** Probability of dropping a hidden unit, drawn at every step. 0 to below 1. Default 0. */
   hiddenDropout?: number;
   /** Probability of dropping an attention weight. Default 0. */
@@ -134,11 +139,13 @@ const schema = z.strictObject({
   positional: z.enum(['none', 'concat', 'add']).default('none'),
   positionalOffset: z.union([z.literal(0), z.literal(1)]).default(1),
   hiddenDropoutScope: z.enum(['state', 'output']).default('state'),
+  keepAttention: z.boolean().optional(),
   hiddenDropout: rate.default(0),
   attentionDropout: rate.default(0),
   positionalDropout: rate.default(0),
   init: z.enum(['default', 'published']).default('default'),
   ...cellStateExtensionSchema,
+  ...startSchema,
   unitForgetBias: z.boolean().default(true),
 });
 

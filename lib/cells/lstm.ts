@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { biasOf, plainInputs, size, specOf } from './definition';
-import type { CellStateExtensionOptions } from './extensions';
-import { cellStateExtensionSchema, extensionInputs } from './extensions';
+import type { CellStateExtensionOptions, StartOptions } from './extensions';
+import { cellStateExtensionSchema, extensionInputs, startSchema } from './extensions';
 
 /** Options of the LSTM cell and layer. */
-export interface LstmOptions extends CellStateExtensionOptions {
+export interface LstmOptions extends CellStateExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.lstm`; a layer takes it from what comes before it. */
@@ -43,6 +43,7 @@ const schema = z.strictObject({
   recurrentActivation: z.enum(['sigmoid', 'hardSigmoid']).default('sigmoid'),
   init: z.enum(['default', 'pytorch', 'keras']).default('default'),
   ...cellStateExtensionSchema,
+  ...startSchema,
 });
 
 /**

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { biasOf, plainInputs, size, specOf } from './definition';
-import type { ExtensionOptions } from './extensions';
-import { extensionSchema, extensionInputs } from './extensions';
+import type { ExtensionOptions, StartOptions } from './extensions';
+import { extensionSchema, extensionInputs, startSchema } from './extensions';
 
 /** Options of the plain recurrent cell and layer. */
-export interface RnnOptions extends ExtensionOptions {
+export interface RnnOptions extends ExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.rnn`; a layer takes it from what comes before it. */
@@ -34,6 +34,7 @@ const schema = z.strictObject({
   normalization: z.enum(['none', 'layer']).default('none'),
   init: z.enum(['default', 'keras', 'identity']).default('default'),
   ...extensionSchema,
+  ...startSchema,
 });
 
 /**

@@ -3,14 +3,14 @@ import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, plainInputs, size, specOf } from './definition';
-import type { CellStateExtensionOptions } from './extensions';
-import { cellStateExtensionSchema, extensionInputs } from './extensions';
+import type { CellStateExtensionOptions, StartOptions } from './extensions';
+import { cellStateExtensionSchema, extensionInputs, startSchema } from './extensions';
 
 /**
  * Options of the RRA cell and layer. Only `units` is needed. `recurrentDropout` also meets the scores of
  * `attention: 'softmaxPerStep'`, which are made by the recurrent product, and not those of `'dotPerStep'`.
  */
-export interface RraOptions extends CellStateExtensionOptions {
+export interface RraOptions extends CellStateExtensionOptions, StartOptions {
   /** Size H of the hidden state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.rra`; a layer takes it from what comes before it. */
@@ -32,7 +32,7 @@ export interface RraOptions extends CellStateExtensionOptions {
   normalize?: 'sum' | 'softmax' | 'l1' | 'none';
   /** One learned weight for an attended state, or one for each of its units. Default `'vector'`. */
   gateShape?: 'vector' | 'matrix';
-  /** Where the weighted sum a enters (see {@link rra}); base `'rnn'` knows the first two. Default `'insideTanh'`. */
+  /** Where the weighted sum a enters (see `layers.rra`); base `'rnn'` knows the first two. Default `'insideTanh'`. */
   inject?: 'insideTanh' | 'output' | 'gatedOutput' | 'cell' | 'candidate';
   /** The newest attended state is that of `lag` steps before. 1 to 16384. Default 1. */
   lag?: number;
@@ -79,6 +79,7 @@ const schema = z.strictObject({
   dotScale: z.number().default(1),
   init: z.enum(['default', 'author']).default('default'),
   ...cellStateExtensionSchema,
+  ...startSchema,
   // No default: base 'rnn' has no c.
   zoneoutCell: cellStateExtensionSchema.zoneoutCell.removeDefault().optional(),
 });

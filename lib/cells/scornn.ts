@@ -5,11 +5,12 @@ import type { Tensor, TensorLike } from '../tensor';
 import type { CellDefinition } from './definition';
 import { plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
-import { extensionInputs } from './extensions';
+import type { StartOptions } from './extensions';
+import { extensionInputs, startSchema } from './extensions';
 import { asDoubles, orthogonalSchema, plainSpec, publishedRmsprop } from './orthogonal';
 
 /** Options of the scoRNN cell and layer. */
-export interface ScornnOptions extends OrthogonalOptions {
+export interface ScornnOptions extends OrthogonalOptions, StartOptions {
   /** Size n of the state and of the output. 1 to 16384. */
   units: number;
   /** Features of the input. Needed by `cells.scornn`; a layer takes it from what comes before it. */
@@ -23,7 +24,7 @@ export interface ScornnOptions extends OrthogonalOptions {
   storage?: 'full' | 'packed';
   /**
    * After an update that leaves an entry of `A` larger than this, `A` and `d` change to another description of the same
-   * `W` (see {@link resign}), and the optimizer's memory of `A` starts afresh. At least 1; 0: never. Default 0.
+   * `W` (see `cells.scornn.resign`), and the optimizer's memory of `A` starts afresh. At least 1; 0: never. Default 0.
    */
   resignAbove?: number;
 }
@@ -39,6 +40,7 @@ const schema = z
       .refine((tau) => tau === 0 || tau >= 1, 'must be 0 or at least 1')
       .default(0),
     ...orthogonalSchema,
+    ...startSchema,
     initSign: orthogonalSchema.initSign.default('negative'),
   })
   .refine(({ units, negatives = 0 }) => negatives <= units, {
@@ -76,7 +78,7 @@ export const scornn: CellDefinition<ScornnOptions> = {
   ],
 };
 
-/** What {@link resign} gives. */
+/** What `cells.scornn.resign` gives. */
 export interface Resigned {
   A: Tensor<Float64Array>;
   d: Tensor<Float64Array>;

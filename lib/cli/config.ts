@@ -36,7 +36,8 @@ const validationSchema = z
     message: 'names subjects or a split; expected exactly one of the two',
   });
 
-const configSchema = z.strictObject({
+/** The keys of a configuration; those that are described by kind are checked apart. */
+export const configSchema = z.strictObject({
   $schema: z.string().optional(),
   seed: seed.default(0),
   epochs: z.int().min(1).default(10),

@@ -47,9 +47,16 @@ export const dataSchemas = {
     keep: z.enum(['start', 'end']).exactOptional(),
   }),
   jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir }),
+  ett: z.looseObject({ name: z.literal('ett'), dir }),
+  spokenDigits: z.strictObject({
+    name: z.literal('spokenDigits'),
+    dir,
+    bands: count,
+    steps: count,
+  }),
 };
 
-/** Which data set, and where from. */
+/** Which data set, and where from; what a loose schema leaves open, the loader checks. */
 export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]>;
 
 export const dataNames = Object.keys(dataSchemas) as [DataConfig['name']];
@@ -57,7 +64,7 @@ export const dataNames = Object.keys(dataSchemas) as [DataConfig['name']];
 /** The loss of a data set where the configuration names none. */
 export function defaultLoss(name: DataConfig['name']): string {
   if (name === 'jsbChorales') return 'binaryCrossentropy';
-  return name === 'adding' ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
+  return name === 'adding' || name === 'ett' ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_OPTION */

@@ -21,7 +21,10 @@ function program(): Command {
   const root = new Command('lookback')
     .description('Train and serve long-memory recurrent networks.')
     .version(version())
-    .addHelpText('after', exitCodeHelp)
+    .addHelpText(
+      'after',
+      `${examplesText('train examples/har/config.json', 'evaluate runs/har')}\n${exitCodeHelp}`,
+    )
     .exitOverride();
   const json = ['--json', 'print one JSON object a line'] as const;
   const set = [
@@ -40,6 +43,14 @@ function program(): Command {
       'go on from the last checkpoint, bit for bit; start afresh where there is none',
     )
     .option(...json)
+    .addHelpText(
+      'after',
+      examplesText(
+        'train examples/har/config.json',
+        'train examples/har/config.json --resume',
+        'train examples/har/config.json --set epochs=5 --set model.layers[0].units=64 --set out=runs/wide',
+      ),
+    )
     .action(async (config: string, options: Json & { set: string[]; resume?: boolean }) => {
       const { train } = await import('./train.js');
       const { set: sets, resume = false } = options;
@@ -58,6 +69,10 @@ function program(): Command {
     )
     .option(...set)
     .option(...json)
+    .addHelpText(
+      'after',
+      examplesText('evaluate runs/har', 'evaluate model.safetensors --config config.json --json'),
+    )
     .action(async (run: string, options: Json & { set: string[]; config?: string }) => {
       const { evaluate } = await import('./evaluate.js');
       await evaluate(run, options, makeOutput(options.json === true));
@@ -73,6 +88,10 @@ function program(): Command {
     )
     .option(...set)
     .option(...json)
+    .addHelpText(
+      'after',
+      examplesText('predict runs/har', 'predict runs/har sequences.json --json'),
+    )
     .action(
       async (
         run: string,
@@ -87,14 +106,40 @@ function program(): Command {
     .command('inspect <file>')
     .description('what a model file, checkpoint or run folder holds')
     .option(...json)
+    .addHelpText(
+      'after',
+      examplesText('inspect runs/har', 'inspect runs/har/checkpoints/last.safetensors --json'),
+    )
     .action(async (file: string, options: Json) => {
       const { inspect } = await import('./inspect.js');
       await inspect(file, makeOutput(options.json === true));
     });
   root
+    .command('compare <runs...>')
+    .description('results, learning curves and configurations of several run folders on one page')
+    .option('--out <file>', 'the page', 'comparison.html')
+    .option(...json)
+    .addHelpText('after', examplesText('compare runs/har runs/har-lstm'))
+    .action(async (runs: string[], options: Json & { out: string }) => {
+      const { compare } = await import('./compare.js');
+      await compare(runs, options.out, makeOutput(options.json === true));
+    });
+
+  root
+    .command('schema')
+    .description('the JSON Schema of a configuration, for editors')
+    .option(...json)
+    .addHelpText('after', examplesText('schema > lookback.schema.json'))
+    .action(async (options: Json) => {
+      const { schema } = await import('./schema.js');
+      schema(makeOutput(options.json === true));
+    });
+
+  root
     .command('doctor')
     .description('what was found on this machine, which kernel is in use, and why')
     .option(...json)
+    .addHelpText('after', examplesText('doctor', 'doctor --json'))
     .action(async (options: Json) => {
       const { doctor } = await import('./doctor.js');
       process.exitCode = doctor(makeOutput(options.json === true));
@@ -103,11 +148,18 @@ function program(): Command {
     .command('build')
     .description('build the native addon')
     .option('--cuda', 'and the CUDA library, which needs nvcc and takes minutes')
-    .action(async (options: { cuda?: boolean }) => {
+    .option(...json)
+    .addHelpText('after', examplesText('build'))
+    .action(async (options: Json & { cuda?: boolean }) => {
       const { build } = await import('./build.js');
-      process.exitCode = await build(options);
+      process.exitCode = await build(makeOutput(options.json === true), options);
     });
   return root;
+}
+
+function examplesText(...lines: string[]): string {
+  const shown = lines.map((line) => `  $ npx lookback ${line}`);
+  return `\n${lines.length > 1 ? 'Examples' : 'Example'}:\n${shown.join('\n')}`;
 }
 
 function collect(value: string, before: readonly string[]): string[] {

@@ -10,7 +10,7 @@ import { reasonOf, removeLeftovers, writeAtomically } from '../storage/atomic';
 import type { Checkpoint } from '../storage/checkpoint';
 import { CheckpointFolder } from '../storage/checkpoint';
 import type { Logs } from '../training/metrics';
-import { differingKey } from '../training/resume';
+import { differingKey } from '../training/fit-call';
 import type { RunConfig } from './config';
 
 /** What the log says of one epoch, counted from 1. */

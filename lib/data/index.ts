@@ -4,29 +4,39 @@
 import { adding } from './adding';
 import { copying } from './copying';
 import { splitBySubject } from './dataset';
+import { ett } from './ett';
+import { fromArrays, fromCSV, fromJSONL } from './from';
 import { har } from './har';
 import { imdb } from './imdb';
 import { jsbChorales } from './jsb-chorales';
 import { mnist } from './mnist';
 import { ptb } from './ptb';
+import { spokenDigits } from './spoken-digits';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
 export const datasets = {
   adding,
   copying,
+  ett,
+  fromArrays,
+  fromCSV,
+  fromJSONL,
   har,
   imdb,
   jsbChorales,
   mnist,
   ptb,
   splitBySubject,
+  spokenDigits,
   uciHar,
 } as const;
 
 export type { AddingOptions } from './adding';
 export type { CopyingOptions } from './copying';
 export type { Answers, Dataset, Split, SubjectSplit } from './dataset';
+export type { EttDataset, EttOptions } from './ett';
+export type { FromCsvOptions, TableColumns } from './from';
 export type { HarOptions } from './har';
 export type { HarDataset, HarSplit } from './har-layout';
 export type { ImdbDataset, ImdbOptions, ReviewSplit } from './imdb';
@@ -34,3 +44,6 @@ export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb
 export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
 export type { UciHarOptions } from './uci-har';
+export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
+export type { TableDataset } from './table';
+export type { FromTableOptions, TableSplit } from './table-options';

@@ -211,7 +211,7 @@ export class Preprocessing {
     let numbers: ArrayLike<number>;
     if (table && isRows(list)) {
       requireBatch(list.length, batch, where);
-      const encoded = new Float64Array(batch * featuresOfTable(table as TableOptions));
+      const encoded = new Float32Array(batch * featuresOfTable(table as TableOptions));
       list.forEach((row, at) =>
         encodeRow(table as TableOptions, row, encoded, at * features, `${where}[${at}]`),
       );

@@ -52,22 +52,22 @@ export function featureNamesOf({ columns }: TableOptions): string[] {
 }
 
 /**
- * The features of one row, written to `out` from `at` on.
+ * The features of one row, written to `out` from `at` on. Training rounds to float32 as serving does: both compute the
+ * same bits from the same row.
  *
  * @throws {LookbackError} ERR_DATA that names the row's place and the column
  */
 export function encodeRow(
   { columns }: TableOptions,
   row: TableRow,
-  out: Float64Array,
+  out: Float32Array,
   at: number,
   where: string,
 ): void {
   let next = at;
   for (const { name, categories } of columns) {
     if (categories) {
-      const own = String(row[name]);
-      if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+      const own = nameIn(row, name, where);
       for (const category of categories) out[next++] = category === own ? 1 : 0;
     } else {
       out[next++] = numberIn(row, name, where);
@@ -88,33 +88,45 @@ export function numberIn(row: TableRow, name: string, where: string): number {
   );
 }
 
+/** The name of a category or group in a column of a row. @throws {LookbackError} ERR_DATA */
+export function nameIn(row: TableRow, name: string, where: string): string {
+  if (!Object.hasOwn(row, name)) throw missing(row, name, where);
+  const value = row[name];
+  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  throw new LookbackError(
+    'ERR_DATA',
+    `${where}, column ${show(name)}: ${show(value)} is not a name`,
+    { details: { column: name } },
+  );
+}
+
 function missing(row: TableRow, name: string, where: string): LookbackError {
   const message = `${where} has no column ${show(name)}; its columns are ${Object.keys(row).slice(0, 20).join(', ')}`;
   return new LookbackError('ERR_DATA', message, { details: { column: name } });
 }
 
-/**
- * First rows of all windows of `steps` rows that lie within one group: groups in the order of their first rows, rows in
- * their order. A window is a list of row numbers, since the rows of a group need not stand together.
- */
-export function windowsOf(
-  groups: readonly string[] | null,
-  rows: number,
+/** Row numbers of each group, in the order of the rows; groups in the order of their first rows. */
+export function membersOf(groups: readonly string[] | null, rows: number): Map<string, Int32Array> {
+  if (groups === null) return new Map([['', Int32Array.from({ length: rows }, (_, row) => row)]]);
+  const members = new Map<string, number[]>();
+  groups.forEach((group, row) => {
+    const list = members.get(group);
+    if (list) list.push(row);
+    else members.set(group, [row]);
+  });
+  return new Map([...members].map(([group, list]) => [group, Int32Array.from(list)]));
+}
+
+/** Where the windows of `steps` entries in `length` begin that have `horizon` more entries behind them. */
+export function startsOf(
+  length: number,
   { steps, stride = 1 }: Pick<TableOptions, 'steps' | 'stride'>,
   horizon = 0,
-): { rows: Int32Array; starts: number[] }[] {
-  const members = new Map<string, number[]>();
-  for (let row = 0; row < rows; row += 1) {
-    const key = groups?.[row] ?? '';
-    const list = members.get(key);
-    if (list) list.push(row);
-    else members.set(key, [row]);
-  }
-  return [...members.values()].map((list) => {
-    const starts: number[] = [];
-    for (let start = 0; start + steps + horizon <= list.length; start += stride) starts.push(start);
-    return { rows: Int32Array.from(list), starts };
-  });
+): number[] {
+  const starts: number[] = [];
+  for (let start = 0; start + steps + horizon <= length; start += stride) starts.push(start);
+  return starts;
 }
 
 /** Whole tables: all windows, `[n, steps, features]`. @throws {LookbackError} ERR_DATA without a whole window */
@@ -122,29 +134,42 @@ export function encodeTable(
   options: TableOptions,
   rows: readonly TableRow[],
   where: string,
-): { shape: [number, number, number]; data: Float64Array } {
+): { shape: [number, number, number]; data: Float32Array } {
   const features = featuresOfTable(options);
-  const encoded = new Float64Array(rows.length * features);
+  const encoded = new Float32Array(rows.length * features);
   rows.forEach((row, at) => encodeRow(options, row, encoded, at * features, `${where}[${at}]`));
   const { groupBy, steps } = options;
-  const groups = groupBy === undefined ? null : rows.map((row) => String(row[groupBy]));
-  const windows = windowsOf(groups, rows.length, options);
-  const n = windows.reduce((sum, { starts }) => sum + starts.length, 0);
-  if (n === 0) {
+  const groups =
+    groupBy === undefined ? null : rows.map((row, at) => nameIn(row, groupBy, `${where}[${at}]`));
+  const windows = [...membersOf(groups, rows.length).values()].flatMap((members) =>
+    startsOf(members.length, options).map((start) => members.subarray(start, start + steps)),
+  );
+  if (windows.length === 0) {
     throw new LookbackError(
       'ERR_DATA',
       `${where} has ${rows.length} rows and no window of ${steps}; expected at least ${steps} rows of a group`,
     );
   }
-  const data = new Float64Array(n * steps * features);
+  return {
+    shape: [windows.length, steps, features],
+    data: gatherLines(encoded, features, windows),
+  };
+}
+
+/** The lines of `features` numbers that the windows name, one behind the other. */
+export function gatherLines(
+  lines: Float32Array,
+  features: number,
+  windows: readonly Int32Array[],
+): Float32Array {
+  const total = windows.reduce((sum, window) => sum + window.length, 0);
+  const data = new Float32Array(total * features);
   let to = 0;
-  for (const { rows: members, starts } of windows) {
-    for (const start of starts) {
-      for (let step = 0; step < steps; step += 1, to += features) {
-        const from = (members[start + step] ?? 0) * features;
-        data.set(encoded.subarray(from, from + features), to);
-      }
+  for (const window of windows) {
+    for (const line of window) {
+      data.set(lines.subarray(line * features, (line + 1) * features), to);
+      to += features;
     }
   }
-  return { shape: [n, steps, features], data };
+  return data;
 }

@@ -61,7 +61,7 @@ export type Checkpoint = CheckpointState & {
   callbackTensors: CallbackTensor[];
 };
 
-const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot'];
+const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot', 'state'];
 
 /**
  * @param before where to keep the checkpoint that `path` was until now

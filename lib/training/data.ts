@@ -26,6 +26,8 @@ export interface TrainingData {
   readonly y: RawAnswers;
   /** Valid steps of each row, `[n]` as Int32Array, 0 to `steps`; what is behind them is never read. Default: all. */
   readonly lengths?: TensorLike;
+  /** 1 before a step at which a row starts afresh (packed sequences, episodes), else 0: `[n, steps]` as Int32Array. Default: none. */
+  readonly resets?: TensorLike;
   /** What each row counts in the loss, `[n]`, or each step, `[n, steps]`. At least 0. Default: all 1. */
   readonly sampleWeight?: TensorLike;
 }
@@ -53,11 +55,13 @@ export interface PreparedData {
   lengths: Int32Array | null;
   /** `[rows]` or `[rows, steps]`. */
   weights: Tensor | null;
+  /** `[rows, steps]`. */
+  resets: Tensor | null;
 }
 
 /** Copies data to native memory; gives its handle. */
 export function addData(engine: NativeEngine, data: PreparedData): number {
-  return engine.addData(data.x, data.y, data.lengths, data.weights);
+  return engine.addData(data.x, data.y, data.lengths, data.weights, data.resets);
 }
 
 /** @throws {LookbackError} ERR_SHAPE, or ERR_DATA for values that cannot be learned from */
@@ -68,17 +72,20 @@ export function prepareData(given: unknown, wish: DataWish, where: string): Prep
   const lengths =
     data.lengths === undefined ? null : prepareLengths(data.lengths, x, `${where}.lengths`);
   const steps = x.shape[1] ?? 0;
-  if (wish.loss === null) return { rows, steps, x, y: null, lengths, weights: null };
+  const resets =
+    data.resets === undefined ? null : prepareResets(data.resets, x, `${where}.resets`);
+  if (wish.loss === null) return { rows, steps, x, y: null, lengths, weights: null, resets };
   const answers = { ...wish, loss: wish.loss, rows, steps, lengths };
   const y = prepareAnswers(data.y, answers, `${where}.y`);
   const weights = prepareWeights(data.sampleWeight, y, answers, `${where}.sampleWeight`);
-  return { rows, steps, x, y, lengths, weights };
+  return { rows, steps, x, y, lengths, weights, resets };
 }
 
 interface NamedData {
   x: unknown;
   y: unknown;
   lengths?: unknown;
+  resets?: unknown;
   sampleWeight?: unknown;
 }
 
@@ -89,6 +96,7 @@ function namedData(given: unknown, where: string): NamedData {
       x: given.x,
       y: 'y' in given ? given.y : undefined,
       lengths: 'lengths' in given ? given.lengths : undefined,
+      resets: 'resets' in given ? given.resets : undefined,
       sampleWeight: 'sampleWeight' in given ? given.sampleWeight : undefined,
     };
   }
@@ -256,6 +264,16 @@ export function prepareLengths(value: unknown, x: Tensor, name: string): Int32Ar
   return lengths.data as Int32Array;
 }
 
+/** Where rows start afresh. */
+export function prepareResets(value: unknown, x: Tensor, name: string): Tensor {
+  const [rows = 0, steps = 0] = x.shape;
+  const resets = asTensor(value, { name, dtype: 'int32', shape: [rows, steps] });
+  const wrong = resets.data.findIndex((reset) => reset !== 0 && reset !== 1);
+  if (wrong < 0) return resets;
+  const message = `${name}${indexText(wrong, resets.shape)} is ${resets.data[wrong]}; expected 0, or 1 where the row starts afresh before the step`;
+  throw new LookbackError('ERR_DATA', message, { details: { index: wrong } });
+}
+
 /** Rows `from` to `to` of `data`, without copying. */
 export function sliceRows(data: PreparedData, from: number, to: number): PreparedData {
   const cut = (tensor: Tensor): Tensor => {
@@ -270,6 +288,7 @@ export function sliceRows(data: PreparedData, from: number, to: number): Prepare
     y: data.y && cut(data.y),
     lengths: data.lengths && data.lengths.subarray(from, to),
     weights: data.weights && cut(data.weights),
+    resets: data.resets && cut(data.resets),
   };
 }
 

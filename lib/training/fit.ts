@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { LookbackError } from '../errors';
+import type { RowShape } from '../layers';
 import type { Addon, NativeEngine } from '../native';
 import type { Model } from '../model';
 import type { Callback } from './callbacks/contract';
@@ -10,6 +11,8 @@ import type { FitHooks } from './control';
 import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
+import type { Continuing } from './evaluation';
+import { evaluateData } from './evaluation';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
@@ -26,8 +29,20 @@ export interface FitOptions {
   validationData?: DataLike;
   /** Share of the rows, from the end and before shuffling, that is kept for validation. 0 to below 1. Default 0. */
   validationSplit?: number;
-  /** A new order of the rows every epoch, drawn from the model's seed. Default true. */
+  /** A new order of the rows every epoch, drawn from the model's seed. Default true, with `stateful` false. */
   shuffle?: boolean;
+  /**
+   * Contiguous streams: row b of a batch goes on where row b of the batch before has ended, so rows stand in the order
+   * batch 0 of all streams, batch 1 of all streams, .... States are carried without a gradient, and cleared at the
+   * beginning of every epoch and by {@link Model.resetStates}. The number of rows must be a multiple of `batchSize`;
+   * validation runs over streams of its own. Default false.
+   */
+  stateful?: boolean;
+  /**
+   * The first steps of a row that begins from no state (every row, or with `stateful` those of the first batch) have no
+   * loss: they warm the state. Gradients of later steps go back through them. Fewer than the steps of a row. Default 0.
+   */
+  burnIn?: number;
   /** 0 is silent; 1 a progress bar; 2 a line per epoch; `'auto'` a bar on a terminal, else lines. Default `'auto'`. */
   verbose?: 'auto' | 0 | 1 | 2;
   callbacks?: readonly Callback[];
@@ -37,6 +52,11 @@ export interface FitOptions {
   initialEpoch?: number;
   /** Factor on the optimizer's learning rate over the run. Default constant. */
   schedule?: ScheduleLike;
+  /**
+   * Batches whose gradients make one update, as one batch of all their rows would (batch statistics are those of each).
+   * A step of `stepsPerEpoch`, and a batch as callbacks count it, then is that many batches. Default 1.
+   */
+  accumulateSteps?: number;
   /**
    * Batches of one epoch, where that is fewer than the data has: the first ones of its order. Default: all of them.
    */
@@ -50,12 +70,19 @@ export interface FitOptions {
   resume?: boolean;
 }
 
+/** Of `fit` and `evaluate`. */
+export const continuingSchema = {
+  stateful: z.boolean().default(false),
+  burnIn: z.int().min(0).default(0),
+};
+
 const schema = z.strictObject({
   epochs: z.int().min(1).default(1),
   batchSize: z.int().min(1).default(32),
   validationData: z.unknown().optional(),
   validationSplit: z.number().min(0).lt(1).default(0),
-  shuffle: z.boolean().default(true),
+  shuffle: z.boolean().optional(),
+  ...continuingSchema,
   verbose: z.union([z.literal('auto'), z.literal(0), z.literal(1), z.literal(2)]).default('auto'),
   callbacks: z
     .array(
@@ -68,6 +95,7 @@ const schema = z.strictObject({
   signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
   initialEpoch: z.int().min(0).default(0),
   schedule: z.custom<ScheduleLike>().default('constant'),
+  accumulateSteps: z.int().min(1).default(1),
   stepsPerEpoch: z.int().min(1).optional(),
   checkpoint: z
     .strictObject({ dir: z.string().min(1), everyUpdates: z.int().min(1).optional() })
@@ -127,10 +155,7 @@ export interface FitHost {
 export interface FitRun {
   data: PreparedData;
   validation: PreparedData | null;
-  options: Omit<
-    ResolvedFit,
-    'validationData' | 'validationSplit' | 'verbose' | 'checkpoint' | 'resume'
-  >;
+  options: ResolvedFit;
   reporter: Reporter | null;
   history: History;
   /** Where to begin and what to keep; asked once the data are copied. */
@@ -192,6 +217,7 @@ async function everyEpoch(
   { data, validation }: DataHandles,
 ): Promise<Cursor | null> {
   const { options, history, reporter } = run;
+  const { stateful } = options;
   const begin = control.hooks.start?.cursor ?? {
     epoch: options.initialEpoch,
     batch: 0,
@@ -199,6 +225,8 @@ async function everyEpoch(
   };
   for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
     await control.each((callback) => callback.onEpochBegin?.(epoch, control));
+    const resumed = epoch === begin.epoch && begin.batch > 0;
+    if (stateful && !resumed) host.engine.resetStates();
     const cursor: Cursor =
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
@@ -207,8 +235,7 @@ async function everyEpoch(
     if (!done) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
-      const sums = await host.engine.evaluate({ data: validation, batchSize: options.batchSize });
-      for (const [key, value] of Object.entries(logsOf(sums, host.metrics))) {
+      for (const [key, value] of Object.entries(await validate(host, run, validation))) {
         logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
       }
     }
@@ -223,6 +250,12 @@ async function everyEpoch(
   return null;
 }
 
+async function validate(host: FitHost, run: FitRun, handle: number): Promise<Logs> {
+  if (!run.validation) return {};
+  const { engine, metrics } = host;
+  return evaluateData({ engine, handle, data: run.validation, metrics }, run.options);
+}
+
 /** Advances `cursor` to the end of its epoch; false where the run paused before. */
 async function oneEpoch(
   host: FitHost,
@@ -233,20 +266,22 @@ async function oneEpoch(
 ): Promise<boolean> {
   const { options, reporter } = run;
   const { rows } = run.data;
-  const { batchSize } = options;
-  const batches = Math.min(Math.ceil(rows / batchSize), options.stepsPerEpoch ?? Infinity);
-  const order = options.shuffle ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
+  const { batchSize, accumulateSteps: accumulate, stateful, burnIn } = options;
+  const each = batchSize * accumulate;
+  const batches = Math.min(Math.ceil(rows / each), options.stepsPerEpoch ?? Infinity);
+  const order = (options.shuffle ?? !stateful) ? shuffled(host, rows, cursor.epoch) : inOrder(rows);
   const perBatch = options.callbacks.filter((callback) => callback.onBatchEnd);
   const single = perBatch.length > 0 || changesWithinEpoch(options.schedule);
-  const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, batchSize);
+  const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, each);
   reporter?.epochBegin(cursor.epoch, options.epochs, batches, cursor.batch);
   while (cursor.batch < batches) {
     if (control.hooks.pause?.() === true) return false;
     if (host.stopped()) break;
     const end = Math.min(cursor.batch + chunk, batches);
     const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
-    const part = order.subarray(cursor.batch * batchSize, Math.min(end * batchSize, rows));
-    const sums = await host.engine.train({ data, rows: part, batchSize, rateFactor }, null);
+    const part = order.subarray(cursor.batch * each, Math.min(end * each, rows));
+    const call = { data, rows: part, batchSize, rateFactor, accumulate, stateful, burnIn };
+    const sums = await host.engine.train(call, null);
     throwIfAborted(options.signal);
     addSums(cursor, sums, end);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
@@ -256,6 +291,38 @@ async function oneEpoch(
     if (cursor.batch < batches) await control.saveWhereDue(cursor);
   }
   return true;
+}
+
+/**
+ * Whether data can be gone through as the options say.
+ *
+ * @throws {LookbackError} ERR_OPTION, or ERR_DATA for rows that are no whole batches
+ */
+export function checkContinuing(
+  data: PreparedData,
+  options: Continuing & { shuffle?: boolean | undefined; accumulateSteps?: number },
+  outputShape: RowShape,
+  where: string,
+): void {
+  const { batchSize, stateful, burnIn, shuffle } = options;
+  const refuse = (message: string): never => {
+    throw new LookbackError('ERR_OPTION', `${where}: ${message}`);
+  };
+  if (stateful && shuffle === true)
+    refuse('stateful needs the rows in their order; leave shuffle out');
+  if (stateful && (options.accumulateSteps ?? 1) > 1)
+    refuse('stateful goes with one batch an update; leave accumulateSteps out');
+  if (burnIn > 0 && outputShape.length === 1)
+    refuse(
+      `burnIn is ${burnIn}, but the model gives one output a row, behind all its steps; use returnSequences on the last recurrent layer`,
+    );
+  if (burnIn >= data.steps)
+    refuse(`burnIn is ${burnIn}; expected fewer than the ${data.steps} steps of a row`);
+  if (!stateful || data.rows % batchSize === 0) return;
+  throw new LookbackError(
+    'ERR_DATA',
+    `${where} has ${data.rows} rows, which are no whole batches of ${batchSize}; with stateful, row b of a batch goes on with row b of the next: cut the data, or choose another batchSize`,
+  );
 }
 
 function addSums(cursor: Cursor, sums: LossSums, batch: number): void {

@@ -40,7 +40,8 @@ export interface GaussianOptions extends TargetLossOptions {
 const skipNaN = z.boolean().default(false);
 const fromLogits = z.boolean().optional();
 
-const schemas = {
+/** The options of each kind. @internal */
+export const lossSchemas = {
   sparseCategoricalCrossentropy: z.strictObject({
     fromLogits,
     classWeight: z.array(z.number().min(0)).min(1).optional(),
@@ -72,7 +73,7 @@ export type LossLike = LossSpec | Exclude<LossSpec['kind'], 'quantile'>;
 
 /** @throws {LookbackError} ERR_OPTION */
 export function resolveLoss(value: unknown, where = 'loss'): LossSpec {
-  return resolveKind<LossSpec>(schemas, value, where);
+  return resolveKind<LossSpec>(lossSchemas, value, where);
 }
 
 /**

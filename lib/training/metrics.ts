@@ -4,18 +4,31 @@ import type { EngineSums } from '../native';
 import type { LossSpec } from './losses';
 import { resolveKind } from './specs';
 
-const schemas = {
+/** The options of each kind. @internal */
+export const metricSchemas = {
   accuracy: z.strictObject({}),
   meanSquaredError: z.strictObject({}),
   meanAbsoluteError: z.strictObject({}),
   bitsPerCharacter: z.strictObject({}),
   perplexity: z.strictObject({}),
+  topKAccuracy: z.strictObject({ k: z.int().min(1).default(5) }),
+  macroF1: z.strictObject({}),
+  weightedF1: z.strictObject({}),
 };
 
 /** A metric by its kind. */
-export interface MetricSpec {
-  kind: keyof typeof schemas;
-}
+export type MetricSpec =
+  | {
+      kind:
+        | 'accuracy'
+        | 'meanSquaredError'
+        | 'meanAbsoluteError'
+        | 'bitsPerCharacter'
+        | 'perplexity'
+        | 'macroF1'
+        | 'weightedF1';
+    }
+  | { kind: 'topKAccuracy'; k: number };
 /** What `compile` takes: a description or a name. */
 export type MetricLike = MetricSpec | MetricSpec['kind'];
 
@@ -34,6 +47,16 @@ export const metrics = {
   bitsPerCharacter: (): MetricSpec => ({ kind: 'bitsPerCharacter' }),
   /** e to the power of the cross-entropy. */
   perplexity: (): MetricSpec => ({ kind: 'perplexity' }),
+  /**
+   * Share of rows (or steps) whose label is among the `k` largest outputs; logged as `top5Accuracy`. Like F1 computed
+   * from predictions, so only by `evaluate` and for validation data, at the cost of a second pass over them.
+   */
+  topKAccuracy: (options: { k?: number } = {}): MetricSpec =>
+    resolveKind<MetricSpec>(metricSchemas, { ...options, kind: 'topKAccuracy' }, 'topKAccuracy'),
+  /** The mean of the classes' F1, each class alike. Only by `evaluate` and for validation data, as `topKAccuracy`. */
+  macroF1: (): MetricSpec => ({ kind: 'macroF1' }),
+  /** The mean of the classes' F1 by how often each is the label. As `macroF1`. */
+  weightedF1: (): MetricSpec => ({ kind: 'weightedF1' }),
 } as const;
 
 /** The losses under which a metric says something. */
@@ -48,6 +71,9 @@ const lossesOf: Record<MetricSpec['kind'], readonly LossSpec['kind'][]> = {
   ],
   bitsPerCharacter: ['sparseCategoricalCrossentropy'],
   perplexity: ['sparseCategoricalCrossentropy'],
+  topKAccuracy: ['sparseCategoricalCrossentropy'],
+  macroF1: ['sparseCategoricalCrossentropy'],
+  weightedF1: ['sparseCategoricalCrossentropy'],
 };
 
 /** @throws {LookbackError} ERR_OPTION, also for a metric that says nothing under `loss` */
@@ -57,7 +83,7 @@ export function resolveMetrics(
   where = 'metrics',
 ): MetricSpec[] {
   return values.map((value, index) => {
-    const metric = resolveKind<MetricSpec>(schemas, value, `${where}[${index}]`);
+    const metric = resolveKind<MetricSpec>(metricSchemas, value, `${where}[${index}]`);
     const fitting = lossesOf[metric.kind];
     if (!fitting.includes(loss.kind)) {
       const message = `${where}[${index}] is "${metric.kind}", which goes with the loss ${fitting.join(' or ')}; the loss is ${loss.kind}`;
@@ -78,11 +104,16 @@ export function noSums(): LossSums {
   return { rows: 0, weight: 0, count: 0, loss: 0, hits: 0, absolute: 0 };
 }
 
-/** Means over what `sums` covers. */
+/** What a metric is called in logs. */
+export function metricKey(spec: MetricSpec): string {
+  return spec.kind === 'topKAccuracy' ? `top${spec.k}Accuracy` : spec.kind;
+}
+
+/** Means over what `sums` covers; metrics that need predictions are not among them. */
 export function logsOf(sums: LossSums, metricSpecs: readonly MetricSpec[]): Logs {
   const share = (sum: number, of: number): number => (of > 0 ? sum / of : 0);
   const loss = share(sums.loss, sums.weight);
-  const values: Record<MetricSpec['kind'], number> = {
+  const values: Partial<Record<MetricSpec['kind'], number>> = {
     accuracy: share(sums.hits, sums.count),
     meanSquaredError: loss,
     meanAbsoluteError: share(sums.absolute, sums.count),
@@ -90,6 +121,9 @@ export function logsOf(sums: LossSums, metricSpecs: readonly MetricSpec[]): Logs
     perplexity: Math.exp(loss),
   };
   const logs: Logs = { loss };
-  for (const { kind } of metricSpecs) logs[kind] = values[kind];
+  for (const { kind } of metricSpecs) {
+    const value = values[kind];
+    if (value !== undefined) logs[kind] = value;
+  }
   return logs;
 }

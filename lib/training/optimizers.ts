@@ -78,7 +78,8 @@ const adam = {
   amsgrad: z.boolean().default(false),
 };
 
-const schemas = {
+/** The options of each kind. @internal */
+export const optimizerSchemas = {
   sgd: z.strictObject({
     ...common,
     learningRate: z.number().gt(0).default(0.01),
@@ -133,7 +134,7 @@ export type OptimizerLike = Described | Described['kind'];
 
 /** @throws {LookbackError} ERR_OPTION */
 export function resolveOptimizer(value: unknown, where = 'optimizer'): OptimizerSpec {
-  return resolveKind<OptimizerSpec>(schemas, value, where);
+  return resolveKind<OptimizerSpec>(optimizerSchemas, value, where);
 }
 
 /** Constructors of optimizers; each checks its options at once. @throws {LookbackError} ERR_OPTION */

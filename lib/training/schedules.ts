@@ -32,7 +32,8 @@ export interface OneCycleOptions {
   final?: number;
 }
 
-const schemas = {
+/** The options of each kind. @internal */
+export const scheduleSchemas = {
   constant: z.strictObject({}),
   stepDecay: z.strictObject({
     every: z.number().min(1),
@@ -61,7 +62,7 @@ export type ScheduleLike =
 
 /** @throws {LookbackError} ERR_OPTION */
 export function resolveSchedule(value: unknown, where = 'schedule'): ScheduleSpec {
-  return resolveKind<ScheduleSpec>(schemas, value, where);
+  return resolveKind<ScheduleSpec>(scheduleSchemas, value, where);
 }
 
 /** Constructors of learning-rate schedules: each is a factor on the optimizer's learning rate, set before every update. */

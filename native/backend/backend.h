@@ -108,6 +108,9 @@ struct ForwardCall {
   const int32_t* lengths = nullptr;    ///< [B], each in 0..T, or null: all T
   const RowOrigin* origins = nullptr;  ///< [B], or null: each row is itself, from step 0
   std::vector<const S*> params;        ///< in the order of CellInfo::params
+  /// Not 0: parameters and buffers are those of the call before with the same number, if that was
+  /// the last one; what was made from them may be used again.
+  uint64_t version = 0;
   /// Beside the names of `Recurrence::outputs`: "y_last" [B,H], y at each row's last step. A model
   /// that keeps only that needs no room for "y". Destinations; those present are written. A buffer
   /// may be its own destination.
@@ -157,6 +160,18 @@ class Recurrence {
     static_cast<void>(steps);
     static_cast<void>(training);
     return {};
+  }
+  /// What `read_saved` gives for a batch, by the names of the cell's document: [B,T,...].
+  virtual std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const {
+    static_cast<void>(batch);
+    static_cast<void>(steps);
+    return {};
+  }
+  /// What the last `forward` has left on the tape, which was made to `keep`, before `backward`. 0
+  /// beyond a row's length.
+  virtual void read_saved(const Tape& tape, const Tensors<S>& to) const {
+    static_cast<void>(tape);
+    static_cast<void>(to);
   }
   /// `keep`: the tape will be read by `backward`. Throws ERR_MEMORY with the bytes wanted.
   virtual std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) = 0;

@@ -1,10 +1,12 @@
 #include "backend/cell_host.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "backend/tensors.h"
 #include "base/error.h"
+#include "base/rng.h"
 
 namespace lookback {
 namespace {
@@ -19,6 +21,9 @@ Initializer initializer_of(const Start& start) {
   }
   return init;
 }
+
+/// Philox numbers of a state's noise: beyond those of masks.
+constexpr uint32_t kNoiseSite = 1 << 16;
 
 }  // namespace
 
@@ -127,14 +132,14 @@ void CellHost<S>::bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) co
     place.given = 1;
     if (s.param >= 0) {
       place.initial = call.params[static_cast<size_t>(s.param)];
-      place.shared = true;
+      place.shared = place.repeated = true;
     }
     const auto it = call.inputs.find(s.in);
     if (s.past.id >= 0) {
       const std::vector<int64_t> shape{s.entries, call.batch, s.value.size};
       place.initial = find(call.inputs, s.in, shape);
     } else if (it != call.inputs.end()) {
-      place.shared = false;
+      place.shared = place.repeated = false;
       std::vector<int64_t> shape{call.batch, s.value.size};
       if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
@@ -149,6 +154,43 @@ void CellHost<S>::bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) co
     }
     place.final = find_out(call.outputs, s.out);
   }
+}
+
+template <class S>
+std::vector<TensorInfo> CellHost<S>::saved(int64_t batch, int64_t steps) const {
+  std::vector<TensorInfo> list;
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    std::vector<int64_t> shape{batch, steps};
+    shape.insert(shape.end(), s.shape.begin(), s.shape.end());
+    list.push_back({s.name, std::move(shape), false});
+  }
+  return list;
+}
+
+template <class S>
+bool CellHost<S>::is_noisy(const ForwardCall<S>& call, size_t state) const {
+  return cell_.declaration.states[state].noise > 0 && call.training && call.dropout != nullptr;
+}
+
+template <class S>
+std::vector<S> CellHost<S>::noise_of(const ForwardCall<S>& call, size_t state) const {
+  const StateInfo& info = cell_.declaration.states[state];
+  const int64_t size = info.value.size;
+  const uint32_t site = kNoiseSite + static_cast<uint32_t>(state);
+  const PhiloxKey stream =
+      dropout_stream(call.dropout->seed, call.dropout->step, call.dropout->layer);
+  std::vector<S> noise;
+  for (int64_t b = 0; b < call.batch; ++b) {
+    const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
+    for (int64_t j = 0; j < size; ++j) {
+      const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
+                                             static_cast<uint64_t>(origin.step * size + j));
+      const double radius = std::sqrt(-2 * std::log((bits.word[0] + 0.5) / 4294967296.0));
+      const double angle = 2 * 3.14159265358979323846 * (bits.word[1] / 4294967296.0);
+      noise.push_back(static_cast<S>(info.noise * radius * std::cos(angle)));
+    }
+  }
+  return noise;
 }
 
 template <class S>

@@ -36,6 +36,7 @@ class CellHost : public Recurrence<S> {
   std::vector<std::string> differentiable_inputs() const override;
   std::string couples_rows(bool training) const override;
   std::vector<TensorInfo> derived() const override;
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
 
  protected:
   explicit CellHost(CellInstance cell);
@@ -44,6 +45,9 @@ class CellHost : public Recurrence<S> {
   void require_call(const ForwardCall<S>& call) const;
   void bind_sequence(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
   void bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
+  bool is_noisy(const ForwardCall<S>& call, size_t state) const;
+  /// The Gaussian noise [B][size] that training adds to what a state starts from: each row's own.
+  std::vector<S> noise_of(const ForwardCall<S>& call, size_t state) const;
   /// Given masks, and how each is read; `is_drawn` says which of the others are to be drawn.
   void bind_masks(const ForwardCall<S>& call, SequenceArgs<S>& a) const;
   bool is_drawn(const ForwardCall<S>& call, const SequenceArgs<S>& a, int sequence) const;

@@ -108,6 +108,35 @@ std::vector<std::string> LayerStack<S>::differentiable_inputs() const {
 }
 
 template <class S>
+std::vector<TensorInfo> LayerStack<S>::saved(int64_t batch, int64_t steps) const {
+  std::vector<TensorInfo> list;
+  for (int pass = 0; pass < passes_; ++pass) {
+    const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
+    for (TensorInfo info : layers_[layer]->saved(batch, steps)) {
+      info.name = layer_name(pass) + info.name;
+      list.push_back(std::move(info));
+    }
+  }
+  return list;
+}
+
+template <class S>
+void LayerStack<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const StackTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
+  for (int pass = 0; pass < passes_; ++pass) {
+    const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
+    const Recurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[layer];
+    Tensors<S> own;
+    for (const TensorInfo& info : cell.saved(t.batch, t.steps)) {
+      const auto wanted = to.find(layer_name(pass) + info.name);
+      if (wanted != to.end()) own[info.name] = wanted->second;
+    }
+    cell.read_saved(*t.tapes[static_cast<size_t>(pass)], own);
+  }
+}
+
+template <class S>
 std::string LayerStack<S>::couples_rows(bool training) const {
   if (replays()) return "the replay kinds of stacking: use 'stack' or 'residual'";
   return layers_.front()->couples_rows(training);
@@ -201,6 +230,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   inner.training = call.training;
   inner.lengths = call.lengths;
   inner.origins = call.origins;
+  inner.version = call.version;
   DropoutKey key;
   if (call.dropout != nullptr) {
     // Every pass draws its own masks.

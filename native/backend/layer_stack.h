@@ -41,6 +41,8 @@ class LayerStack final : public Recurrence<S> {
   std::string explain(int64_t batch, int64_t steps, bool training) const override {
     return layers_.front()->explain(batch, steps, training);
   }
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;

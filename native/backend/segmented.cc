@@ -224,6 +224,7 @@ void forward_part(const ForwardCall<S>& call, Recurrence<S>& recurrence, Segment
   inner.origins = part.origins.data();
   inner.lengths = part.lengths.data();
   inner.params = call.params;
+  inner.version = call.version;
   for (const auto& [name, tensor] : call.inputs) {
     if (name == "resets" || is_buffer(name)) continue;
     if (is_state(name) && !part.given()) continue;
@@ -329,6 +330,26 @@ void SegmentedRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
     if (name == "y") arrays_.zero(tensor.data, tensor.size());
   for (segmented::SegmentPart<S>& part : t.parts)
     segmented::forward_part(call, *whole_, part, rows_, arrays_);
+}
+
+template <class S>
+void SegmentedRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const segmented::SegmentedTape<S>&>(tape);
+  if (t.parts.empty()) {
+    REQUIRE(t.whole != nullptr, kState,
+            "what a forward pass has saved can be read before backward");
+    whole_->read_saved(*t.whole, to);
+    return;
+  }
+  for (const auto& [name, tensor] : to) arrays_.zero(tensor.data, tensor.size());
+  for (const segmented::SegmentPart<S>& part : t.parts) {
+    segmented::OwnedTensors<S> own;
+    for (const auto& [name, tensor] : to)
+      own[name] = segmented::Owned<S>(segmented::shape_of(part, name, tensor.shape, true), arrays_);
+    whole_->read_saved(*part.tape, segmented::views(own));
+    for (const auto& [name, tensor] : own)
+      segmented::scatter(part, name, tensor, to.at(name), true, segmented::every, arrays_);
+  }
 }
 
 template <class S>

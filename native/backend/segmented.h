@@ -31,6 +31,10 @@ class SegmentedRecurrence final : public Recurrence<S> {
     return whole_->outputs(batch, steps);
   }
   std::vector<TensorInfo> derived() const override { return whole_->derived(); }
+  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override {
+    return whole_->saved(batch, steps);
+  }
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::vector<std::string> differentiable_inputs() const override {
     return whole_->differentiable_inputs();
   }

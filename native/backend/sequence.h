@@ -69,7 +69,8 @@ struct StatePlace {
   int given = 0;               ///< entries of the initial value; 0: zeros (one entry)
   int past = -1, d_past = -1;  ///< slots of a window's entries from before the first step
   int zoneout = -1;            ///< number of the sequence that keeps old units; -1: none
-  bool shared = false;         ///< `initial` is [size], for every row
+  bool shared = false;         ///< it starts from a parameter
+  bool repeated = false;       ///< `initial` is [size], for every row
   const S* initial = nullptr;  ///< [given][B][size], oldest first; of a window [entries][B][size],
                                ///< newest first
   S* d_initial = nullptr;

@@ -178,7 +178,7 @@ class Exchange {
         const int64_t batch = args_.batch;
         x_.each_row([=](auto row) {
           for (int j = row.first(); j < state.size; j += row.stride()) {
-            const int64_t line = state.shared ? 0 : from * batch + row.batch();
+            const int64_t line = state.repeated ? 0 : from * batch + row.batch();
             row.at(to, j) =
                 state.initial != nullptr && from >= 0 ? state.initial[line * state.size + j] : S(0);
           }

@@ -91,9 +91,10 @@ Napi::Value CellWrap::forward(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function TapeWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeTape",
-                     {InstanceMethod<&TapeWrap::backward>("backward"),
-                      InstanceMethod<&TapeWrap::dispose>("dispose")});
+  return DefineClass(
+      env, "NativeTape",
+      {InstanceMethod<&TapeWrap::backward>("backward"), InstanceMethod<&TapeWrap::saved>("saved"),
+       InstanceMethod<&TapeWrap::dispose>("dispose")});
 }
 
 TapeWrap::TapeWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapeWrap>(info) {
@@ -129,6 +130,15 @@ Napi::Value TapeWrap::backward(const Napi::CallbackInfo& info) {
     plan.work = [=](Job& job) { *grads = tape->backward(std::move(*upstream), job.cancel_flag()); };
     plan.result = [grads](Napi::Env then) { return write_tensors(then, *grads); };
     return Job::start(env, std::move(plan)).promise;
+  });
+}
+
+Napi::Value TapeWrap::saved(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    REQUIRE(tape_ != nullptr, kState,
+            "this forward pass was gone back through or disposed; call forward again");
+    return write_tensors(env, tape_->saved());
   });
 }
 

@@ -40,6 +40,7 @@ class TapeWrap : public Napi::ObjectWrap<TapeWrap> {
 
  private:
   Napi::Value backward(const Napi::CallbackInfo& info);
+  Napi::Value saved(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   /// Tells the garbage collector how much native memory hangs on this object.
   void report_memory(Napi::BasicEnv env);

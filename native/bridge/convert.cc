@@ -108,15 +108,15 @@ Napi::Value write_data(Napi::Env env, const HostTensor& tensor) {
   return write_numbers<int32_t, Napi::Int32Array>(env, std::get<Buffer<int32_t>>(tensor.data));
 }
 
-constexpr const char* kRoles[] = {"param", "buffer", "slot"};
+constexpr const char* kRoles[] = {"param", "buffer", "slot", "state"};
 
 NamedTensor::Role read_role(const Napi::Value& value) {
   const std::string word = read_word(value, "the role of a tensor");
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 4; ++i) {
     if (word == kRoles[i]) return static_cast<NamedTensor::Role>(i);
   }
   fail(ErrorCode::kFormat,
-       text("the role of a tensor is '", word, "'; expected 'param', 'buffer' or 'slot'"));
+       text("the role of a tensor is '", word, "'; expected 'param', 'buffer', 'slot' or 'state'"));
 }
 
 }  // namespace
@@ -322,6 +322,37 @@ Napi::Value write_sums(Napi::Env env, const Sums& sums) {
   object.Set("absolute", Napi::Number::New(env, sums.absolute));
   object.Set("seconds", Napi::Number::New(env, sums.seconds));
   return object;
+}
+
+std::optional<HostTensor> read_optional(const Napi::Value& value, const char* what) {
+  if (value.IsNull() || value.IsUndefined()) return std::nullopt;
+  return read_tensor(value, what);
+}
+
+Continuing read_continuing(const Napi::Object& call) {
+  Continuing continuing;
+  const Napi::Value stateful = call.Get("stateful"), burn_in = call.Get("burnIn");
+  if (!stateful.IsUndefined()) continuing.stateful = read_flag(stateful, "stateful");
+  if (!burn_in.IsUndefined())
+    continuing.burn_in = read_integer(burn_in, "burnIn", 0, (int64_t{1} << 53) - 1);
+  return continuing;
+}
+
+std::shared_ptr<StateCall> read_states(const Napi::Value& value) {
+  if (value.IsNull() || value.IsUndefined()) return nullptr;
+  const Napi::Object given = read_object(value, "states");
+  const auto states = std::make_shared<StateCall>();
+  const Napi::Value initial = given.Get("initial");
+  if (!initial.IsNull()) states->initial = read_tensors(initial, "state");
+  states->wanted = read_flag(given.Get("wanted"), "wanted");
+  return states;
+}
+
+Napi::Value write_outputs(Napi::Env env, const HostTensor& output, const StateCall* states) {
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("outputs", write_tensor(env, output));
+  if (states != nullptr && states->wanted) result.Set("states", write_tensors(env, states->final));
+  return result;
 }
 
 }  // namespace lookback

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,5 +62,18 @@ Napi::Value write_tensors(Napi::Env env, const NamedTensors& tensors);
 /// A list of { role, name, shape, data }.
 Napi::Value write_snapshot(Napi::Env env, const NamedTensors& tensors);
 Napi::Value write_sums(Napi::Env env, const Sums& sums);
+
+/// Null or undefined: none.
+std::optional<HostTensor> read_optional(const Napi::Value& value, const char* what);
+
+/// { stateful, burnIn } of a call, both of which may be missing.
+Continuing read_continuing(const Napi::Object& call);
+
+/// { initial, wanted }: named tensors or null, and whether the last states are to be told; null for
+/// a call without states.
+std::shared_ptr<StateCall> read_states(const Napi::Value& value);
+
+/// { outputs, states }: the states where they were wanted.
+Napi::Value write_outputs(Napi::Env env, const HostTensor& output, const StateCall* states);
 
 }  // namespace lookback

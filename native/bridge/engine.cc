@@ -94,6 +94,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                       InstanceMethod<&EngineWrap::forward>("forward"),
                       InstanceMethod<&EngineWrap::backward>("backward"),
                       InstanceMethod<&EngineWrap::step>("step"),
+                      InstanceMethod<&EngineWrap::reset_states>("resetStates"),
                       InstanceMethod<&EngineWrap::create_stream>("createStream"),
                       InstanceMethod<&EngineWrap::step_stream>("stepStream"),
                       InstanceMethod<&EngineWrap::stream_state>("streamState"),
@@ -229,13 +230,11 @@ Napi::Value EngineWrap::add_data(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     HostTensor x = read_tensor(info[0], "x");
-    std::optional<HostTensor> y;
-    if (!info[1].IsNull() && !info[1].IsUndefined()) y = read_tensor(info[1], "y");
+    std::optional<HostTensor> y = read_optional(info[1], "y");
     std::optional<std::vector<int32_t>> lengths = read_lengths(info[2]);
-    std::optional<HostTensor> weights;
-    if (!info[3].IsNull() && !info[3].IsUndefined()) weights = read_tensor(info[3], "the weights");
-    const int64_t handle =
-        idle().add_data(std::move(x), std::move(y), std::move(lengths), std::move(weights));
+    std::optional<HostTensor> weights = read_optional(info[3], "the weights");
+    const int64_t handle = idle().add_data(std::move(x), std::move(y), std::move(lengths),
+                                           std::move(weights), read_optional(info[4], "resets"));
     report_memory(env);
     return number(env, handle);
   });
@@ -258,6 +257,11 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
     const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
     const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
     const double rate = read_number(call.Get("rateFactor"), "rateFactor");
+    const Continuing continuing = read_continuing(call);
+    int64_t accumulate = 1;
+    if (call.Has("accumulate")) {
+      accumulate = read_integer(call.Get("accumulate"), "accumulate", 1, kMaxInteger);
+    }
     const auto rows = std::make_shared<std::vector<uint32_t>>(read_rows(call.Get("rows")));
     Napi::FunctionReference on_progress;
     if (info[1].IsFunction()) on_progress = Napi::Persistent(info[1].As<Napi::Function>());
@@ -265,7 +269,9 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
     return start_job(
         env,
         [=](Engine& engine, Job& job) {
-          const TrainCall train{rows->data(), static_cast<int64_t>(rows->size()), batch, rate};
+          const TrainCall train{rows->data(), static_cast<int64_t>(rows->size()),
+                                batch,        rate,
+                                continuing,   accumulate};
           *sums = engine.train(data, train, [&job](const Sums& now) { job.progress(now); });
         },
         [sums](Napi::Env then) { return write_sums(then, *sums); }, std::move(on_progress));
@@ -278,9 +284,10 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
     const Napi::Object call = read_object(info[0], "the evaluate call");
     const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
     const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
+    const Continuing continuing = read_continuing(call);
     const auto sums = std::make_shared<Sums>();
     return start_job(
-        env, [=](Engine& engine, Job&) { *sums = engine.evaluate(data, batch); },
+        env, [=](Engine& engine, Job&) { *sums = engine.evaluate(data, batch, continuing); },
         [sums](Napi::Env then) { return write_sums(then, *sums); });
   });
 }
@@ -291,10 +298,11 @@ Napi::Value EngineWrap::predict(const Napi::CallbackInfo& info) {
     const Napi::Object call = read_object(info[0], "the predict call");
     const int64_t data = read_integer(call.Get("data"), "data", 0, kMaxInteger);
     const int64_t batch = read_integer(call.Get("batchSize"), "batchSize", 1, kMaxInteger);
+    const std::shared_ptr<StateCall> states = read_states(call.Get("states"));
     const auto output = std::make_shared<HostTensor>();
     return start_job(
-        env, [=](Engine& engine, Job&) { *output = engine.predict(data, batch); },
-        [output](Napi::Env then) { return write_tensor(then, *output); });
+        env, [=](Engine& engine, Job&) { *output = engine.predict(data, batch, states.get()); },
+        [=](Napi::Env then) { return write_outputs(then, *output, states.get()); });
   });
 }
 
@@ -304,11 +312,17 @@ Napi::Value EngineWrap::forward(const Napi::CallbackInfo& info) {
     const auto x = std::make_shared<HostTensor>(read_tensor(info[0], "x"));
     const std::optional<std::vector<int32_t>> lengths = read_lengths(info[1]);
     const bool training = read_flag(info[2], "training");
+    const std::shared_ptr<StateCall> states = read_states(info[3]);
+    const auto resets =
+        std::make_shared<std::optional<HostTensor>>(read_optional(info[4], "resets"));
     const auto output = std::make_shared<HostTensor>();
     return start_job(
         env,
-        [=](Engine& engine, Job&) { *output = engine.forward(std::move(*x), lengths, training); },
-        [output](Napi::Env then) { return write_tensor(then, *output); });
+        [=](Engine& engine, Job&) {
+          *output =
+              engine.forward(std::move(*x), lengths, training, states.get(), std::move(*resets));
+        },
+        [=](Napi::Env then) { return write_outputs(then, *output, states.get()); });
   });
 }
 
@@ -331,6 +345,14 @@ Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
     return start_job(
         env, [rate](Engine& engine, Job&) { engine.step(rate); },
         [](Napi::Env then) { return then.Undefined(); });
+  });
+}
+
+Napi::Value EngineWrap::reset_states(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    idle().reset_states();
+    return env.Undefined();
   });
 }
 

@@ -12,10 +12,14 @@
 ///                         the product is made once more in a pass before the loop, and its norm is
 ///                         gone back through in one after it
 ///   initialState 'trained' h and c start from vectors h_start and c_start, the same for every row
+///   initialNoise e         in training every row starts from h_0 + e N(0, 1): where the first
+///   steps
+///                         of all rows are alike their variance is none, and 1 / sqrt(eps) would
+///                         blow up through time
 ///
 /// Stored statistics: running = (1 - momentum) running + momentum batch, with the biased variance.
 ///
-/// Deviations: none from the authors' program; its noise on h0 is left out (give an h0 for that).
+/// Deviations: none from the authors' program.
 #pragma once
 
 #include <cmath>
@@ -94,10 +98,10 @@ inline BnLstm BnLstm::declare(const Spec& spec, Declaration& d) {
     const int gamma_c = d.param("gamma_c", {H}, small), beta_c = d.param("beta_c", {H});
     cell.norm_c = declare_site<NormKind::kBatch>(d, "c", H, gamma_c, beta_c);
   }
-  if (spec.choice("initialState", {"zeros", "trained"}) == 1) {
-    d.states[0].param = d.param("h_start", {H});
-    d.states[1].param = d.param("c_start", {H});
-  }
+  declare_starts(spec, d);
+  d.states[0].noise = spec.number("initialNoise", 0);
+  REQUIRE(d.states[0].noise >= 0, kOption, "initialNoise is ", d.states[0].noise,
+          "; expected 0 or more");
   for (BatchSiteInfo& site : d.sites) site.rows = site.pooled ? 1 : rows;
   return cell;
 }

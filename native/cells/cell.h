@@ -159,6 +159,8 @@ struct StateInfo {
   Slot past = {}, d_past = {};
   /// Number of the sequence m with which the new value becomes m old + (1 - m) new; -1: none.
   int zoneout = -1;
+  /// Deviation of the Gaussian noise that training adds to what a row starts from.
+  double noise = 0;
 };
 
 /// A sequence of factors that the caller may give for every step, or that the driver draws.
@@ -213,6 +215,15 @@ struct DerivedInfo {
   std::string name;  ///< as in the test vectors: "W"
   std::vector<int> shape;
   bool used = true;  ///< by the time loop; otherwise only told to the caller, without a gradient
+};
+
+/// A part of a tape slot, under the name that the cell's document has for it: what a caller may
+/// look at between forward and backward.
+struct SavedInfo {
+  std::string name;
+  Slot slot;
+  int begin = 0;           ///< first unit
+  std::vector<int> shape;  ///< of one row and step
 };
 
 /// Collects what a cell needs. Host only; runs once per model.
@@ -279,6 +290,10 @@ class Declaration {
     sums.push_back({s, of.id});
     return s;
   }
+  /// Names `units` of a tape slot from `begin` on; 0: all of them.
+  void named(std::string name, Slot part, int begin = 0, int units = 0) {
+    saved.push_back({std::move(name), part, begin, {units > 0 ? units : part.size}});
+  }
   Linear linear(LinearInfo info) {
     linears.push_back(std::move(info));
     return {static_cast<int>(linears.size()) - 1};
@@ -295,6 +310,7 @@ class Declaration {
   std::shared_ptr<Parametrization> parametrization;  ///< makes the derived matrices; null: none
   std::vector<VectorInfo> vectors;
   std::vector<SumInfo> sums;
+  std::vector<SavedInfo> saved;
   std::vector<LinearInfo> linears;
   std::vector<TableInfo> tables;
   std::vector<StateInfo> states;

@@ -111,6 +111,8 @@ struct Elman {
     d.states = {{"h0", "h_n", h, dh}};
     recurrent = RecurrentInput::declare(spec, d, h, dh);
     declare_extensions(spec, d);
+    d.named("p", p);
+    d.named("h", h);
     LinearInfo info;
     info.out = info.d_out = p;
     info.rows = size;

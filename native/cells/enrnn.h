@@ -122,6 +122,7 @@ inline Enrnn Enrnn::declare(const Spec& spec, Declaration& d) {
   }
   cell.product = d.linear(std::move(product));
   cell.second = d.linear(std::move(second));
+  declare_starts(spec, d);
   return cell;
 }
 

@@ -61,6 +61,7 @@ inline Exprnn Exprnn::declare(const Spec& spec, Declaration& d) {
       std::make_shared<Trivialisation>(trivialisation_options(spec, n), std::vector<int>{P, base});
   product.blocks = {{W_x, 0, 0, n, I, 0, 0}, {W, 0, 0, n, n, 0, 1, 0, right_side(spec)}};
   cell.product = d.linear(std::move(product));
+  declare_starts(spec, d);
   return cell;
 }
 

@@ -44,6 +44,16 @@ inline void declare_extensions(const Spec& spec, Declaration& d, int parts = 1) 
   }
 }
 
+/// Option initialState 'trained': h and c start from parameters h_start and c_start, the same for
+/// every row, which begin at 0. To be called last: weights are drawn by their place.
+inline void declare_starts(const Spec& spec, Declaration& d) {
+  if (spec.choice("initialState", {"zeros", "trained"}) == 0) return;
+  for (StateInfo& state : d.states) {
+    if (state.past.id >= 0) continue;  // a window follows h
+    state.param = d.param(state.in == "h0" ? "h_start" : "c_start", {state.value.size});
+  }
+}
+
 /// Zoneout inside a step, for a state that something is made of before the step ends.
 struct Zoneout {
   bool on = false;

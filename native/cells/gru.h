@@ -210,6 +210,12 @@ inline Gru Gru::declare(const Spec& spec, Declaration& d) {
   cell.recurrent = RecurrentInput::declare(spec, d, cell.h, cell.dh);
   declare_extensions(spec, d);
   cell.declare_products(d, kernel, square, biases, bias, order);
+  declare_starts(spec, d);
+  d.named("r", cell.gates, 0, H);
+  d.named("z", cell.gates, H, H);
+  d.named("n", cell.n);
+  d.named("v", cell.v);
+  d.named("h", cell.h);
   return cell;
 }
 

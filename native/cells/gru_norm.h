@@ -144,6 +144,11 @@ inline LayerNormGru LayerNormGru::declare(const Spec& spec, Declaration& d) {
   params.gamma_x = d.param("gamma_x", {3 * H}, one);
   params.gamma_h = d.param("gamma_h", {3 * H}, one);
   cell.products.declare(d, cell.act, cell.recurrent.source(), params);
+  declare_starts(spec, d);
+  d.named("r", cell.act, cell.at_r, H);
+  d.named("z", cell.act, cell.at_z, H);
+  d.named("n", cell.act, cell.at_n, H);
+  d.named("h", cell.h);
   return cell;
 }
 

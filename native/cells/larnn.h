@@ -50,6 +50,7 @@ struct Larnn {
   bool elu_query = true, elu_attention = true;
   bool linear_candidate = false;  ///< mode 'layer' with attentionTarget 'candidate': g = pre_g
   bool input_product = false, drop_state = true;
+  bool keep_attention = false;  ///< the scores of every step stay on the tape, as weights
 
   Slot input, d_input, dy, y, h, c, z, act, dh, dc, attended, e, a, du, lse, scores, d_scores;
   Slot made;  ///< c~; without zoneout c itself
@@ -123,7 +124,8 @@ struct Larnn {
   HD AttentionHead<typename X::Number> head_of(int head, int m) const {
     using V = typename X::Number;
     const int D = units / heads;
-    return {head * D, D, m, head * window.length, V(1) / sqrt(V(D))};
+    const int kept = keep_attention ? window.length : 0;
+    return {head * D, D, m, head * window.length, V(1) / sqrt(V(D)), kept};
   }
 
   template <class X>

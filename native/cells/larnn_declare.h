@@ -64,6 +64,8 @@ class LarnnBuilder {
     declare_norms();
     d_.states = {{"h0", "h_n", cell_.h, cell_.dh, 1},
                  {"queue0", "queue_n", cell_.c, cell_.dc, cell_.window.length, true}};
+    declare_starts(spec_, d_);
+    name_slots();
     return cell_;
   }
 
@@ -125,6 +127,28 @@ class LarnnBuilder {
     cell_.made = cell_.zone_c.on ? d_.tape(H_) : cell_.c;
   }
 
+  /// The gates are kept where no norm stands before them; else what it normalises is.
+  void name_slots() {
+    d_.named("q", cell_.z, 0, H_);
+    for (int gate = 0; gate < Larnn<kNorm>::kGates; ++gate) {
+      const char name = "gfio"[gate];
+      d_.named(norm_on("bnPre") ? std::string("pre_") + name : std::string(1, name), cell_.z,
+               (1 + gate) * H_, H_);
+    }
+    d_.named("c", cell_.c);
+    d_.named("h", cell_.h);
+    d_.named("r", cell_.attended);
+    d_.named("a", cell_.a);
+    d_.named("lse", cell_.lse);
+    if (cell_.window.entries == Entries::kProjected) {
+      d_.named("k", cell_.window.projected, 0, H_);
+      d_.named("v", cell_.window.projected, H_, H_);
+    }
+    if (!cell_.keep_attention) return;
+    d_.named("attention", cell_.scores);
+    d_.saved.back().shape = {cell_.heads, cell_.window.length};
+  }
+
   bool norm_on(const char* option) const {
     return kNorm != NormKind::kNone && spec_.flag(option, true);
   }
@@ -150,7 +174,8 @@ class LarnnBuilder {
     cell_.a = norm_on("bnAttention") ? d_.tape(H_) : cell_.e;
     cell_.du = norm_on("bnAttention") ? cell_.e : d_.tape(H_);
     cell_.lse = d_.tape(A);
-    cell_.scores = d_.scratch(A * k);
+    cell_.keep_attention = spec_.flag("keepAttention", false);
+    cell_.scores = cell_.keep_attention ? d_.tape(A * k) : d_.scratch(A * k);
     cell_.d_scores = d_.scratch(A * k);
     if (reprojected) {
       cell_.window.entry_values = d_.tape(k * 2 * H_);

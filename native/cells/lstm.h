@@ -170,6 +170,11 @@ inline Lstm Lstm::declare(const Spec& spec, Declaration& d) {
     for (const int b : biases) gates.biases.push_back({b, stored(gate), H, gate * H});
   }
   cell.gates = d.linear(std::move(gates));
+  declare_starts(spec, d);
+  for (int gate = 0; gate < kGates; ++gate)
+    d.named(std::string(1, "ifgo"[gate]), cell.z, gate * H, H);
+  d.named("c", cell.c);
+  d.named("h", cell.h);
   return cell;
 }
 

@@ -54,6 +54,7 @@ inline LayerNormLstm LayerNormLstm::declare(const Spec& spec, Declaration& d) {
   const int gamma_c = d.param("gamma_c", {H}, one), beta_c = d.param("beta_c", {H});
   cell.products.declare(d, cell.act, cell.recurrent.source(), params);
   cell.norm_c = declare_site<NormKind::kLayer>(d, "c", H, gamma_c, beta_c);
+  declare_starts(spec, d);
   return cell;
 }
 

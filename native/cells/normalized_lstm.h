@@ -96,6 +96,10 @@ struct NormalizedLstm {
     d.states = {{"h0", "h_n", h, dh}, {"c0", "c_n", c, dc}};
     recurrent = RecurrentInput::declare(spec, d, h, dh);
     declare_extensions(spec, d);
+    for (int gate = 0; gate < kGates; ++gate)
+      d.named(std::string(1, "ifgo"[gate]), act, at[gate], size);
+    d.named("c", c);
+    d.named("h", h);
   }
 
  private:

@@ -50,6 +50,7 @@ inline Rnn Rnn::declare(const Spec& spec, Declaration& d) {
                       {d.param("b_h", {H}, biases), 0, H, 0}};
   if (bias == 1) product.biases = {{d.param("b", {H}, biases), 0, H, 0}};
   cell.product = d.linear(std::move(product));
+  declare_starts(spec, d);
   return cell;
 }
 

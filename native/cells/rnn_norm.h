@@ -69,6 +69,7 @@ inline LayerNormRnn LayerNormRnn::declare(const Spec& spec, Declaration& d) {
   params.gamma_x = d.param("gamma_x", {H}, one);
   params.gamma_h = d.param("gamma_h", {H}, one);
   cell.products.declare(d, cell.p, cell.recurrent.source(), params);
+  declare_starts(spec, d);
   return cell;
 }
 

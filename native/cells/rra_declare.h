@@ -32,6 +32,8 @@ class RraDeclaration {
     }
     if (cell_.attention == Rra::Attention::kSoftmaxPerStep) add_logits(product);
     cell_.product = d_.linear(std::move(product));
+    declare_starts(spec_, d_);
+    name_slots();
     return cell_;
   }
 
@@ -94,6 +96,20 @@ class RraDeclaration {
     cell_.d_past = d_.past_gradient(H, D);
     d_.y = cell_.h;
     d_.dy = cell_.dy;
+  }
+
+  void name_slots() {
+    const int H = cell_.units;
+    for (int gate = 0; cell_.gated && gate < Rra::kGates; ++gate)
+      d_.named(std::string(1, "ifgo"[gate]), cell_.z, gate * H, H);
+    if (cell_.gated) {
+      d_.named("p", cell_.p);
+      d_.named("c", cell_.c);
+    } else {
+      d_.named("phi", cell_.z, 0, H);
+    }
+    d_.named("h", cell_.h);
+    if (cell_.attention != Rra::Attention::kGate) d_.named("w", cell_.z, gates() * H, cell_.K);
   }
 
   Start kernel() const {

@@ -49,6 +49,7 @@ inline Scornn Scornn::declare(const Spec& spec, Declaration& d) {
                                                       std::vector<int>{A, signs});
   product.blocks = {{W_x, 0, 0, n, I, 0, 0}, {W, 0, 0, n, n, 0, 1, 0, right_side(spec)}};
   cell.product = d.linear(std::move(product));
+  declare_starts(spec, d);
   return cell;
 }
 

@@ -110,6 +110,9 @@ inline Scurnn Scurnn::declare(const Spec& spec, Declaration& d) {
   d.states = {{"h0", "h_n", cell.h, cell.dh}};
   cell.recurrent = RecurrentInput::declare(spec, d, cell.h, cell.dh, 2);
   declare_extensions(spec, d, 2);
+  d.named("z_re", cell.z, 0, n);
+  d.named("z_im", cell.z, n, n);
+  d.named("h", cell.h);
 
   const double glorot = std::sqrt(6.0 / (I + 2 * n));
   Start phases{Start::kCustom};

@@ -15,11 +15,12 @@ constexpr int kAttentionBlock = 8;
 
 template <class V>
 struct AttentionHead {
-  int begin;  ///< first unit of the head
-  int size;   ///< D
-  int m;      ///< entries seen
-  int score;  ///< first score of the head
-  V scale;    ///< 1 / sqrt(D)
+  int begin;     ///< first unit of the head
+  int size;      ///< D
+  int m;         ///< entries seen
+  int score;     ///< first score of the head
+  V scale;       ///< 1 / sqrt(D)
+  int kept = 0;  ///< scores that `attend` leaves behind as mask_a p_a, 0 for entries not seen
 };
 
 /// p_a = softmax_a(scale q.k_a);  out = sum_a mask_a p_a v_a;  lse = log sum_a e^(scale q.k_a),
@@ -66,6 +67,9 @@ HD void attend(Row r, const AttentionHead<V>& head, Column q, const Window& wind
       }
     }
     for (int u = 0; u < units; ++u) r(out, head.begin + block + u) = sum[u] * inverse;
+  }
+  for (int i = 0; i < head.kept; ++i) {
+    r(scores, head.score + i) = i < head.m ? r(scores, head.score + i) * inverse : V(0);
   }
 }
 

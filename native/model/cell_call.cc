@@ -73,6 +73,7 @@ class CellPass {
   NamedTensors forward(NamedTensors inputs, NamedTensors weights, bool training,
                        const std::atomic<bool>* cancel);
   NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel);
+  NamedTensors saved() const;
 
   /// Lets go of the call's tensors; threads and tape stay for the next call.
   void forget() {
@@ -306,6 +307,20 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
   return grads;
 }
 
+template <class S>
+NamedTensors CellPass<S>::saved() const {
+  NamedTensors list;
+  Tensors<S> to;
+  for (TensorInfo& info : recurrence_->saved(batch_, steps_)) {
+    list.push_back({NamedTensor::Role::kParam, info.name,
+                    make_tensor<S>(std::move(info.shape), "what a pass has saved")});
+  }
+  for (NamedTensor& each : list)
+    to[each.name] = {std::get<Buffer<S>>(each.tensor.data).data(), each.tensor.shape};
+  recurrence_->read_saved(*tape_, to);
+  return list;
+}
+
 /// Makes passes and keeps the one used last: calls of equal shape, one after another, start no
 /// thread and touch no fresh memory.
 template <class S>
@@ -351,6 +366,7 @@ class LoanedPass final : public CallTape {
   NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) override {
     return pass_->backward(std::move(upstream), cancel);
   }
+  NamedTensors saved() const override { return pass_->saved(); }
   int64_t bytes() const override { return pass_->bytes(); }
 
  private:

@@ -20,6 +20,9 @@ class CallTape {
   /// `upstream`: gradients of outputs, by name; absent ones are zero. Throws ERR_OPTION for an
   /// unknown name, ERR_SHAPE.
   virtual NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) = 0;
+  /// What the forward pass has saved, by the names of the cell's document: [B, T, ...]. Before
+  /// `backward`, which uses it up.
+  virtual NamedTensors saved() const = 0;
   virtual int64_t bytes() const = 0;
 };
 

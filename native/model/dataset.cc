@@ -36,6 +36,20 @@ void require_lengths(const int32_t* lengths, int64_t count, int64_t rows, int64_
   }
 }
 
+void require_resets(const HostTensor& resets, int64_t rows, int64_t steps) {
+  REQUIRE(resets.is_integer(), kShape, "resets holds floats; expected an Int32Array ",
+          shape_text({rows, steps}));
+  REQUIRE(resets.shape == (std::vector<int64_t>{rows, steps}) && resets.size() == rows * steps,
+          kShape, "resets has shape ", shape_text(resets.shape), "; expected ",
+          shape_text({rows, steps}));
+  const auto& numbers = std::get<Buffer<int32_t>>(resets.data);
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    REQUIRE(numbers[i] == 0 || numbers[i] == 1, kData, "resets holds ", numbers[i], " at row ",
+            i / steps, ", step ", i % steps,
+            "; expected 0, or 1 where the state starts afresh before the step");
+  }
+}
+
 template <class S>
 Dataset<S>::Dataset(Backend<S>& backend, DataInput given, const DataShape& shape)
     : backend_(backend) {
@@ -48,6 +62,10 @@ Dataset<S>::Dataset(Backend<S>& backend, DataInput given, const DataShape& shape
   x_ = take_numbers<S>(std::move(given.x), "x");
   require_finite(x_.data(), rows_, steps_, features_, "x");
   if (given.lengths) take_lengths(std::move(*given.lengths));
+  if (given.resets) {
+    require_resets(*given.resets, rows_, steps_);
+    resets_ = std::move(std::get<Buffer<int32_t>>(given.resets->data));
+  }
   if (given.weights) take_weights(std::move(*given.weights), shape.output);
   if (given.y && given.y->is_integer()) {
     take_labels(*given.y, shape.output);
@@ -142,7 +160,7 @@ void Dataset<S>::take_targets(HostTensor y, const DataShape& shape) {
 
 template <class S>
 int64_t Dataset<S>::bytes() const {
-  return x_.bytes() + targets_.bytes() + weights_.bytes() + labels_.bytes() +
+  return x_.bytes() + targets_.bytes() + weights_.bytes() + labels_.bytes() + resets_.bytes() +
          static_cast<int64_t>(lengths_.size() * sizeof(int32_t));
 }
 
@@ -158,9 +176,11 @@ void Dataset<S>::gather(const uint32_t* rows, int64_t first, int64_t count,
   add(targets_, target_size_, target.targets);
   add(weights_, weight_size(), target.weights);
   backend_.copy_rows(rows, first, count, parts);
-  for (int64_t i = 0; target.lengths != nullptr && i < count; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
-    target.lengths[i] = lengths_[static_cast<size_t>(row)];
+    if (target.lengths != nullptr) target.lengths[i] = lengths_[static_cast<size_t>(row)];
+    if (target.resets != nullptr)
+      std::copy_n(resets_.data() + row * steps_, steps_, target.resets + i * steps_);
   }
 }
 

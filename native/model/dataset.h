@@ -18,6 +18,7 @@ struct BatchTarget {
   S* targets = nullptr;        ///< [b, targetSize]
   S* weights = nullptr;        ///< [b] or [b, T]
   int32_t* lengths = nullptr;  ///< [b]
+  int32_t* resets = nullptr;   ///< [b, T]
 };
 
 /// What a data set is made from.
@@ -26,6 +27,7 @@ struct DataInput {
   std::optional<HostTensor> y = {};
   std::optional<std::vector<int32_t>> lengths = {};
   std::optional<HostTensor> weights = {};
+  std::optional<HostTensor> resets = {};
 };
 
 /// What a data set has to fit.
@@ -43,7 +45,9 @@ class Dataset {
   ///          or floats [n, targets] or [n, T, targets]
   /// lengths  none, or [n], each in 0..T; what is behind them in y and in weights is not looked at
   /// weights  none, or floats, 0 or more: [n], or [n, T] where the model has an output at every
-  /// step Throws ERR_SHAPE (with the shapes expected and seen), ERR_DATA (with row, step and
+  /// step
+  /// resets   none, or integers [n, T]: 1 before a step at which the row starts afresh, else 0
+  /// Throws ERR_SHAPE (with the shapes expected and seen), ERR_DATA (with row, step and
   /// feature of the first number that is not finite, or the row of a label, length or weight out of
   /// range), ERR_MEMORY.
   /// Kept in the backend's memory; the backend outlives this.
@@ -54,6 +58,7 @@ class Dataset {
   bool has_labels() const { return labels_.size() > 0; }
   bool has_targets() const { return targets_.size() > 0; }
   bool has_lengths() const { return !lengths_.empty(); }
+  bool has_resets() const { return resets_.size() > 0; }
   bool has_weights() const { return weights_.size() > 0; }
   /// Labels, numbers of the targets and weights per row.
   int64_t label_size() const { return labels_.size() / rows_; }
@@ -77,7 +82,7 @@ class Dataset {
   Backend<S>& backend_;
   int64_t rows_ = 0, steps_ = 0, features_ = 0, target_size_ = 0;
   Buffer<S> x_, targets_, weights_;
-  Buffer<int32_t> labels_;
+  Buffer<int32_t> labels_, resets_;
   std::vector<int32_t> lengths_;
 };
 
@@ -88,6 +93,9 @@ void require_input_shape(const std::vector<int64_t>& shape, int64_t size, int64_
 /// finite.
 template <class S>
 void require_finite(const S* x, int64_t rows, int64_t steps, int64_t features, const char* what);
+
+/// Throws ERR_SHAPE or ERR_DATA unless these are integers [rows, steps] of 0 and 1.
+void require_resets(const HostTensor& resets, int64_t rows, int64_t steps);
 
 /// Throws ERR_SHAPE or ERR_DATA unless there are `rows` lengths, each in 0..steps.
 void require_lengths(const int32_t* lengths, int64_t count, int64_t rows, int64_t steps);

@@ -45,9 +45,10 @@ class EngineOf final : public Engine {
   }
 
   int64_t add_data(HostTensor x, std::optional<HostTensor> y,
-                   std::optional<std::vector<int32_t>> lengths,
-                   std::optional<HostTensor> weights) override {
-    DataInput given{std::move(x), std::move(y), std::move(lengths), std::move(weights)};
+                   std::optional<std::vector<int32_t>> lengths, std::optional<HostTensor> weights,
+                   std::optional<HostTensor> resets) override {
+    DataInput given{std::move(x), std::move(y), std::move(lengths), std::move(weights),
+                    std::move(resets)};
     data_.try_emplace(next_data_, *backend_, std::move(given), trainer_.data_shape());
     return next_data_++;
   }
@@ -62,16 +63,17 @@ class EngineOf final : public Engine {
   Sums train(int64_t data, const TrainCall& call, const Progress& progress) override {
     return trainer_.train(find_data(data), call, progress);
   }
-  Sums evaluate(int64_t data, int64_t batch_size) override {
-    return trainer_.evaluate(find_data(data), batch_size);
+  Sums evaluate(int64_t data, int64_t batch_size, const Continuing& continuing) override {
+    return trainer_.evaluate(find_data(data), batch_size, continuing);
   }
-  HostTensor predict(int64_t data, int64_t batch_size) override {
-    return trainer_.predict(find_data(data), batch_size);
+  HostTensor predict(int64_t data, int64_t batch_size, StateCall* states) override {
+    return trainer_.predict(find_data(data), batch_size, states);
   }
-  HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
-                     bool training) override {
-    return trainer_.forward(std::move(x), std::move(lengths), training);
+  HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths, bool training,
+                     StateCall* states, std::optional<HostTensor> resets) override {
+    return trainer_.forward(std::move(x), std::move(lengths), training, states, std::move(resets));
   }
+  void reset_states() override { trainer_.carried().clear(); }
   HostTensor backward(HostTensor d_output) override {
     return trainer_.backward(std::move(d_output));
   }
@@ -116,6 +118,7 @@ class EngineOf final : public Engine {
           {place.role, place.name,
            copy_tensor(backend_->memory(), place.shape, place.values, "a copy of the tensors")});
     }
+    for (NamedTensor& state : trainer_.carried().snapshot()) list.push_back(std::move(state));
     return list;
   }
 
@@ -189,7 +192,14 @@ void EngineOf<S>::set_tensors(NamedTensors tensors) {
     S* to;
   };
   std::vector<Assignment> assignments;
+  NamedTensors states;
   for (NamedTensor& given : tensors) {
+    if (given.role == NamedTensor::Role::kState) {
+      std::vector<int64_t> shape = given.tensor.shape;
+      Buffer<S> numbers = take_numbers<S>(std::move(given.tensor), "a state");
+      states.push_back({given.role, given.name, {std::move(shape), std::move(numbers)}});
+      continue;
+    }
     auto it = known.find({given.role, given.name});
     REQUIRE(it != known.end(), kFormat, "tensor '", given.name,
             "' is not part of this model or is given twice; expected the names that tensors() "
@@ -203,7 +213,9 @@ void EngineOf<S>::set_tensors(NamedTensors tensors) {
     assignments.push_back({take_numbers<S>(std::move(given.tensor), "a tensor"), place.values});
     known.erase(it);
   }
+  if (!states.empty()) trainer_.carried().restore(std::move(states));
   trainer_.forget_pass();
+  model_.touch();
   for (const Assignment& each : assignments) {
     backend_->memory().copy_in(each.numbers.data(), each.numbers.size(), each.to);
   }

@@ -52,17 +52,21 @@ class Engine {
   /// Keeps a data set (see `Dataset`) and returns its handle.
   virtual int64_t add_data(HostTensor x, std::optional<HostTensor> y,
                            std::optional<std::vector<int32_t>> lengths,
-                           std::optional<HostTensor> weights = {}) = 0;
+                           std::optional<HostTensor> weights = {},
+                           std::optional<HostTensor> resets = {}) = 0;
   /// ERR_STATE for an unknown handle, here and below.
   virtual void remove_data(int64_t data) = 0;
 
   /// While these run, a `cancel` that turns true makes them throw ERR_ABORTED.
   virtual void set_cancel(const std::atomic<bool>* cancel) = 0;
   virtual Sums train(int64_t data, const TrainCall& call, const Progress& progress) = 0;
-  virtual Sums evaluate(int64_t data, int64_t batch_size) = 0;
-  virtual HostTensor predict(int64_t data, int64_t batch_size) = 0;
+  virtual Sums evaluate(int64_t data, int64_t batch_size, const Continuing& continuing = {}) = 0;
+  virtual HostTensor predict(int64_t data, int64_t batch_size, StateCall* states = nullptr) = 0;
   virtual HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
-                             bool training) = 0;
+                             bool training, StateCall* states = nullptr,
+                             std::optional<HostTensor> resets = {}) = 0;
+  /// The next stateful batch begins from no states.
+  virtual void reset_states() = 0;
   virtual HostTensor backward(HostTensor d_output) = 0;
   virtual void step(double rate_factor) = 0;
 
@@ -82,7 +86,8 @@ class Engine {
 
   /// Gradients as they stand, by parameter.
   virtual NamedTensors gradients() = 0;
-  /// Parameters, running statistics and slots ('<parameter>:<slot>').
+  /// Parameters, running statistics, slots ('<parameter>:<slot>') and the states that stateful
+  /// training goes on from, where there are any.
   virtual NamedTensors tensors() = 0;
   /// All or nothing; ERR_FORMAT for a name that is unknown or given twice, or another shape.
   virtual void set_tensors(NamedTensors tensors) = 0;

@@ -28,7 +28,7 @@ struct HostTensor {
 
 /// A tensor of a cell call, or of a snapshot (where `role` says what it is).
 struct NamedTensor {
-  enum class Role { kParam, kBuffer, kSlot };
+  enum class Role { kParam, kBuffer, kSlot, kState };
   Role role = Role::kParam;
   std::string name;
   HostTensor tensor;

@@ -77,6 +77,30 @@ void initialize(const ParamInfo& info, uint64_t seed, uint32_t stream, S* values
   }
 }
 
+Initializer initializer_named(const std::string& name, const ParamInfo& param) {
+  const bool matrix = param.shape.size() == 2;
+  const auto out = static_cast<double>(param.shape.front()),
+             in = static_cast<double>(param.shape.back());
+  const auto made = [](Initializer::Kind kind, double value) {
+    Initializer init;
+    init.kind = kind;
+    init.value = value;
+    return init;
+  };
+  if (name == "zeros") return made(Initializer::kConstant, 0);
+  if (name == "ones") return made(Initializer::kConstant, 1);
+  if (name == "randomUniform") return made(Initializer::kUniform, 0.05);
+  if (name == "randomNormal") return made(Initializer::kNormal, 0.05);
+  REQUIRE(matrix, kOption, "initializer '", name, "' is for matrices, and ", param.name,
+          " is a vector; use 'zeros', 'ones', 'randomUniform' or 'randomNormal'");
+  if (name == "glorotUniform") return made(Initializer::kUniform, std::sqrt(6 / (in + out)));
+  if (name == "heUniform") return made(Initializer::kUniform, std::sqrt(6 / in));
+  if (name == "lecunUniform") return made(Initializer::kUniform, std::sqrt(3 / in));
+  if (name == "orthogonal") return made(Initializer::kOrthogonal, 0);
+  if (name == "identity") return made(Initializer::kIdentity, 0);
+  fail(ErrorCode::kOption, "there is no initializer '" + name + "'");
+}
+
 template void initialize(const ParamInfo&, uint64_t, uint32_t, float*);
 template void initialize(const ParamInfo&, uint64_t, uint32_t, double*);
 

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "model/carrier.h"
 #include "model/layer_stream.h"
 
 namespace lookback {
@@ -32,6 +33,10 @@ struct Pass {
   const int32_t* lengths = nullptr;  ///< [B] valid steps per row, or null: all
   bool training = false;             ///< batch statistics, dropout
   bool keep = false;                 ///< a backward pass will follow
+  /// [B, T] or null: 1 before a step that starts afresh, else 0.
+  const int32_t* resets = nullptr;
+  /// Recurrent layers begin from the states they hold and make the next ones (Carrier).
+  bool carry = false;
   /// What the last layer leaves out where it ends in it, because the loss contains it.
   Activation ending = Activation::kLinear;
   DropoutKey dropout;  ///< `layer` is filled in by each layer
@@ -43,6 +48,8 @@ struct LayerMemory {
   std::vector<const S*> params;
   std::vector<S*> grads;  ///< accumulated into; null where the layer is frozen
   std::vector<S*> buffers;
+  /// Changes with every change of the parameters or buffers outside of training passes.
+  const uint64_t* version = nullptr;
 };
 
 /// A layer as it arrives: `kind`, `name`, `trainable` and the layer's options, and the layers
@@ -111,6 +118,11 @@ class Layer {
   /// This layer in a stream; it outlives that. By default a layer that remembers nothing: `forward`
   /// of one step. ERR_STATE where it reads steps to come.
   virtual std::unique_ptr<LayerStream<S>> make_stream(int64_t batch);
+  /// Adds the recurrent layers in it, under names that begin with `prefix`.
+  virtual void carriers(const std::string& prefix, std::vector<NamedCarrier<S>>& to) {
+    static_cast<void>(prefix);
+    static_cast<void>(to);
+  }
   /// Bytes kept between passes.
   virtual int64_t bytes() const { return 0; }
 

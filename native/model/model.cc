@@ -97,6 +97,7 @@ void Model<S>::place_tensors() {
     weights_.emplace_back();
     for (size_t k = param - own.params.size(); k < param; ++k)
       weights_.back().push_back(params_.at(param_layout_.segments()[k]));
+    own.version = &version_;
     layers()[i]->bind(std::move(own));
   }
 }
@@ -112,6 +113,7 @@ int64_t Model<S>::parameter_count(size_t layer) const {
 
 template <class S>
 std::vector<size_t> Model<S>::settle(bool first) {
+  touch();
   std::vector<size_t> afresh;
   size_t begin = 0;
   for (size_t i = 0; i < layers().size(); begin += weights_[i++].size()) {

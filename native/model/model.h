@@ -54,6 +54,16 @@ class Model {
   /// parameters whose optimizer state no longer belongs to them.
   std::vector<size_t> settle(bool first);
 
+  /// To be called wherever parameters or buffers have changed, but by training passes: what was
+  /// made from them is then made again.
+  void touch() { ++version_; }
+  /// All recurrent layers, by '<layer>.'.
+  std::vector<NamedCarrier<S>> carriers() const {
+    std::vector<NamedCarrier<S>> list;
+    for (const auto& layer : layers()) layer->carriers(layer->name() + ".", list);
+    return list;
+  }
+
   /// The name of the first layer whose last output holds a number that is not finite; empty where
   /// there is none.
   std::string first_non_finite_layer(const Pass& pass) const;
@@ -70,6 +80,7 @@ class Model {
 
   Backend<S>& backend_;
   uint64_t seed_;
+  uint64_t version_ = 1;
   LayerChain<S> chain_;
   uint32_t inner_index_ = 1 << 20;  ///< beyond those of the layers here
   std::vector<bool> trainable_;     ///< per layer

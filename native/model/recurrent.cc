@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/initialize.h"
 #include "model/layer.h"
+#include "model/recurrent_states.h"
 #include "model/recurrent_stream.h"
 
 namespace lookback {
@@ -11,17 +13,39 @@ namespace {
 Spec cell_spec(const Spec& options, int64_t input_size) {
   Spec spec;
   for (const auto& [key, value] : options.values()) {
-    if (key != "returnSequences" && key != "goBackwards" && key != "evaluation")
-      spec.set(key, value);
+    const bool own = key == "returnSequences" || key == "goBackwards" || key == "evaluation" ||
+                     key == "kernelInitializer" || key == "recurrentInitializer" ||
+                     key == "biasInitializer";
+    if (!own) spec.set(key, value);
   }
   spec.set("inputSize", static_cast<double>(input_size));
   return spec;
 }
 
+/// The option that says how a weight starts, where one does: weights of x, of h, and what is added.
+const char* initializer_of(const std::string& param) {
+  const size_t dot = param.rfind('.');  // behind the layer of a stack
+  const std::string name = dot == std::string::npos ? param : param.substr(dot + 1);
+  if (name == "W_x" || name == "W_x_re" || name == "W_x_im") return "kernelInitializer";
+  if (name == "W_h") return "recurrentInitializer";
+  if (name == "b" || name == "b_x" || name == "b_h") return "biasInitializer";
+  return nullptr;
+}
+
+/// Parameters with the starts that the options name in place of the cell's own.
+std::vector<ParamInfo> started(std::vector<ParamInfo> params, const Spec& options) {
+  for (ParamInfo& param : params) {
+    const char* const option = initializer_of(param.name);
+    if (option == nullptr || !options.has(option)) continue;
+    param.init = initializer_named(options.word(option, ""), param);
+  }
+  return params;
+}
+
 /// Runs a device's recurrence as a layer. The calls and tapes are built when the batch changes
 /// shape and used again after that: a step allocates nothing here.
 template <class S>
-class Recurrent final : public Layer<S> {
+class Recurrent final : public Layer<S>, public Carrier<S> {
  public:
   explicit Recurrent(const LayerSetup<S>& setup) : Layer<S>(setup) {
     REQUIRE(setup.input.sequence, kOption, "layer '", setup.name,
@@ -35,12 +59,15 @@ class Recurrent final : public Layer<S> {
     recurrence_ =
         setup.backend.recurrence(setup.kind, cell_spec(setup.options, setup.input.features));
     output_ = {return_sequences_, recurrence_->info().output_size};
+    MemorySpace& memory = setup.backend.memory();
     for (Kept& kept : kept_) {
-      for (Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) buffer->use(setup.backend.memory());
+      for (Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) buffer->use(memory);
     }
+    resets_.use(memory);
+    params_ = started(recurrence_->info().params, setup.options);
   }
 
-  std::vector<ParamInfo> params() const override { return recurrence_->info().params; }
+  std::vector<ParamInfo> params() const override { return params_; }
   std::vector<BufferInfo> buffers() const override { return recurrence_->info().buffers; }
 
   std::vector<int> settle(const std::vector<S*>& params, bool first) override {
@@ -51,8 +78,31 @@ class Recurrent final : public Layer<S> {
     return recurrence_->settle(params, buffers, first);
   }
 
+  void carriers(const std::string& prefix, std::vector<NamedCarrier<S>>& to) override {
+    to.push_back({prefix, this});
+  }
+  void hold_states(int64_t batch) override {
+    held_.reset();
+    if (batch == 0) return;
+    REQUIRE(!go_backwards_, kState, "layer '", this->name_,
+            "' reads each row from its end: its states cannot be given, returned or carried on");
+    REQUIRE(!replays_, kState, "layer '", this->name_,
+            "' reads each row several times: its states cannot be given, returned or carried on; "
+            "use stacking 'stack' or 'residual'");
+    held_ = std::make_unique<RecurrentStates<S>>(*recurrence_, backend_.memory(), batch);
+    held_started_ = false;
+  }
+  std::vector<StreamState<S>>& held_states() override {
+    static std::vector<StreamState<S>> none;
+    return held_ ? held_->states() : none;
+  }
+  void keep_states() override {
+    if (held_) held_->keep();
+  }
+  void set_started(bool started) override { held_started_ = started; }
+
   int64_t bytes() const override {
-    int64_t sum = 0;
+    int64_t sum = held_ ? held_->bytes() : 0;
     for (const Kept& kept : kept_) {
       if (kept.tape) sum += static_cast<int64_t>(kept.tape->bytes());
       for (const Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) sum += buffer->bytes();
@@ -72,7 +122,7 @@ class Recurrent final : public Layer<S> {
       call.inputs[buffers[i].name] = {memory_.buffers[i], buffers[i].shape};
     return std::make_unique<RecurrentStream<S>>(*recurrence_, backend_.memory(), batch,
                                                 std::move(call), output_name(), input_.features,
-                                                output_.features);
+                                                output_.features, memory_.version);
   }
 
   void forward(const Pass& pass, const S* x, S* y) override {
@@ -86,7 +136,13 @@ class Recurrent final : public Layer<S> {
     S* const to = go_backwards_ && return_sequences_ ? room(kept.y, pass, output_) : y;
     call.inputs.find("x")->second.data = go_backwards_ ? reversed(kept.x, pass, input_, x) : x;
     call.outputs.find(output_name())->second.data = to;
-    recurrence_->forward(call, *kept.tape);
+    // Training changes running statistics, and its parameters after every pass.
+    call.version = pass.training || memory_.version == nullptr ? 0 : *memory_.version;
+    if (pass.resets != nullptr || pass.carry) {
+      forward_from(pass, call, *kept.tape);
+    } else {
+      recurrence_->forward(call, *kept.tape);
+    }
     if (to != y) reverse(pass, output_, to, y);
   }
 
@@ -108,6 +164,24 @@ class Recurrent final : public Layer<S> {
   using Layer<S>::input_;
   using Layer<S>::output_;
   using Layer<S>::memory_;
+
+  /// A pass with resets, or from held states.
+  void forward_from(const Pass& pass, ForwardCall<S> call, Tape& tape) {
+    if (pass.resets != nullptr) {
+      REQUIRE(!go_backwards_, kOption, "layer '", this->name_,
+              "' reads each row from its end, where resets have no meaning; leave them out");
+      const int64_t count = pass.batch * pass.steps;
+      resets_.ensure(count, "resets");
+      const std::vector<S> numbers(pass.resets, pass.resets + count);
+      backend_.memory().copy_in(numbers.data(), count, resets_.data());
+      call.inputs["resets"] = {resets_.data(), {pass.batch, pass.steps}};
+    }
+    if (pass.carry) {
+      held_->write_from(call);
+      if (held_started_) held_->read_into(call);
+    }
+    recurrence_->forward(call, tape);
+  }
 
   /// What a pass outside of training computes: with running statistics; with those of its own
   /// batch; with those and dropout. The last two never touch the running statistics.
@@ -175,10 +249,14 @@ class Recurrent final : public Layer<S> {
   }
 
   std::unique_ptr<Recurrence<S>> recurrence_;
+  std::vector<ParamInfo> params_;
   bool return_sequences_ = false;
   bool go_backwards_ = false;
   bool replays_ = false;  ///< LARNN's stacks that run over the same input again and again
   Evaluation evaluation_ = Evaluation::kRunning;
+  std::unique_ptr<RecurrentStates<S>> held_;
+  bool held_started_ = false;
+  Buffer<S> resets_;
   Kept kept_[2];  ///< for passes without and with a backward
 };
 

@@ -27,7 +27,8 @@ void require_rate_factor(double factor) {
 }  // namespace
 
 template <class S>
-Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model) : backend_(backend), model_(model) {
+Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model)
+    : backend_(backend), model_(model), carried_(model) {
   MemorySpace& memory = backend.memory();
   for (Buffer<S>* buffer : {&batch_.x, &batch_.targets, &batch_.weights, &batch_.term_weights,
                             &kept_buffers_, &kept_params_}) {
@@ -114,6 +115,11 @@ Pass Trainer<S>::gather(const Dataset<S>& data, const uint32_t* rows, int64_t fi
     batch_.lengths.resize(static_cast<size_t>(count));
     pass.lengths = target.lengths = batch_.lengths.data();
   }
+  if (data.has_resets()) {
+    batch_.resets.ensure(count * data.steps(), "a batch of resets");
+    pass.resets = target.resets = batch_.resets.data();
+  }
+  batch_.burn_in = 0;
   data.gather(rows, first, count, target);
   return pass;
 }
@@ -127,7 +133,8 @@ typename Trainer<S>::Terms Trainer<S>::terms_of(const Pass& pass) {
   terms.outputs = shape.features;
   terms.weight = terms.count = static_cast<double>(terms.size);
   const bool cut = shape.sequence && pass.lengths != nullptr;
-  if (cut || batch_.weight_size > 0 || loss_.skip_nan) weigh_terms(pass, terms);
+  if (cut || batch_.burn_in > 0 || batch_.weight_size > 0 || loss_.skip_nan)
+    weigh_terms(pass, terms);
   return terms;
 }
 
@@ -138,6 +145,7 @@ void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   call.terms = terms.size;
   call.steps = sequence ? pass.steps : 1;
   call.lengths = sequence ? pass.lengths : nullptr;
+  call.burn_in = sequence ? batch_.burn_in : 0;
   call.weights = batch_.weight_size > 0 ? batch_.weights.data() : nullptr;
   call.per_row = batch_.weight_size == 1;
   call.targets = loss_.skip_nan ? batch_.targets.data() : nullptr;
@@ -149,9 +157,12 @@ void Trainer<S>::weigh_terms(const Pass& pass, Terms& terms) {
   terms.count = sum.count;
 }
 
+/// `weight`: what the loss is the mean over, where that is more than this batch.
 template <class S>
-void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums) {
+void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums,
+                          std::optional<double> weight) {
   const Terms terms = terms_of(pass);
+  const double whole = weight.value_or(terms.weight);
   LossCall<S> call;
   call.kind = loss_.kind;
   call.terms = terms.size;
@@ -161,7 +172,7 @@ void Trainer<S>::add_loss(const Pass& pass, const S* output, S* d_output, Sums& 
   call.target_size = loss_.target_size(terms.outputs);
   call.targets = batch_.targets.data();
   call.weights = terms.weights;
-  call.scale = terms.weight > 0 ? 1.0 / terms.weight : 0.0;
+  call.scale = whole > 0 ? 1.0 / whole : 0.0;
   call.d = d_output;
   call.delta = loss_.delta;
   call.min_variance = loss_.min_variance;
@@ -181,49 +192,111 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   require_ready(data);
   require_batch_size(call.batch_size);
   require_rate_factor(call.rate_factor);
+  REQUIRE(call.accumulate >= 1, kOption, "accumulate is ", call.accumulate, "; expected 1 or more");
   for (int64_t i = 0; i < call.count; ++i) {
     REQUIRE(int64_t{call.rows[i]} < data.rows(), kData, "rows holds ", call.rows[i], " at entry ",
             i, "; expected 0..", data.rows() - 1, ", the rows of the data set");
   }
+  require_continuing(call.continuing, call.count, data.steps(), call.batch_size);
+  REQUIRE(call.accumulate == 1 || !call.continuing.stateful, kOption, "accumulate is ",
+          call.accumulate, ", which does not go with stateful; expected 1");
+  if (call.continuing.stateful && carried_.batch() != call.batch_size)
+    carried_.hold(call.batch_size);
   const Clock::time_point start = Clock::now();
+  const int64_t each = checked_mul(call.batch_size, call.accumulate, "the rows of an update");
   Sums sums;
-  for (int64_t first = 0; first < call.count; first += call.batch_size) {
-    check_cancel();
-    const int64_t count = std::min(call.batch_size, call.count - first);
-    sums.add(train_batch(gather(data, call.rows + first, 0, count), call.rate_factor));
+  for (int64_t first = 0; first < call.count; first += each) {
+    TrainCall part = call;
+    part.rows = call.rows + first;
+    part.count = std::min(each, call.count - first);
+    sums.add(train_update(data, part));
     sums.seconds = seconds_since(start);
     if (progress) progress(sums);
   }
   return sums;
 }
 
+/// The batch of an update that begins at its row `first`.
 template <class S>
-Sums Trainer<S>::train_batch(Pass pass, double rate_factor) {
-  pass.training = pass.keep = true;
-  pass.ending = loss_.ending();
+Pass Trainer<S>::gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first) {
+  const int64_t count = std::min(part.batch_size, part.count - first);
+  return continued(gather(data, part.rows + first, 0, count), part.continuing);
+}
+
+/// Of all terms of an update, before any of its batches has run.
+template <class S>
+double Trainer<S>::weight_of(const Dataset<S>& data, const TrainCall& part) {
+  double weight = 0;
+  for (int64_t first = 0; first < part.count; first += part.batch_size) {
+    weight += terms_of(gather_part(data, part, first)).weight;
+  }
+  return weight;
+}
+
+/// One update, from as many batches as `part` takes. The loss is the mean over all their terms, so
+/// that their gradients add up to that of one large batch.
+template <class S>
+Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
+  check_cancel();
+  std::optional<double> weight;
+  if (part.count > part.batch_size) weight = weight_of(data, part);
   settle_once();
   remember_buffers();
+  const int64_t draws = counters_.draws;
   try {
     model_.grads().zero();
     has_gradients_ = false;
-    const S* output = model_.forward(pass, batch_.x.data());
-    Sums sum;
-    add_loss(pass, output, model_.output_gradient(pass), sum);
-    if (!std::isfinite(sum.loss)) fail_not_finite(pass, sum.loss);
-    model_.backward(pass, batch_.x.data(), nullptr);
-    update(rate_factor);
-    ++counters_.draws;
-    return sum;
+    Sums sums;
+    for (int64_t first = 0; first < part.count; first += part.batch_size) {
+      if (first > 0) check_cancel();
+      Pass pass = gather_part(data, part, first);
+      pass.training = pass.keep = true;
+      pass.ending = loss_.ending();
+      const S* output = model_.forward(pass, batch_.x.data());
+      Sums batch;
+      add_loss(pass, output, model_.output_gradient(pass), batch, weight);
+      if (!std::isfinite(batch.loss)) fail_not_finite(pass, batch.loss);
+      model_.backward(pass, batch_.x.data(), nullptr);
+      ++counters_.draws;
+      sums.add(batch);
+    }
+    update(part.rate_factor);
+    if (part.continuing.stateful) carried_.keep();
+    return sums;
   } catch (...) {
     restore_buffers();
+    counters_.draws = draws;
     throw;
   }
+}
+
+/// Rows have to stay where they are for the next batch to go on from them.
+template <class S>
+void Trainer<S>::require_continuing(const Continuing& continuing, int64_t rows, int64_t steps,
+                                    int64_t batch_size) const {
+  REQUIRE(!continuing.stateful || rows % batch_size == 0, kData, "a stateful pass over ", rows,
+          " rows in batches of ", batch_size, " leaves ", rows % batch_size,
+          " over; expected whole batches, since row b goes on with row b of the next");
+  const int64_t burn_in = continuing.burn_in;
+  REQUIRE(burn_in >= 0 && burn_in < steps, kOption, "burnIn is ", burn_in,
+          "; expected 0 or more, and fewer than the ", steps, " steps of a row");
+  REQUIRE(burn_in == 0 || model_.output().sequence, kOption, "burnIn is ", burn_in,
+          ", but the model gives one output a row, behind all its steps; use returnSequences");
+}
+
+template <class S>
+Pass Trainer<S>::continued(Pass pass, const Continuing& continuing) {
+  pass.carry = continuing.stateful;
+  const bool afresh = !continuing.stateful || !carried_.started();
+  batch_.burn_in = afresh ? continuing.burn_in : 0;
+  return pass;
 }
 
 /// Clips, updates and counts; parameters stay as they were where the gradient or the result is not
 /// finite.
 template <class S>
 void Trainer<S>::update(double rate_factor) {
+  model_.touch();
   ParamArena<S>& grads = model_.grads();
   optimizer_->drop_frozen(grads);
   ParamArena<S>& params = model_.params();
@@ -281,25 +354,40 @@ void Trainer<S>::fail_not_finite(const Pass& pass, double loss) const {
 }
 
 template <class S>
-Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size) {
+Sums Trainer<S>::evaluate(const Dataset<S>& data, int64_t batch_size,
+                          const Continuing& continuing) {
   require_ready(data);
   require_batch_size(batch_size);
+  require_continuing(continuing, data.rows(), data.steps(), batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (continuing.stateful) {
+    loan.emplace(carried_);
+    carried_.hold(batch_size);
+  }
   const Clock::time_point start = Clock::now();
   Sums sums;
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    Pass pass = gather(data, nullptr, first, count);
+    Pass pass = continued(gather(data, nullptr, first, count), continuing);
     pass.ending = loss_.ending();
     add_loss(pass, model_.forward(pass, batch_.x.data()), nullptr, sums);
+    if (pass.carry) carried_.keep();
   }
   sums.seconds = seconds_since(start);
   return sums;
 }
 
 template <class S>
-HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
+HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size, StateCall* states) {
   require_batch_size(batch_size);
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(std::min(batch_size, data.rows()));
+    if (states->initial) carried_.check(*states->initial, data.rows());
+    if (states->wanted) states->final = carried_.make(data.rows());
+  }
   const FeatureShape shape = model_.output();
   std::vector<int64_t> all{data.rows()};
   if (shape.sequence) all.push_back(data.steps());
@@ -309,17 +397,25 @@ HostTensor Trainer<S>::predict(const Dataset<S>& data, int64_t batch_size) {
   for (int64_t first = 0; first < data.rows(); first += batch_size) {
     check_cancel();
     const int64_t count = std::min(batch_size, data.rows() - first);
-    const Pass pass = gather(data, nullptr, first, count);
+    Pass pass = gather(data, nullptr, first, count);
+    if (states != nullptr) {
+      pass.carry = true;
+      carried_.hold(count);
+      if (states->initial) carried_.begin_from(*states->initial, first);
+    }
     const int64_t size = shape.elements(count, data.steps());
     backend_.memory().copy_out(model_.forward(pass, batch_.x.data()), size, to);
     to += size;
+    if (states == nullptr || !states->wanted) continue;
+    carried_.keep();
+    carried_.tell(states->final, first);
   }
   return result;
 }
 
 template <class S>
 HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
-                               bool training) {
+                               bool training, StateCall* states, std::optional<HostTensor> resets) {
   open_ = false;
   require_input_shape(x.shape, x.size(), model_.input().features);
   Pass pass;
@@ -333,6 +429,21 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
   Buffer<S> numbers = take_numbers<S>(std::move(x), "x");
   require_finite(numbers.data(), pass.batch, pass.steps, model_.input().features, "x");
   batch_.x = moved_to(backend_.memory(), std::move(numbers), "x");
+  if (resets) {
+    require_resets(*resets, pass.batch, pass.steps);
+    batch_.resets = std::move(std::get<Buffer<int32_t>>(resets->data));
+    pass.resets = batch_.resets.data();
+  }
+  std::optional<CarriedLoan<S>> loan;
+  if (states != nullptr) {
+    loan.emplace(carried_);
+    carried_.hold(pass.batch);
+    pass.carry = true;
+    if (states->initial) {
+      carried_.check(*states->initial, pass.batch);
+      carried_.begin_from(*states->initial, 0);
+    }
+  }
   pass.training = training;
   pass.keep = true;
   pass.dropout.seed = model_.seed();
@@ -346,6 +457,10 @@ HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>>
     if (shape.sequence) result.push_back(pass.steps);
     result.push_back(shape.features);
     HostTensor copy = copy_tensor(backend_.memory(), std::move(result), output, "the outputs");
+    if (states != nullptr && states->wanted) {
+      carried_.keep();
+      states->final = carried_.snapshot();
+    }
     if (training) ++counters_.draws;
     open_pass_ = pass;
     open_ = true;

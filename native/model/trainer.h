@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "model/carried.h"
 #include "model/dataset.h"
 #include "model/loss.h"
 #include "model/model.h"
@@ -44,11 +45,28 @@ struct Counters {
   int64_t draws = 0;    ///< training passes done; numbers the dropout masks
 };
 
+/// How batches that follow each other belong together.
+struct Continuing {
+  /// Row b of a batch goes on where row b of the one before has ended, states without a gradient.
+  bool stateful = false;
+  /// Steps after a start from no state whose outputs do not count in the loss.
+  int64_t burn_in = 0;
+};
+
+/// Given and wanted states of a pass.
+struct StateCall {
+  std::optional<NamedTensors> initial;
+  bool wanted = false;
+  NamedTensors final;  ///< where wanted
+};
+
 struct TrainCall {
   const uint32_t* rows = nullptr;  ///< row numbers in the order of use
   int64_t count = 0;
   int64_t batch_size = 0;
   double rate_factor = 0;  ///< on the learning rate of every group
+  Continuing continuing = {};
+  int64_t accumulate = 1;  ///< batches whose gradients make one update
 };
 
 /// Trains one model. Every failure leaves parameters, running statistics and counters as they were
@@ -73,13 +91,17 @@ class Trainer {
   /// ERR_STATE before `compile` or where the data has no y for the loss; ERR_DATA for a row out of
   /// range; ERR_NUMERIC for a loss, gradient or parameter that is not finite; ERR_ABORTED.
   Sums train(const Dataset<S>& data, const TrainCall& call, const Progress& progress);
-  Sums evaluate(const Dataset<S>& data, int64_t batch_size);
+  /// `stateful`: begins from no states, and leaves those of training alone.
+  Sums evaluate(const Dataset<S>& data, int64_t batch_size, const Continuing& continuing = {});
   /// Outputs of all rows in order, [n, ...output].
-  HostTensor predict(const Dataset<S>& data, int64_t batch_size);
+  HostTensor predict(const Dataset<S>& data, int64_t batch_size, StateCall* states = nullptr);
+  /// Those that stateful training goes on from.
+  Carried<S>& carried() { return carried_; }
 
   /// The open loop. x [B, T, C], checked here; keeps what `backward` needs until the next pass of
   /// any kind.
-  HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths, bool training);
+  HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths, bool training,
+                     StateCall* states = nullptr, std::optional<HostTensor> resets = {});
   /// Adds to the gradients; returns that of x. Once after each `forward` (ERR_STATE).
   HostTensor backward(HostTensor d_output);
   /// Updates from the gradients and clears them. ERR_STATE before a `backward`.
@@ -98,6 +120,8 @@ class Trainer {
     int64_t weight_size = 0;
     Buffer<int32_t> labels;
     std::vector<int32_t> lengths;  ///< the host's
+    Buffer<int32_t> resets;        ///< likewise
+    int64_t burn_in = 0;           ///< first steps of every row that weigh nothing
   };
 
   /// The terms of a batch's loss.
@@ -109,11 +133,17 @@ class Trainer {
   };
 
   void require_ready(const Dataset<S>& data) const;
+  void require_continuing(const Continuing& continuing, int64_t rows, int64_t steps,
+                          int64_t batch_size) const;
+  Pass continued(Pass pass, const Continuing& continuing);
   Pass gather(const Dataset<S>& data, const uint32_t* rows, int64_t first, int64_t count);
   Terms terms_of(const Pass& pass);
   void weigh_terms(const Pass& pass, Terms& terms);
-  void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums);
-  Sums train_batch(Pass pass, double rate_factor);
+  void add_loss(const Pass& pass, const S* output, S* d_output, Sums& sums,
+                std::optional<double> weight = std::nullopt);
+  Pass gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first);
+  double weight_of(const Dataset<S>& data, const TrainCall& part);
+  Sums train_update(const Dataset<S>& data, const TrainCall& part);
   void update(double rate_factor);
   void settle(bool first);
   void settle_once();
@@ -126,6 +156,7 @@ class Trainer {
   Model<S>& model_;
   std::optional<Optimizer<S>> optimizer_;
   Loss loss_;
+  Carried<S> carried_;
   Counters counters_;
   const std::atomic<bool>* cancel_ = nullptr;
   Batch batch_;

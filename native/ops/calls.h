@@ -74,6 +74,7 @@ template <class S>
 struct TermWeights {
   int64_t terms = 0;
   int64_t steps = 1;                 ///< terms per row
+  int64_t burn_in = 0;               ///< first terms of every row that weigh nothing
   const int32_t* lengths = nullptr;  ///< [terms / steps], or null: all steps
   const S* weights = nullptr;        ///< [terms], or [terms / steps] with `per_row`; null: all 1
   bool per_row = false;

@@ -102,7 +102,9 @@ HD LossSum term_loss(const LossCall<S>& call, int64_t term) {
 template <class S>
 HD S term_weight(const TermWeights<S>& all, int64_t term, TermSum& sum) {
   const int64_t row = term / all.steps;
-  const bool valid = all.lengths == nullptr || term % all.steps < all.lengths[row];
+  const int64_t step = term % all.steps;
+  const bool within = all.lengths == nullptr || step < all.lengths[row];
+  const bool valid = within && step >= all.burn_in;
   S weight = valid ? S(1) : S(0);
   if (valid && all.weights != nullptr) weight = all.weights[all.per_row ? row : term];
   double share = 1;

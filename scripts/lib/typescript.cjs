@@ -39,6 +39,11 @@ async function buildTypeScript({ force = false } = {}) {
   // One build with two faces: `import` and `require` give the same classes, so `instanceof` holds across them.
   writeFileSync(join(dist, 'index.mjs'), "export * from './index.js';\n");
   writeFileSync(join(dist, 'index.d.mts'), "export * from './index.js';\n");
+  const { configJsonSchema } = require(join(dist, 'cli', 'schema.js'));
+  writeFileSync(
+    join(dist, 'config.schema.json'),
+    `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
+  );
   const cli = join(dist, 'cli', 'main.js');
   if (existsSync(cli)) chmodSync(cli, 0o755);
   writeStamp('typescript', made);

@@ -132,6 +132,18 @@ inline void add_extensions(const CellCase& base, const std::vector<std::string>&
   cases.push_back(c);
 }
 
+/// States that start from parameters, where the caller gives none.
+inline void add_trained_starts(const CellCase& base, std::vector<CellCase>& cases) {
+  CellCase c = base;
+  c.name = base.name + ", trained start";
+  c.spec.set("initialState", word("trained"));
+  cases.push_back(c);
+  c.name += ", lengths";
+  c.lengths = true;
+  c.batch = 11;
+  cases.push_back(c);
+}
+
 /// With layer norm, every option that it goes with.
 inline void add_layer_norm_cases(const CellCase& plain, const std::vector<std::string>& states,
                                  const std::vector<std::string>& biases,
@@ -147,6 +159,7 @@ inline void add_layer_norm_cases(const CellCase& plain, const std::vector<std::s
   }
   add_plain_calls(base, cases);
   add_extensions(base, states, cases);
+  add_trained_starts(base, cases);
 }
 
 }  // namespace lookback

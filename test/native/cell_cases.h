@@ -53,6 +53,10 @@ inline void add_lstm_cases(std::vector<CellCase>& cases) {
 /// What the LSTM has in common with the cells below.
 inline void add_lstm_extensions(std::vector<CellCase>& cases) {
   add_extensions(lstm_case("default"), {"h", "c"}, cases);
+  add_trained_starts(lstm_case("default"), cases);
+  CellCase resets = lstm_case("resets, trained start", {{"initialState", word("trained")}});
+  resets.resets = true;
+  cases.push_back(resets);
   add_layer_norm_cases(lstm_case("default"), {"h", "c"}, {"single", "none"}, cases);
   CellCase c =
       lstm_case("layer norm, hard gates, order gfio", {{"normalization", word("layer")},
@@ -73,6 +77,7 @@ inline void add_rnn_cases(std::vector<CellCase>& cases) {
   for (const char* bias : {"single", "none"})
     cases.push_back(simple_case("rnn", std::string("bias ") + bias, {{"bias", word(bias)}}));
   add_extensions(simple_case("rnn", "default"), {"h"}, cases);
+  add_trained_starts(simple_case("rnn", "default"), cases);
   add_layer_norm_cases(simple_case("rnn", "default"), {"h"}, {"single", "none"}, cases);
   add_layer_norm_cases(simple_case("rnn", "relu", {{"activation", word("relu")}}), {"h"}, {},
                        cases);
@@ -101,6 +106,7 @@ inline void add_gru_cases(std::vector<CellCase>& cases) {
     cases.push_back(c);
   }
   cases.push_back(simple_case("gru", "one bias", {{"bias", word("single")}}));
+  add_trained_starts(simple_case("gru", "default"), cases);
   for (const char* reset : {"after", "before"})
     add_extensions(simple_case("gru", reset, {{"reset", word(reset)}}), {"h"}, cases);
   for (const char* update : {"keep", "write"}) {
@@ -125,6 +131,7 @@ inline void add_scornn_cases(std::vector<CellCase>& cases) {
   }
   cases.push_back(simple_case("scornn", "left", {{"side", word("left")}, {"negatives", 0.0}}));
   cases.push_back(simple_case("scornn", "packed", {{"storage", word("packed")}}));
+  add_trained_starts(base, cases);
   add_extensions(base, {"h"}, cases);
   add_extensions(
       simple_case("scornn", "left, tanh", {{"side", word("left")}, {"activation", word("tanh")}}),
@@ -152,6 +159,7 @@ inline void add_enrnn_cases(std::vector<CellCase>& cases) {
   cases.push_back(enrnn_case("uncoupled left", {{"coupled", false}, {"side", word("left")}}));
   cases.push_back(enrnn_case("packed", {{"storage", word("packed")}}));
   add_extensions(base, {"h"}, cases);
+  add_trained_starts(base, cases);
   add_extensions(enrnn_case("uncoupled", {{"coupled", false}, {"side", word("left")}}), {"h"},
                  cases);
   cases.push_back(enrnn_case("small blocks", {{"longUnits", 1.0}, {"shortUnits", 1.0}}));
@@ -163,6 +171,7 @@ inline void add_exprnn_cases(std::vector<CellCase>& cases) {
   add_plain_calls(base, cases);
   cases.push_back(simple_case("exprnn", "cayley", {{"map", word("cayley")}}));
   cases.push_back(simple_case("exprnn", "dynamic", {{"mode", word("dynamic")}}));
+  add_trained_starts(base, cases);
   add_extensions(base, {"h"}, cases);
   cases.push_back(
       simple_case("exprnn", "left",

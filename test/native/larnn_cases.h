@@ -143,6 +143,14 @@ inline void add_larnn_extensions(const std::string& norm, std::vector<CellCase>&
     c.spec.set("stacking", word("replayResidual"));
     cases.push_back(c);
   }
+  add_trained_starts(larnn_case(norm, "default"), cases);
+  add_trained_starts(larnn_case(norm, "positions", {{"positional", word("add")}, {"layers", 2.0}}),
+                     cases);
+  cases.push_back(larnn_case(norm, "replay, trained start",
+                             {{"layers", 2.0},
+                              {"inputSize", 6.0},
+                              {"stacking", word("replayResidual")},
+                              {"initialState", word("trained")}}));
   for (const char* kind : {"sequence", "step"}) {
     CellCase c = larnn_case(norm, std::string("drawn once a ") + kind,
                             {{"dropout", 0.3}, {"recurrentDropout", 0.25}, {"zoneout", 0.2}});

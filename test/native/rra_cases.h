@@ -75,6 +75,11 @@ inline void add_rra_cases(std::vector<CellCase>& cases) {
   for (const char* attention : {"gate", "softmaxPerStep", "dotPerStep"}) {
     const CellCase base = rra_case(attention, {{"attention", word(attention)}});
     add_extensions(base, {"h", "c"}, cases);
+    add_trained_starts(base, cases);
+    CellCase c = base;
+    c.name += ", initial state";
+    c.spec.set("includeInitial", true);
+    add_trained_starts(c, cases);
   }
   add_extensions(rra_case("base rnn", {{"base", word("rnn")}}), {"h"}, cases);
   add_extensions(rra_case("cell", {{"inject", word("cell")}, {"includeInitial", true}}), {"h", "c"},

@@ -234,3 +234,44 @@ describe('a model with bnlstm', () => {
     await expect(calibrate(plain, [])).rejects.toThrow(/has no bnlstm layer/);
   });
 });
+
+describe('noise on the first h', () => {
+  /** What h starts from: with zoneout of (all but) everything the output of the only step is that. */
+  async function starts(initialNoise: number, training: boolean): Promise<number[]> {
+    const rows = 500;
+    const model = sequential({
+      inputShape: [1, 1],
+      layers: [layers.bnlstm({ units: 8, zoneout: 1 - 1e-9, initialNoise })],
+      dtype: 'float64',
+      seed: 11,
+    });
+    const y = await model.forward(sequences(rows, 1), { training });
+    model.dispose();
+    return Array.from(y.data);
+  }
+
+  it('is Gaussian, of its deviation, another for every row and unit', async () => {
+    const drawn = await starts(0.1, true);
+    expect(drawn).toHaveLength(4000);
+    expect(new Set(drawn).size).toBe(4000);
+    const mean = drawn.reduce((sum, value) => sum + value, 0) / 4000;
+    const square = drawn.reduce((sum, value) => sum + value * value, 0) / 4000;
+    const fourth = drawn.reduce((sum, value) => sum + value ** 4, 0) / 4000;
+    // Six deviations of each: 0.1 / sqrt(n), 0.01 sqrt(2 / n), 1e-4 sqrt(96 / n).
+    expect(Math.abs(mean)).toBeLessThan((6 * 0.1) / Math.sqrt(4000));
+    expect(Math.abs(square - 0.01)).toBeLessThan(6 * 0.01 * Math.sqrt(2 / 4000));
+    expect(Math.abs(fourth - 3e-4)).toBeLessThan(6 * 1e-4 * Math.sqrt(96 / 4000));
+    expect(await starts(0.1, true)).toEqual(drawn);
+  });
+
+  it('is for training alone', async () => {
+    for (const value of await starts(0.1, false)) expect(Math.abs(value)).toBeLessThan(1e-8);
+    for (const value of await starts(0, true)) expect(Math.abs(value)).toBeLessThan(1e-8);
+  });
+
+  it('cannot be less than none', () => {
+    expect(() => bnlstm.resolve({ units, initialNoise: -0.1 })).toThrow(
+      /initialNoise is -0.1; expected at least 0/,
+    );
+  });
+});

@@ -29,6 +29,7 @@ describe('lstm options', () => {
       recurrentDropout: 0,
       zoneout: 0,
       zoneoutCell: 0,
+      initialState: 'zeros',
     });
   });
 
@@ -65,6 +66,7 @@ describe('rra options', () => {
       recurrentDropout: 0,
       zoneout: 0,
       zoneoutCell: 0,
+      initialState: 'zeros',
     });
   });
 

@@ -1,7 +1,9 @@
 /**
- * Every `@example` in the doc comments of lib/, and every example of docs/cells.md, runs as it stands, given the few names that examples take for granted.
+ * Every `@example` in the doc comments of lib/, and every example of the guides in docs/, runs as it stands, given the
+ * few names that examples take for granted.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import ts from 'typescript';
 import * as lookback from '../../lib';
@@ -64,7 +66,9 @@ async function runExample(code: string): Promise<void> {
   const options = {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS },
   };
-  const plain = ts.transpileModule(`async function example() {\n${code}\n}`, options).outputText;
+  // The names of the package are there without it.
+  const body = code.replace(/^import \{[^}]*\} from 'lookback';$/gm, '');
+  const plain = ts.transpileModule(`async function example() {\n${body}\n}`, options).outputText;
   const given = assumed();
   // An example that declares a name does not take it for granted.
   const used = Object.keys(given).filter(
@@ -74,11 +78,19 @@ async function runExample(code: string): Promise<void> {
   const run = new Function(...used, `${plain}\nreturn example();`) as (
     ...values: unknown[]
   ) => Promise<unknown>;
-  const log = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
+  const silenced = [
+    jest.spyOn(process.stdout, 'write').mockImplementation(() => true),
+    jest.spyOn(console, 'log').mockImplementation(() => undefined),
+  ];
+  // What an example writes lands in a folder that goes with it.
+  const [before, folder] = [process.cwd(), mkdtempSync(join(tmpdir(), 'lookback-example-'))];
+  process.chdir(folder);
   try {
     await run(...used.map((name) => given[name]));
   } finally {
-    log.mockRestore();
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+    for (const spy of silenced) spy.mockRestore();
   }
 }
 
@@ -86,7 +98,16 @@ async function runExample(code: string): Promise<void> {
 const needsDownload = /'downloads\//;
 
 describe('examples', () => {
-  const found = [...examples(), ...documentExamples('docs/cells.md')];
+  const guides = [
+    'getting-started',
+    'cells',
+    'custom-training-loop',
+    'streaming-and-serving',
+    'checkpoints',
+    'from-tfjs',
+    'from-pytorch',
+  ];
+  const found = [...examples(), ...guides.flatMap((guide) => documentExamples(`docs/${guide}.md`))];
 
   it('run: one that fails is noticed', async () => {
     await expect(runExample('await Promise.reject(new Error("noticed"))')).rejects.toThrow(

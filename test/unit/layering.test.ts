@@ -38,12 +38,15 @@ const imports = edges('lib', /\.ts$/, /from '(\.[^']+)'|import\('(\.[^']+)'\)/g,
 /** What both devices build on: the loop over time, its arguments, what the host does for a cell, and the table of a
  * device's kernels. */
 const betweenDevices = [
+  'array_space',
   'backend',
   'barrier',
   'cell_host',
   'derived',
   'driver',
+  'layer_stack',
   'masks',
+  'segmented',
   'sequence',
   'tensors',
   'walk',

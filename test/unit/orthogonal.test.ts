@@ -49,7 +49,13 @@ async function failure(run: () => unknown): Promise<LookbackError> {
 }
 
 const off = { dropout: 0, recurrentDropout: 0, zoneout: 0 };
-const shared = { activation: 'modrelu', bias: true, side: 'right', ...off };
+const shared = {
+  activation: 'modrelu',
+  bias: true,
+  side: 'right',
+  initialState: 'zeros',
+  ...off,
+};
 
 describe('options', () => {
   it('of scornn have the defaults of its document', () => {

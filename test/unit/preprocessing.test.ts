@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { Model, PreprocessingOptions } from '../../lib';
+import type { Model, Prediction, PreprocessingOptions } from '../../lib';
 import { layers, loadModel, losses, LookbackError, Preprocessing, sequential } from '../../lib';
 import { readSafetensors, writeSafetensors } from '../../lib/storage/safetensors';
 import { tinyData, tinyModel, weightsOf } from './support/tiny';
@@ -173,15 +173,15 @@ describe('a stream', () => {
     const { x } = rawData(3, 8);
     const whole = await model.predict(x);
     using stream = model.createStream({ batch: 3 });
-    let last;
+    let last: Prediction | undefined;
     for (let step = 0; step < 6; step += 1) {
       const rows = [0, 1, 2].map((row) => [
         ...x.data.slice((row * 6 + step) * 2, (row * 6 + step) * 2 + 2),
       ]);
       last = stream.step(rows);
     }
-    expect(last!.data).toEqual(whole.data);
-    expect(last!.labels).toEqual(whole.labels);
+    expect(last?.data).toEqual(whole.data);
+    expect(last?.labels).toEqual(whole.labels);
   });
 });
 

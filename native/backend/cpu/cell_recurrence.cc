@@ -40,6 +40,29 @@ CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& ker
       vectors_(cell_.declaration) {}
 
 template <class S>
+void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const CellTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
+  const int64_t rows = kernels_.tile_rows;
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    const auto wanted = to.find(s.name);
+    if (wanted == to.end()) continue;
+    const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    const int64_t units = wanted->second.size() / (t.batch * t.steps);
+    S* out = wanted->second.data;
+    for (int64_t b = 0; b < t.batch; ++b) {
+      const S* tile = t.args.storage + b / rows * t.args.tile_stride + place.offset + b % rows;
+      const int64_t length = t.args.lengths == nullptr ? t.steps : t.args.lengths[b];
+      for (int64_t step = 0; step < t.steps; ++step) {
+        const int64_t column = (step + place.history) % place.depth * place.size + s.begin;
+        for (int64_t j = 0; j < units; ++j)
+          *out++ = step < length ? tile[(column + j) * rows] : S(0);
+      }
+    }
+  }
+}
+
+template <class S>
 Multiply CellRecurrence<S>::multiply() const {
   return [this](const Gemm<double>& g) { cpu_gemm(g, runtime_.pool); };
 }
@@ -168,19 +191,47 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
           "the job was cancelled");
 }
 
+/// In training a row of a state may start from what it starts from plus noise of its own.
+template <class S>
+void CellRecurrence<S>::add_noise(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  t.noisy.resize(d.states.size());
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    if (!this->is_noisy(call, i)) continue;
+    StatePlace<S>& place = t.args.state[i];
+    const int64_t size = place.size;
+    std::vector<S> noisy = this->noise_of(call, i);
+    for (int64_t k = 0; place.initial != nullptr && k < t.batch * size; ++k)
+      noisy[static_cast<size_t>(k)] += place.initial[place.repeated ? k % size : k];
+    t.noisy[i] = std::move(noisy);
+    place.initial = t.noisy[i].data();
+    place.repeated = false;
+  }
+}
+
+/// Everything that the time loop reads in place of the weights.
+template <class S>
+void CellRecurrence<S>::prepare(const ForwardCall<S>& call) {
+  if (call.version != 0 && call.version == version_) return;
+  version_ = 0;  // should this fail
+  derived_.build(call, multiply());
+  weights_.pack(derived_.weights());
+  vectors_.prepare(derived_.weights());
+  version_ = call.version;
+}
+
 template <class S>
 void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<CellTape<S>&>(tape);
   REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal,
           "the tape was made for another shape");
   this->require_call(call);
-  derived_.build(call, multiply());
-  weights_.pack(derived_.weights());
-  vectors_.prepare(derived_.weights());
+  prepare(call);
   t.args = SequenceArgs<S>();
   this->bind_sequence(call, t.args);
   bind_tape(t);
   this->bind_states(call, t.args);
+  add_noise(call, t);
   ensure_entries(t);
   draw_masks(call, t);
   bind_statistics(call, t);

@@ -32,6 +32,7 @@ class CellTape final : public Tape {
   std::vector<int64_t> active_rows;
   std::vector<std::vector<S>> drawn_masks;
   std::vector<std::vector<S>> d_initial;         ///< of states that start from a parameter
+  std::vector<std::vector<S>> noisy;             ///< what states start from, with noise
   std::vector<AlignedArray<S>> dW, db, scratch;  ///< per Linear, per Linear, per worker
   std::vector<S> sum;
   SequenceArgs<S> args;
@@ -45,6 +46,7 @@ class CellRecurrence final : public CellHost<S> {
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
 
@@ -55,6 +57,8 @@ class CellRecurrence final : public CellHost<S> {
 
   void bind_tape(CellTape<S>& t);
   void ensure_entries(CellTape<S>& t);
+  void add_noise(const ForwardCall<S>& call, CellTape<S>& t);
+  void prepare(const ForwardCall<S>& call);
   void draw_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const;
@@ -68,6 +72,7 @@ class CellRecurrence final : public CellHost<S> {
   const DriverTable<S>& kernels_;
   PackedWeights<S> weights_;
   VectorSet<S> vectors_;
+  uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
 };
 
 }  // namespace lookback

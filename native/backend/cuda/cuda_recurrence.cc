@@ -82,7 +82,10 @@ std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   t->totals.ensure(2 * features, "batch statistics");
   t->moments.ensure(moments, "batch statistics");
   for (size_t i = 0; i < d.sequences.size(); ++i) t->masks.emplace_back(device_);
-  for (size_t i = 0; i < d.states.size(); ++i) t->d_initial.emplace_back(device_);
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    t->d_initial.emplace_back(device_);
+    t->noisy.emplace_back(device_);
+  }
   return t;
 }
 
@@ -368,6 +371,59 @@ void CudaRecurrence<S>::show_statistics(const ForwardCall<S>& call, CudaTape<S>&
   }
 }
 
+/// Everything that the loop reads in place of the weights.
+template <class S>
+void CudaRecurrence<S>::prepare(const ForwardCall<S>& call, bool quads) {
+  if (call.version != 0 && call.version == version_ && quads == quads_) return;
+  version_ = 0;  // should this fail
+  build_derived(call);
+  weights_.pack(all_weights_, quads);
+  weights_.prepare_vectors(all_weights_);
+  quads_ = quads;
+  version_ = call.version;
+}
+
+/// In training a row of a state may start from what it starts from plus noise of its own.
+template <class S>
+void CudaRecurrence<S>::add_noise(const ForwardCall<S>& call, CudaTape<S>& t) {
+  for (size_t i = 0; i < cell_.declaration.states.size(); ++i) {
+    if (!this->is_noisy(call, i)) continue;
+    StatePlace<S>& place = t.loop.args.walk.state[i];
+    const int64_t size = place.size, all = call.batch * size;
+    const std::vector<S> noise = this->noise_of(call, i);
+    t.noisy[i].ensure(all, "noise");
+    S* const to = t.noisy[i].data();
+    device_.copy_in(noise.data(), all, to);
+    for (int64_t b = 0; place.initial != nullptr && place.repeated && b < call.batch; ++b)
+      backend_.add(size, place.initial, to + b * size);
+    if (place.initial != nullptr && !place.repeated) backend_.add(all, place.initial, to);
+    place.initial = to;
+    place.repeated = false;
+  }
+}
+
+template <class S>
+void CudaRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const CudaTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    const auto wanted = to.find(s.name);
+    if (wanted == to.end()) continue;
+    const BlockSlot& slot = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    InputOp<S> op = {};
+    op.from = t.storage.data() + slot.offset + slot.history * t.plan.padded * slot.stride + s.begin;
+    op.to = wanted->second.data;
+    op.out = true;
+    op.batch = t.shape.batch;
+    op.steps = t.shape.steps;
+    op.padded = t.plan.padded;
+    op.size = static_cast<int32_t>(wanted->second.size() / (op.batch * op.steps));
+    op.stride = slot.stride;
+    op.lengths = t.loop.args.walk.lengths;
+    device_.template launch<S>(op.kId, op);
+  }
+}
+
 template <class S>
 void CudaRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<CudaTape<S>&>(tape);
@@ -380,9 +436,8 @@ void CudaRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   this->bind_sequence(call, a);
   this->bind_states(call, a);
   ensure_plan(call, t);
-  build_derived(call);
-  weights_.pack(all_weights_, t.plan.driver == BlockDriver::kResident);
-  weights_.prepare_vectors(all_weights_);
+  prepare(call, t.plan.driver == BlockDriver::kResident);
+  add_noise(call, t);
   bind_tape(t);
   bind_products(t, false, false);
   bind_rows(call, t);

@@ -25,7 +25,7 @@ class CudaTape final : public Tape {
   bool filled = false;
   BlockPlan plan;
   Buffer<S> storage, active, totals, moments, gradients, sums;
-  std::vector<Buffer<S>> masks, d_initial;
+  std::vector<Buffer<S>> masks, d_initial, noisy;
   Buffer<int32_t> lengths;
   Buffer<int64_t> active_rows, origins;
   LoopOp<S> loop;
@@ -42,6 +42,7 @@ class CudaRecurrence final : public CellHost<S> {
   void backward(const BackwardCall<S>& call, Tape& tape) override;
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
+  void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::string explain(int64_t batch, int64_t steps, bool training) const override;
 
  private:
@@ -56,7 +57,9 @@ class CudaRecurrence final : public CellHost<S> {
   BlockLimits limits() const;
   BlockShape shape_of(int64_t batch, int64_t steps, bool keep, bool training) const;
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);
+  void prepare(const ForwardCall<S>& call, bool quads);
   void build_derived(const ForwardCall<S>& call);
+  void add_noise(const ForwardCall<S>& call, CudaTape<S>& t);
   void bind_tape(CudaTape<S>& t);
   void bind_products(CudaTape<S>& t, bool backward, bool with_dx);
   void bind_rows(const ForwardCall<S>& call, CudaTape<S>& t);
@@ -81,6 +84,8 @@ class CudaRecurrence final : public CellHost<S> {
   BlockWeights<S> weights_;
   std::vector<Buffer<S>> derived_values_, derived_gradients_;
   std::vector<const S*> all_weights_;
+  uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
+  bool quads_ = false;    ///< how they are packed
 };
 
 }  // namespace lookback

@@ -62,8 +62,13 @@ class Wrapper : public Layer<S> {
       }
       for (size_t i = part->buffers().size(); i > 0; --i)
         own.buffers.push_back(memory.buffers[buffer++]);
+      own.version = memory.version;
       part->bind(std::move(own));
     }
+  }
+
+  void carriers(const std::string& prefix, std::vector<NamedCarrier<S>>& to) override {
+    for (Layer<S>* part : parts_) part->carriers(prefix + part->name() + ".", to);
   }
 
   std::vector<int> settle(const std::vector<S*>& params, bool first) override {

@@ -1,26 +1,70 @@
 /**
- * `fit` with `checkpoint` and `resume`: what a run keeps on the disk, and how it goes on from there.
+ * A call of `fit`: its options and data checked, and with `checkpoint` and `resume` what it keeps on the disk and how it
+ * goes on from there.
  */
 import { mkdir } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import type { Model } from '../model';
 import { removeLeftovers, reasonOf } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { parseOptions } from '../options';
 import type { PreparedData } from './data';
+import { splitTail } from './data';
 import type { FitHooks } from './control';
 import { requireCallbacks } from './control';
-import type { History, ResolvedFit } from './fit';
+import type { FitRun, History, ResolvedFit } from './fit';
+import { fitSchema } from './fit';
+import { makeReporter } from './progress';
+import { resolveSchedule } from './schedules';
 
-type Wanted = Omit<ResolvedFit, 'validationData' | 'validationSplit' | 'verbose'>;
+/** Options and data of a call, checked. */
+export interface FitCall {
+  options: ResolvedFit;
+  train: PreparedData;
+  validation: PreparedData | null;
+}
+
+/**
+ * @param prepare checks one part of the data
+ * @param learn makes the preprocessing ready with all of the data but the share at its end that is held out
+ * @throws {LookbackError} ERR_OPTION, ERR_SHAPE, ERR_DATA
+ */
+export function resolveFit(
+  data: unknown,
+  given: unknown,
+  prepare: (part: unknown, where: string) => PreparedData,
+  learn: (heldOut: number) => void,
+): FitCall {
+  const options = parseOptions(fitSchema, given, 'fit');
+  const { validationData, validationSplit, schedule } = options;
+  if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
+  learn(validationData === undefined ? validationSplit : 0);
+  const all = prepare(data, 'fit: data');
+  if (validationData !== undefined) {
+    const validation = prepare(validationData, 'fit: validationData');
+    return { options, train: all, validation };
+  }
+  if (validationSplit === 0) return { options, train: all, validation: null };
+  const [train, validation] = splitTail(all, validationSplit);
+  return { options, train, validation };
+}
+
+/** The run that a call wants of `model`. */
+export function runOf(model: Model, call: FitCall, history: History, given: FitHooks): FitRun {
+  const { options, train: data, validation } = call;
+  const reporter = makeReporter(options.verbose);
+  const hooks = () => checkpointHooks({ model, data, history }, options, given);
+  return { data, validation, options, reporter, history, hooks };
+}
 
 /**
  * The hooks of a run that keeps checkpoints; a resumed one has put model and history back to where they were.
  *
  * @throws {LookbackError} ERR_OPTION for another run than the one of the checkpoint; ERR_IO, ERR_FORMAT
  */
-export async function checkpointHooks(
+async function checkpointHooks(
   { model, data, history }: { model: Model; data: PreparedData; history: History },
-  options: Wanted,
+  options: ResolvedFit,
   given: FitHooks,
 ): Promise<FitHooks> {
   const { checkpoint, resume } = options;
@@ -67,8 +111,9 @@ export async function checkpointHooks(
 }
 
 /** All that determines a run beside the numbers of the data. */
-function configOf(model: Model, data: PreparedData, options: Wanted): Record<string, unknown> {
-  const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch } = options;
+function configOf(model: Model, data: PreparedData, options: ResolvedFit): Record<string, unknown> {
+  const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, accumulateSteps } = options;
+  const { stateful, burnIn } = options;
   const config = {
     model: model.config(),
     compile: model.compiled,
@@ -76,7 +121,10 @@ function configOf(model: Model, data: PreparedData, options: Wanted): Record<str
     batchSize,
     shuffle,
     initialEpoch,
+    accumulateSteps,
     stepsPerEpoch,
+    stateful,
+    burnIn,
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;

@@ -1,0 +1,80 @@
+/**
+ * CSV by csv-parse, with errors that name file and line.
+ */
+import { CsvError, parse } from 'csv-parse/sync';
+import { LookbackError } from '../../errors';
+import { show } from '../../options';
+import type { TextFile } from './text-file';
+import { utf8Of } from './text-file';
+
+export interface CsvOptions {
+  /** What stands between two fields. Default `','`. */
+  delimiter?: string;
+}
+
+/** Longest line, in bytes: a quote that never ends must not swallow the file. */
+export const MAX_LINE = 2 ** 20;
+
+/** What csv-parse is told, in memory and in streams alike. */
+export function csvParseOptions({ delimiter = ',' }: CsvOptions): object {
+  return { bom: true, delimiter, skip_empty_lines: true, max_record_size: MAX_LINE };
+}
+
+/**
+ * Calls `onRow` with the fields of every row behind the header and its line in the file, counted from 1. Every row has
+ * as many fields as the header.
+ *
+ * @returns the names of the columns
+ * @throws {@link LookbackError} `ERR_DATA` for text that is not UTF-8, rows of another length, open quotes, a column
+ * named twice, or a file without a header
+ */
+export function readCsv(
+  file: TextFile,
+  options: CsvOptions,
+  onHeader: (columns: string[]) => void,
+  onRow: (fields: string[], line: number) => void,
+): void {
+  const text = utf8Of(file);
+  let columns: string[] | null = null;
+  try {
+    parse(text, {
+      ...csvParseOptions(options),
+      on_record: (fields: string[], { lines }) => {
+        if (columns === null) {
+          columns = checkHeader(fields, file.path);
+          onHeader(columns);
+        } else {
+          onRow(fields, lines);
+        }
+        return null;
+      },
+    });
+  } catch (cause) {
+    throw csvFailure(cause, file.path);
+  }
+  if (columns === null) {
+    throw new LookbackError('ERR_DATA', `${file.path} is empty; expected a line of column names`, {
+      details: { path: file.path },
+    });
+  }
+}
+
+/** @throws {@link LookbackError} `ERR_DATA` for a name that occurs twice */
+export function checkHeader(fields: string[], path: string): string[] {
+  const columns = fields.map((name) => name.trim());
+  const twice = columns.find((name, at) => columns.indexOf(name) !== at);
+  if (twice === undefined) return columns;
+  throw new LookbackError('ERR_DATA', `${path}, line 1: the column ${show(twice)} is named twice`, {
+    details: { path, line: 1 },
+  });
+}
+
+/** What csv-parse found, as an error of ours; others pass. */
+export function csvFailure(cause: unknown, path: string): unknown {
+  if (!(cause instanceof CsvError)) return cause;
+  const line = Number(cause['lines'] ?? NaN);
+  return new LookbackError('ERR_DATA', `${path}, line ${line}: ${cause.message}`, {
+    cause,
+    details: { path, line },
+  });
+}

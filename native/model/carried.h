@@ -1,0 +1,84 @@
+/// The states of all recurrent layers of a model, handed on from pass to pass (Pass::carry), given
+/// and told.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "model/carrier.h"
+#include "model/host_tensor.h"
+#include "model/model.h"
+
+namespace lookback {
+
+template <class S>
+class Carried {
+ public:
+  explicit Carried(Model<S>& model) : model_(model) {}
+
+  /// Room for `batch` rows without states; 0 frees it. ERR_STATE where a layer cannot hand states
+  /// on, and where none has any.
+  void hold(int64_t batch);
+  int64_t batch() const { return batch_; }
+  /// Whether the next pass goes on from states.
+  bool started() const { return started_; }
+  /// Passes begin afresh.
+  void clear() { set_started(false); }
+  /// After a pass that is to be gone on from.
+  void keep();
+
+  /// Names and shapes of the states of `rows` rows, and zeros.
+  NamedTensors make(int64_t rows);
+  /// ERR_SHAPE or ERR_OPTION unless `states` are those of `rows` rows, all of them, ERR_DATA where
+  /// they are not finite.
+  void check(const NamedTensors& states, int64_t rows);
+  /// The next pass begins from rows `first`.. of checked states.
+  void begin_from(const NamedTensors& states, int64_t first);
+  /// Copies the states of the batch to rows `first`.. of `states`, as `make` gives them.
+  void tell(NamedTensors& states, int64_t first);
+
+  /// All states; none where no pass was kept.
+  NamedTensors snapshot();
+  /// As `snapshot` gave them.
+  void restore(NamedTensors states);
+
+ private:
+  struct Entry {
+    std::string name;
+    StreamState<S>* state;
+  };
+  std::vector<Entry> entries();
+  void set_started(bool started);
+
+  Model<S>& model_;
+  int64_t batch_ = 0;
+  bool started_ = false;
+};
+
+/// Lends the states of a model to another run; they come back as they were.
+template <class S>
+class CarriedLoan {
+ public:
+  explicit CarriedLoan(Carried<S>& carried)
+      : carried_(carried), batch_(carried.batch()), kept_(carried.snapshot()) {}
+  ~CarriedLoan() {
+    try {
+      carried_.hold(batch_);
+      carried_.restore(std::move(kept_));
+    } catch (const Error&) {
+      carried_.clear();  // no memory even for what was there before
+    }
+  }
+  CarriedLoan(const CarriedLoan&) = delete;
+  CarriedLoan& operator=(const CarriedLoan&) = delete;
+
+ private:
+  Carried<S>& carried_;
+  int64_t batch_;
+  NamedTensors kept_;
+};
+
+}  // namespace lookback

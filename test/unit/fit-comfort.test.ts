@@ -1,0 +1,256 @@
+/**
+ * What `fit` offers beside the loop itself: events, accumulation, short epochs, weights, metrics from predictions.
+ */
+import type { Callback, FitEvent, FitOptions, Model, TrainingData } from '../../lib';
+import { layers, losses, metrics, sequential } from '../../lib';
+import { predictedLogs } from '../../lib/training/predicted-metrics';
+import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
+
+const train = tinyData(44);
+const held = tinyData(20, 7);
+const silent = { verbose: 0, batchSize: 16 } as const;
+
+describe('accumulateSteps', () => {
+  const make = (options: { dropout?: number } = {}): Model =>
+    sequential({
+      inputShape: [steps, features],
+      layers: [
+        layers.gru({ units: 4 }),
+        ...(options.dropout ? [layers.dropout({ rate: options.dropout })] : []),
+        layers.dense({ units: 2 }),
+      ],
+      dtype: 'float64',
+      seed: 2,
+    }).compile({ optimizer: 'adam', loss: 'sparseCategoricalCrossentropy', metrics: ['accuracy'] });
+  const wide = (data: typeof train, sampleWeight?: Float64Array): TrainingData => ({
+    x: { shape: data.x.shape, data: Float64Array.from(data.x.data) },
+    y: data.y,
+    ...(sampleWeight && { sampleWeight }),
+  });
+  const trained = async (data: TrainingData, options: FitOptions) => {
+    using model = make();
+    const { history } = await model.fit(data, { verbose: 0, epochs: 2, ...options });
+    return { weights: weightsOf(model), history };
+  };
+
+  it('of 4 batches makes the update of one batch 4 times as large, also with weights and an odd rest', async () => {
+    const uneven = Float64Array.from({ length: 44 }, (_, row) => (row % 5) / 2);
+    for (const data of [wide(train), wide(train, uneven)]) {
+      const whole = await trained(data, { batchSize: 16 });
+      const parts = await trained(data, { batchSize: 4, accumulateSteps: 4 });
+      const single = await trained(data, { batchSize: 4 });
+      for (const [name, numbers] of Object.entries(parts.weights)) {
+        // Sums in another order, through six updates of Adam: a few thousand times 2^-53.
+        numbers.forEach((value, at) => {
+          expect(value).toBeCloseTo(whole.weights[name]?.[at] ?? NaN, 11);
+        });
+      }
+      parts.history['loss']?.forEach((loss, epoch) =>
+        expect(loss).toBeCloseTo(whole.history['loss']?.[epoch] ?? NaN, 11),
+      );
+      expect(single.weights).not.toEqual(whole.weights);
+    }
+  });
+
+  it('of one batch is the same run to the bit', async () => {
+    const options = { batchSize: 16 };
+    expect(await trained(wide(train), { ...options, accumulateSteps: 1 })).toEqual(
+      await trained(wide(train), options),
+    );
+  });
+
+  it('draws another mask for every batch, and is seen as one batch by callbacks', async () => {
+    using model = make({ dropout: 0.5 });
+    const batches: number[] = [];
+    const note: Callback = { onBatchEnd: (batch) => void batches.push(batch) };
+    const options = { ...silent, batchSize: 4, accumulateSteps: 4, callbacks: [note] };
+    await model.fit(wide(train), options);
+    expect(batches).toEqual([0, 1, 2]);
+    expect(model.state().counters).toEqual({ updates: 3, draws: 11 });
+  });
+});
+
+describe('stepsPerEpoch', () => {
+  it('cuts epochs short, each with an order of its own', async () => {
+    using model = tinyModel();
+    const history = await model.fit(train, { ...silent, epochs: 2, stepsPerEpoch: 2 });
+    expect(history.epoch).toEqual([0, 1]);
+    expect(model.state().counters.updates).toBe(4);
+  });
+
+  it('beyond the data is all of them', async () => {
+    const trained = async (options: FitOptions) => {
+      using model = tinyModel();
+      await model.fit(train, { ...silent, ...options });
+      return weightsOf(model);
+    };
+    expect(await trained({ stepsPerEpoch: 99 })).toEqual(await trained({}));
+  });
+});
+
+describe('fitEvents', () => {
+  it('gives epochs, batches where asked for, and the history', async () => {
+    using model = tinyModel();
+    const events: FitEvent[] = [];
+    const options = { ...silent, epochs: 2, batches: true };
+    for await (const event of model.fitEvents(train, options)) events.push(event);
+    expect(events.map(({ type }) => type)).toEqual([
+      ...['batch', 'batch', 'batch', 'epoch'],
+      ...['batch', 'batch', 'batch', 'epoch'],
+      'end',
+    ]);
+    expect(events[5]).toMatchObject({ type: 'batch', epoch: 1, batch: 1 });
+    const last = events.at(-1);
+    expect(last?.type === 'end' && last.history.epoch).toEqual([0, 1]);
+    using other = tinyModel();
+    await other.fit(train, { ...silent, epochs: 2 });
+    expect(weightsOf(model)).toEqual(weightsOf(other));
+  });
+
+  it('ends the run where the loop is left, and the model is free', async () => {
+    using model = tinyModel();
+    for await (const event of model.fitEvents(train, { ...silent, epochs: 1e6 })) {
+      if (event.type === 'epoch' && event.epoch === 2) break;
+    }
+    expect(model.history.epoch).toEqual([0, 1, 2]);
+    await expect(model.evaluate(held)).resolves.toBeDefined();
+  });
+
+  it('waits while an event is dealt with', async () => {
+    using model = tinyModel();
+    const updates: number[] = [];
+    for await (const event of model.fitEvents(train, { ...silent, epochs: 3 })) {
+      if (event.type !== 'epoch') continue;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      updates.push(model.state().counters.updates);
+    }
+    expect(updates).toEqual([3, 6, 9]);
+  });
+
+  it('throws what fit throws', async () => {
+    using model = tinyModel();
+    const run = async (options: FitOptions) => {
+      for await (const _ of model.fitEvents(train, options));
+    };
+    await expect(run({ ...silent, signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'ERR_ABORTED',
+    });
+    await expect(run({ epochs: 0 })).rejects.toMatchObject({ code: 'ERR_OPTION' });
+  });
+});
+
+describe('metrics from predictions', () => {
+  const specs = [metrics.topKAccuracy({ k: 2 }), metrics.macroF1(), metrics.weightedF1()];
+
+  it('are what their definitions say', () => {
+    // Labels 0 0 0 1 1 2; predicted 0 0 1 1 2 2; class 3 occurs nowhere.
+    const outputs = {
+      shape: [6, 4],
+      data: Float32Array.of(
+        ...[9, 1, 0, 0],
+        ...[9, 1, 0, 0],
+        ...[1, 9, 0, 0],
+        ...[1, 9, 0, 0],
+        ...[5, 0, 9, 1],
+        ...[0, 1, 9, 0],
+      ),
+    };
+    const answers = {
+      rows: 6,
+      steps: 1,
+      y: { shape: [6], data: Int32Array.of(0, 0, 0, 1, 1, 2) },
+      lengths: null,
+      weights: null,
+    };
+    const logs = predictedLogs(specs, outputs, answers);
+    // F1: class 0 2*2/(3+2), class 1 2*1/(2+2), class 2 2*1/(1+2).
+    const f1 = [4 / 5, 1 / 2, 2 / 3];
+    expect(logs['macroF1']).toBeCloseTo((f1[0]! + f1[1]! + f1[2]!) / 3, 12);
+    expect(logs['weightedF1']).toBeCloseTo((3 * f1[0]! + 2 * f1[1]! + f1[2]!) / 6, 12);
+    // The fifth row's label has the smallest output.
+    expect(logs['top2Accuracy']).toBeCloseTo(5 / 6, 12);
+    const weights = { shape: [6], data: Float32Array.of(0, 1, 0, 1, 0, 1) };
+    expect(predictedLogs(specs, outputs, { ...answers, weights })).toEqual({
+      top2Accuracy: 1,
+      macroF1: 1,
+      weightedF1: 1,
+    });
+  });
+
+  it('take the first of equal outputs, as accuracy does', () => {
+    const outputs = { shape: [2, 3], data: Float32Array.of(1, 1, 1, 1, 1, 1) };
+    const y = { shape: [2], data: Int32Array.of(0, 2) };
+    const answers = { rows: 2, steps: 1, y, lengths: null, weights: null };
+    const tops = [1, 2, 3].map((k) => metrics.topKAccuracy({ k }));
+    expect(predictedLogs(tops, outputs, answers)).toEqual({
+      top1Accuracy: 0.5,
+      top2Accuracy: 0.5,
+      top3Accuracy: 1,
+    });
+  });
+
+  it('leave out steps behind a length', () => {
+    const outputs = { shape: [1, 3, 2], data: Float32Array.of(1, 0, 0, 1, 1, 0) };
+    const y = { shape: [1, 3], data: Int32Array.of(0, 1, 1) };
+    const answers = { rows: 1, steps: 3, y, lengths: Int32Array.of(2), weights: null };
+    expect(predictedLogs([metrics.macroF1()], outputs, answers)).toEqual({ macroF1: 1 });
+    expect(
+      predictedLogs([metrics.macroF1()], outputs, { ...answers, lengths: null })['macroF1'],
+    ).toBeCloseTo(2 / 3, 12);
+  });
+
+  it('stand in evaluate and beside validation, agree with each other and with accuracy', async () => {
+    using model = tinyModel().compile({
+      optimizer: 'adam',
+      loss: 'sparseCategoricalCrossentropy',
+      metrics: ['accuracy', { kind: 'topKAccuracy', k: 1 }, 'macroF1', 'weightedF1'],
+    });
+    const { history } = await model.fit(train, { ...silent, validationData: held });
+    const logs = await model.evaluate(held);
+    expect(Object.keys(history)).toEqual([
+      ...['loss', 'accuracy', 'valLoss', 'valAccuracy'],
+      ...['valTop1Accuracy', 'valMacroF1', 'valWeightedF1'],
+    ]);
+    expect(logs['top1Accuracy']).toBeCloseTo(logs['accuracy'] ?? NaN, 12);
+    expect(history['valMacroF1']).toEqual([logs['macroF1']]);
+    const matrix = await model.confusionMatrix(held);
+    const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
+    expect(sum(matrix.flat())).toBe(20);
+    expect(matrix.map(sum)).toEqual(
+      [0, 1].map((label) => held.y.filter((y) => y === label).length),
+    );
+    expect(sum(matrix.map((row, own) => row[own] ?? NaN)) / 20).toBeCloseTo(
+      logs['accuracy'] ?? NaN,
+    );
+  });
+
+  it('go with labels alone', async () => {
+    const model = sequential({
+      inputShape: [steps, features],
+      layers: [layers.gru({ units: 2 }), layers.dense({ units: 1 })],
+    });
+    using used = model;
+    const compile = { optimizer: 'adam', loss: 'meanSquaredError' } as const;
+    expect(() => used.compile({ ...compile, metrics: ['macroF1'] })).toThrow(
+      /goes with the loss sparseCategoricalCrossentropy/,
+    );
+    used.compile(compile);
+    await expect(used.confusionMatrix([held.x, [...held.y]])).rejects.toMatchObject({
+      code: 'ERR_STATE',
+    });
+  });
+});
+
+describe('weights of classes and rows', () => {
+  it('are factors on the same loss', async () => {
+    const lossOf = async (classWeight: number[] | undefined, sampleWeight?: Float32Array) => {
+      using model = tinyModel();
+      const loss = losses.sparseCategoricalCrossentropy(classWeight ? { classWeight } : {});
+      model.compile({ optimizer: 'adam', loss });
+      return (await model.evaluate({ ...held, ...(sampleWeight && { sampleWeight }) }))['loss'];
+    };
+    const perRow = Float32Array.from(held.y, (label) => [0.5, 3][label] ?? NaN);
+    expect(await lossOf([0.5, 3])).toBe(await lossOf(undefined, perRow));
+    expect(await lossOf([0.5, 3])).not.toBe(await lossOf(undefined));
+  });
+});
