@@ -26,8 +26,8 @@ constexpr int kMostRows = 8;
 /// not depend on that.
 constexpr int kNominalThreads = 256;
 
-/// A block's threads have 65536 registers together; doubles take two each.
-constexpr int most_block_threads(int64_t number_bytes) { return number_bytes == 4 ? 512 : 256; }
+/// So that a thread has 255 registers, and nothing spills.
+constexpr int kMostBlockThreads = 256;
 
 /// Which columns move between shared and global memory, and when.
 enum BlockStaging : uint8_t {

@@ -122,7 +122,7 @@ class Planner {
   int choose_threads() const {
     int widest = 0;
     for (const LinearInfo& info : d_.linears) widest = std::max(widest, info.rows * info.repeat);
-    return std::clamp(round_up(widest, 32), kLeastThreads, most_block_threads(shape_.number_bytes));
+    return std::clamp(round_up(widest, 32), kLeastThreads, kMostBlockThreads);
   }
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
   /// read serves up to eight rows, so more of them make no block faster.
