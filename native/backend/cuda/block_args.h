@@ -26,7 +26,7 @@ constexpr int kMostRows = 8;
 /// not depend on that.
 constexpr int kNominalThreads = 256;
 
-/// So that a thread has 255 registers, and nothing spills.
+/// So that a thread has 255 registers.
 constexpr int kMostBlockThreads = 256;
 
 /// Which columns move between shared and global memory, and when.
