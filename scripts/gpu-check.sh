@@ -60,7 +60,7 @@ part_sanitize() {
   for tool in memcheck racecheck synccheck; do
     for only in "lstm ifog" "larnn none" "bnlstm default, joint" "rra default"; do
       echo "=== $tool, cases with '$only'"
-      PARITY_ONLY=$only PARITY_EVERY=${SANITIZE_EVERY:-7} timeout 60 compute-sanitizer --tool "$tool" \
+      PARITY_ONLY=$only PARITY_EVERY=${SANITIZE_EVERY:-7} timeout 25 compute-sanitizer --tool "$tool" \
         --error-exitcode 9 "$BUILD/test_cuda_parity_test" || rc=1
     done
   done
