@@ -28,6 +28,7 @@ export type {
   CopyingOptions,
   Answers,
   ChoraleSplit,
+  CsvStream,
   Dataset,
   EttDataset,
   EttOptions,
@@ -47,10 +48,15 @@ export type {
   SpokenDigitsDataset,
   SpokenDigitsOptions,
   SpokenDigitsSplit,
+  StreamCsvOptions,
   SubjectSplit,
+  TableBatch,
   TableColumns,
   TableDataset,
   TableSplit,
+  TimitDataset,
+  TimitOptions,
+  TimitSplit,
   TokenDataset,
   UciHarOptions,
 } from './data';
@@ -59,7 +65,8 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
-export type { ModelStates, OutputsWithStates, StateOptions } from './model-states';
+export type { ModelStates, OutputsOf, OutputsWithStates, StateOptions } from './model-states';
+export type { NativeDevice } from './native';
 export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';
 export type {
@@ -121,6 +128,7 @@ export { History } from './training/fit';
 export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
+export type { BatchSource } from './training/source';
 export { losses } from './training/losses';
 export type {
   BinaryCrossentropyOptions,
@@ -149,6 +157,7 @@ export type {
 export { Preprocessing } from './preprocessing/preprocessing';
 export type {
   Fitted,
+  OutputForm,
   Prediction,
   PreprocessingOptions,
   RawAnswers,

@@ -22,7 +22,7 @@ import {
 } from './model-options';
 import type { OutputsOf } from './model-states';
 import { nativeStates, withStates } from './model-states';
-import type { EngineSums, EngineTensor, NativeDevice, NativeEngine } from './native';
+import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
@@ -49,6 +49,7 @@ import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { checkContinuing, History, runFit, withSignal } from './training/fit';
 import { resolveFit, runOf } from './training/fit-call';
+import type { BatchSource } from './training/source';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
@@ -143,7 +144,7 @@ export class Model {
   }
 
   /**
-   * Trains. The event loop stays free; the promise gives the logs of every epoch.
+   * Trains on data in memory or on a source of batches. The event loop stays free; gives the logs of every epoch.
    *
    * @example
    * ```ts
@@ -152,12 +153,11 @@ export class Model {
    * @throws {LookbackError} ERR_STATE when not compiled or busy, ERR_SHAPE and ERR_DATA for data that does not fit,
    * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
    */
-  fit(data: DataLike, options?: FitOptions): Promise<History>;
+  fit(data: DataLike | BatchSource, options?: FitOptions): Promise<History>;
   fit(x: RawRows, y: RawAnswers, options?: FitOptions): Promise<History>;
   async fit(first: unknown, second?: unknown, third?: FitOptions): Promise<History> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
-    const { history } = await this.fitFrom(data, options ?? {});
-    return history;
+    return (await this.fitFrom(data, options ?? {})).history;
   }
 
   /** @internal `fit` that can begin and pause between two updates. */

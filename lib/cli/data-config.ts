@@ -48,6 +48,7 @@ export const dataSchemas = {
   }),
   jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir }),
   ett: z.looseObject({ name: z.literal('ett'), dir }),
+  timit: z.looseObject({ name: z.literal('timit'), dir }),
   spokenDigits: z.strictObject({
     name: z.literal('spokenDigits'),
     dir,
@@ -64,7 +65,8 @@ export const dataNames = Object.keys(dataSchemas) as [DataConfig['name']];
 /** The loss of a data set where the configuration names none. */
 export function defaultLoss(name: DataConfig['name']): string {
   if (name === 'jsbChorales') return 'binaryCrossentropy';
-  return name === 'adding' || name === 'ett' ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
+  const ofNumbers: readonly DataConfig['name'][] = ['adding', 'ett', 'timit'];
+  return ofNumbers.includes(name) ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_OPTION */

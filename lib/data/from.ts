@@ -13,7 +13,7 @@ import type { TableDataset } from './table';
 import type { FromTableOptions } from './table-options';
 import { tableOptionsSchema } from './table-options';
 
-/** Options of {@link fromCSV}. */
+/** Options of `datasets.fromCSV`. */
 export interface FromCsvOptions extends FromTableOptions, CsvOptions {}
 
 /** Columns of numbers or names, all equally long. */
@@ -25,7 +25,7 @@ export const csvOptionsSchema = tableOptionsSchema.extend({
 
 /**
  * Sequences from a CSV file with a line of column names, plain or `.gz`, in UTF-8: windows of `steps` rows with the
- * columns `features`, each with its target. It is held in memory; see {@link streamCSV} for files larger than that.
+ * columns `features`, each with its target. It is held in memory; see `datasets.streamCSV` for files larger than that.
  *
  * @param path - The file; up to 512 MiB unpacked.
  * @returns `{ train, validation, test }` with raw values, and `preprocessing`, with which a model takes such rows itself.
@@ -77,9 +77,9 @@ export function requireColumns(
 }
 
 /**
- * As {@link fromCSV}, from a file with one JSON object a line, plain or `.gz`.
+ * As `datasets.fromCSV`, from a file with one JSON object a line, plain or `.gz`.
  *
- * @throws {@link LookbackError} as {@link fromCSV}
+ * @throws {@link LookbackError} as `datasets.fromCSV`
  *
  * @example
  * ```ts
@@ -123,9 +123,9 @@ function parseRow(json: string, path: string, line: number): TableRow {
 }
 
 /**
- * As {@link fromCSV}, from rows `[{ load: 1.5, day: 'mon' }, ...]` or columns `{ load: [1.5, ...], day: ['mon', ...] }`.
+ * As `datasets.fromCSV`, from rows `[{ load: 1.5, day: 'mon' }, ...]` or columns `{ load: [1.5, ...], day: ['mon', ...] }`.
  *
- * @throws {@link LookbackError} as {@link fromCSV}
+ * @throws {@link LookbackError} as `datasets.fromCSV`
  *
  * @example
  * ```ts

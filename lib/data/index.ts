@@ -12,6 +12,8 @@ import { jsbChorales } from './jsb-chorales';
 import { mnist } from './mnist';
 import { ptb } from './ptb';
 import { spokenDigits } from './spoken-digits';
+import { streamCSV } from './stream-csv';
+import { timit } from './timit';
 import { uciHar } from './uci-har';
 
 /** Loaders and generators of data sets; each returns `{ train, test, ... }` (see {@link Dataset}). */
@@ -29,6 +31,8 @@ export const datasets = {
   ptb,
   splitBySubject,
   spokenDigits,
+  streamCSV,
+  timit,
   uciHar,
 } as const;
 
@@ -43,7 +47,9 @@ export type { ImdbDataset, ImdbOptions, ReviewSplit } from './imdb';
 export type { ChoraleSplit, JsbChoralesDataset, JsbChoralesOptions } from './jsb-chorales';
 export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
+export type { TimitDataset, TimitOptions, TimitSplit } from './timit';
 export type { UciHarOptions } from './uci-har';
 export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
+export type { CsvStream, StreamCsvOptions, TableBatch } from './stream-csv';
 export type { TableDataset } from './table';
 export type { FromTableOptions, TableSplit } from './table-options';

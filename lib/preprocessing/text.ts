@@ -26,10 +26,10 @@ export const tokenizers = {
       .map((line) => line.replace(/^ +| +$/g, '').replaceAll(' ', '_'))
       .join('\n'),
   ],
-} as const;
+} as const satisfies Record<Tokenizer, (text: string) => string[]>;
 
 /** Name of a way to cut text into tokens. */
-export type Tokenizer = keyof typeof tokenizers;
+export type Tokenizer = 'words' | 'whitespace' | 'characters' | 'underscored';
 
 /** How texts become numbers. */
 export interface TextOptions {

@@ -15,6 +15,7 @@ import { requireCallbacks } from './control';
 import type { FitRun, History, ResolvedFit } from './fit';
 import { fitSchema } from './fit';
 import { makeReporter } from './progress';
+import { checkSourceOptions, isBatchSource, noRows, SourceEpochs } from './source';
 import { resolveSchedule } from './schedules';
 
 /** Options and data of a call, checked. */
@@ -22,6 +23,7 @@ export interface FitCall {
   options: ResolvedFit;
   train: PreparedData;
   validation: PreparedData | null;
+  source?: SourceEpochs;
 }
 
 /**
@@ -38,6 +40,13 @@ export function resolveFit(
   const options = parseOptions(fitSchema, given, 'fit');
   const { validationData, validationSplit, schedule } = options;
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
+  if (isBatchSource(data)) {
+    checkSourceOptions(options);
+    const validation =
+      validationData === undefined ? null : prepare(validationData, 'fit: validationData');
+    const source = new SourceEpochs(data, prepare, options.stepsPerEpoch);
+    return { options, train: noRows, validation, source };
+  }
   learn(validationData === undefined ? validationSplit : 0);
   const all = prepare(data, 'fit: data');
   if (validationData !== undefined) {
@@ -51,10 +60,11 @@ export function resolveFit(
 
 /** The run that a call wants of `model`. */
 export function runOf(model: Model, call: FitCall, history: History, given: FitHooks): FitRun {
-  const { options, train: data, validation } = call;
+  const { options, train: data, validation, source } = call;
   const reporter = makeReporter(options.verbose);
   const hooks = () => checkpointHooks({ model, data, history }, options, given);
-  return { data, validation, options, reporter, history, hooks };
+  const run = { data, validation, options, reporter, history, hooks };
+  return source ? { ...run, source } : run;
 }
 
 /**
@@ -119,7 +129,7 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     compile: model.compiled,
     data: { rows: data.rows, steps: data.steps },
     batchSize,
-    shuffle,
+    shuffle: shuffle ?? !stateful,
     initialEpoch,
     accumulateSteps,
     stepsPerEpoch,

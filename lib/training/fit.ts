@@ -12,6 +12,7 @@ import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
 import type { Continuing } from './evaluation';
+import type { SourceEpochs } from './source';
 import { evaluateData } from './evaluation';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { logsOf, noSums } from './metrics';
@@ -154,6 +155,8 @@ export interface FitHost {
 
 export interface FitRun {
   data: PreparedData;
+  /** Batches that come one after another, in place of `data`. */
+  source?: SourceEpochs;
   validation: PreparedData | null;
   options: ResolvedFit;
   reporter: Reporter | null;
@@ -165,7 +168,7 @@ export interface FitRun {
 /** Null when the run is finished, else the point where it paused. */
 export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null> {
   const { engine } = host;
-  const data = addData(engine, run.data);
+  const data = run.source ? null : addData(engine, run.data);
   let validation: number | null = null;
   try {
     if (run.validation) {
@@ -177,7 +180,7 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
   } finally {
     run.reporter?.end();
     if (!host.disposed()) {
-      engine.removeData(data);
+      if (data !== null) engine.removeData(data);
       if (validation !== null) engine.removeData(validation);
     }
   }
@@ -205,7 +208,7 @@ async function epochs(
 }
 
 interface DataHandles {
-  data: number;
+  data: number | null;
   validation: number | null;
 }
 
@@ -231,8 +234,11 @@ async function everyEpoch(
       epoch === begin.epoch
         ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
         : { epoch, batch: 0, sums: noSums() };
-    const done = await oneEpoch(host, run, control, data, cursor);
-    if (!done) return cursor;
+    const done =
+      data === null
+        ? await run.source?.run(host, run, control, cursor)
+        : await oneEpoch(host, run, control, data, cursor);
+    if (done !== true) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
     if (validation !== null) {
       for (const [key, value] of Object.entries(await validate(host, run, validation))) {
@@ -316,7 +322,7 @@ export function checkContinuing(
     refuse(
       `burnIn is ${burnIn}, but the model gives one output a row, behind all its steps; use returnSequences on the last recurrent layer`,
     );
-  if (burnIn >= data.steps)
+  if (burnIn > 0 && burnIn >= data.steps)
     refuse(`burnIn is ${burnIn}; expected fewer than the ${data.steps} steps of a row`);
   if (!stateful || data.rows % batchSize === 0) return;
   throw new LookbackError(
@@ -325,7 +331,8 @@ export function checkContinuing(
   );
 }
 
-function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
+/** Adds what one call of the engine gave. */
+export function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
   cursor.batch = batch;
   for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
     cursor.sums[key] += sums[key];
@@ -384,7 +391,8 @@ export async function withSignal<T>(
   }
 }
 
-function throwIfAborted(signal: AbortSignal | undefined): void {
+/** @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return;
   const message = 'aborted by its signal; the model keeps its last finished update';
   throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });

@@ -136,20 +136,19 @@ void CellHost<S>::bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) co
     }
     const auto it = call.inputs.find(s.in);
     if (s.past.id >= 0) {
-      const std::vector<int64_t> shape{s.entries, call.batch, s.value.size};
-      place.initial = find(call.inputs, s.in, shape);
+      place.initial = find(call.inputs, s.in, {s.entries, call.batch, s.value.size});
     } else if (it != call.inputs.end()) {
       place.shared = place.repeated = false;
-      std::vector<int64_t> shape{call.batch, s.value.size};
       if (s.queue) {
         const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
         REQUIRE(given >= 1 && given <= s.entries, kShape, "input ", s.in, " holds ", given,
                 " entries; expected 1 to ", s.entries);
-        shape.insert(shape.begin(), given);
         place.given = static_cast<int>(given);
         a.initial_entries = std::max(a.initial_entries, place.given);
+        place.initial = find(call.inputs, s.in, {given, call.batch, s.value.size});
+      } else {
+        place.initial = find(call.inputs, s.in, {call.batch, s.value.size});
       }
-      place.initial = find(call.inputs, s.in, shape);
       a.default_start = false;
     }
     place.final = find_out(call.outputs, s.out);

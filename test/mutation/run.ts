@@ -8,7 +8,7 @@
  * fewer than nine in ten are noticed. Links the native code as it was built last.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cells } from 'lookback';
@@ -25,11 +25,15 @@ const limitMs = 60_000;
 const headers: Record<string, readonly string[]> = {
   bnlstm: ['bnlstm'],
   elman: ['rnn', 'scornn'],
+  extensions: ['lstm', 'larnn', 'scurnn'],
   gru: ['gru'],
+  gru_norm: ['gru'],
   larnn: ['larnn'],
   larnn_window: ['larnn'],
   lstm: ['lstm'],
   norm: ['larnn'],
+  norm_products: ['lstm', 'gru', 'bnlstm'],
+  normalized_lstm: ['lstm', 'bnlstm'],
   rra: ['rra'],
   scurnn: ['scurnn'],
 };
@@ -55,7 +59,7 @@ function mutate(text: string): { text: string; mutants: Mutant[] } {
     return mutants.length - 1;
   };
   const pattern =
-    /\/\/[^\n]*|#[^\n]*|"[^"\n]*"|(?<=[\w)\]] )([-+*/])(?=\s+\S)|\bfma\(| ([-+])= ([^;]+);/g;
+    /\/\/[^\n]*|#[^\n]*|"[^"\n]*"|(?<=[\w)\]] )([-+*/])(?=\s+\S)|\bfma\(| ([-+])= ([^;{]+);/g;
   const mutated = programs.replace(
     pattern,
     (match: string, operator?: string, compound?: string, value?: string, ...rest: unknown[]) => {
@@ -100,8 +104,10 @@ function vectorText(paths: readonly string[]): string {
 function caseText({ config, inputs, weights, outputs, upstream, grads }: VectorCase): string {
   const kind = String(config['cell']);
   const runner = ['cell', 'steps', 'batch', 'training', 'normActiveIn', 'normActiveOut'];
+  // Unset, statistics are kept for as many steps as training has.
+  const filled = { ...config, ...(config['tMax'] === null ? { tMax: config['steps'] } : {}) };
   const options = Object.fromEntries(
-    Object.entries(config).filter(([key, value]) => !runner.includes(key) && value !== null),
+    Object.entries(filled).filter(([key, value]) => !runner.includes(key) && value !== null),
   );
   const make: (given: never, how: CellOptions) => Cell = cells[kind as keyof typeof cells];
   const { spec } = make(options as never, { dtype: 'float64' });
@@ -193,7 +199,8 @@ async function main(): Promise<number> {
     const keys = headers[header];
     if (!keys) throw new Error(`no header ${header}; expected some of ${all.join(', ')}`);
     for (const key of keys) {
-      const paths = findCases([join(root, 'test', 'vectors', key)]);
+      const folder = join(root, 'test', 'vectors', key);
+      const paths = existsSync(folder) ? findCases([folder]) : [];
       writeFileSync(join(scratch, `${key}.txt`), vectorText(paths));
     }
     const { text, mutants } = mutate(

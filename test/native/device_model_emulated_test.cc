@@ -1,7 +1,10 @@
 /// Whole models on a CUDA device whose kernels run on host threads: trained beside the CPU, short
 /// of memory, and after the device is lost.
 #include <dlfcn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <functional>
 
 #include "backend/cuda/device.h"
@@ -244,6 +247,43 @@ TEST(a_cancelled_job_stops_and_the_model_stays_usable) {
   model->set_cancel(nullptr);
   check_close(state_of(*model), before, 0);
   train(*model, data, first_rows(4), 4, 1);
+}
+
+/// The signal that ends a child in which `body` runs; 0 where none does.
+int signal_of(const std::function<void()>& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    close(STDERR_FILENO);
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+TEST(the_host_cannot_follow_a_pointer_of_the_device) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  std::cout << "a sanitizer has the signals\n";
+#else
+  CudaDevice device(emulated_cuda_table());
+  Buffer<float> numbers(10, "numbers", device);
+  CHECK_EQUAL(signal_of([] {}), 0);
+  CHECK_EQUAL(signal_of([&] { _exit(numbers[3] > 0 ? 1 : 0); }), SIGSEGV);
+  CHECK_EQUAL(signal_of([&] { numbers[3] = 1; }), SIGSEGV);
+#endif
+}
+
+TEST(what_is_written_behind_a_block_of_the_device_is_noticed) {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  CudaDevice device(emulated_cuda_table());
+  CHECK_EQUAL(signal_of([&] {
+                const float one = 1;
+                Buffer<float> numbers(10, "numbers", device);
+                device.copy_in(&one, 1, numbers.data() + 10);
+              }),
+              SIGABRT);
+#endif
 }
 
 TEST(a_table_of_another_build_is_refused) {

@@ -357,6 +357,7 @@ TEST(weights_of_terms) {
                 terms.terms = kTerms;
                 terms.steps = kSteps;
                 terms.lengths = variant & 1 ? lengths.data() : nullptr;
+                terms.burn_in = variant % 3;
                 terms.weights = variant & 2 ? at[0] : nullptr;
                 terms.per_row = (variant & 4) != 0;
                 terms.targets = variant & 4 ? nullptr : at[1];

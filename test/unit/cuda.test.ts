@@ -54,6 +54,65 @@ describe('the library', () => {
   });
 });
 
+describe('a library that fits', () => {
+  let library: string;
+
+  // Nothing but devices is asked of it; how many there are, or the fault, says the environment.
+  beforeAll(() => {
+    const source = join(folder, 'fits.cc');
+    library = join(folder, 'fits.so');
+    writeFileSync(
+      source,
+      `#include <cstdlib>
+#include "backend/cuda/faults.h"
+#include "backend/cuda/operation_list.h"
+namespace lookback {
+static int32_t count(int32_t* devices, CudaFault* fault) {
+  *devices = std::atoi(std::getenv("FAKE_DEVICES"));
+  const int status = std::atoi(std::getenv("FAKE_STATUS"));
+  return status == 0 ? 0 : set_fault(fault, CudaStatus(status), "the fake says", "no");
+}
+static int32_t info(int32_t, CudaDeviceInfo* device, CudaFault*) {
+  *device = {"Fake GPU", 9, 0, 132, 0, 0, 1, int64_t{8} << 30, int64_t{4} << 30, 13000, 13000, 1};
+  return 0;
+}
+static const CudaTable table = {kCudaApiVersion, sizeof(CudaTable), cuda_layout(), "fake", count, info};
+}
+extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::table; }
+`,
+    );
+    const words = ['-std=c++20', '-w', '-shared', '-fPIC', '-I', join(root, 'native'), source];
+    execFileSync('c++', [...words, '-o', library]);
+  }, 60_000);
+
+  const ask = (devices: number, status: number, code: string): string => {
+    const fake = { FAKE_DEVICES: String(devices), FAKE_STATUS: String(status) };
+    const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: library, ...fake };
+    return execFileSync(process.execPath, ['-e', code], { cwd: root, env, encoding: 'utf8' });
+  };
+  const reason = "console.log(require('./dist/native.js').loadAddon().cudaInfo().reason ?? 'none')";
+
+  it.each([
+    [0, 0, 'no CUDA device was found\n'],
+    [0, 2, 'no CUDA device was found (the fake says: no)\n'],
+    [0, 3, 'the fake says: no\n'],
+    [0, 5, 'the CUDA device failed: the fake says: no\n'],
+    [1, 0, 'none\n'],
+  ])('%i devices and status %i: %j', (devices, status, expected) => {
+    expect(ask(devices, status, reason)).toBe(expected);
+  });
+
+  it('has a GPU: devices() lists it, and auto says why it leaves it alone', () => {
+    const code = `const { devices, backendInfo } = require('lookback');
+      devices().then((list) => console.log(JSON.stringify([list[1], backendInfo().device, backendInfo().deviceReason])))`;
+    expect(JSON.parse(ask(1, 0, code))).toEqual([
+      { kind: 'cuda', name: 'Fake GPU' },
+      'cpu',
+      'recurrent cells have no CUDA driver in this version',
+    ]);
+  });
+});
+
 describe('without a GPU that can be used', () => {
   const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: '/nowhere/lookback_cuda.so' };
   const train = (device: string): { status: number | null; stderr: string; stdout: string } => {

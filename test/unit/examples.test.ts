@@ -101,6 +101,7 @@ describe('examples', () => {
   const guides = [
     'getting-started',
     'cells',
+    'data',
     'custom-training-loop',
     'streaming-and-serving',
     'checkpoints',

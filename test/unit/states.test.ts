@@ -176,6 +176,61 @@ describe('stateful training', () => {
     }
   });
 
+  it('resumes bit for bit by the checkpoints of fit', async () => {
+    const inner = [layers.larnn({ ...seq, heads: 2, window: 3 })];
+    const whole = build(inner);
+    await whole.fit(data, { ...fitting, epochs: 3 });
+    const dir = mkdtempSync(join(tmpdir(), 'lookback-states-'));
+    try {
+      const checkpoint = { dir, everyUpdates: 1 };
+      const cut = new AbortController();
+      let batches = 0;
+      const onBatchEnd = (): void => {
+        batches += 1;
+        if (batches === 5) cut.abort(); // of nine
+      };
+      const first = build(inner);
+      await expect(
+        first.fit(data, {
+          ...fitting,
+          epochs: 3,
+          checkpoint,
+          callbacks: [{ onBatchEnd }],
+          signal: cut.signal,
+        }),
+      ).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+      const second = build(inner);
+      const callbacks = [{ onBatchEnd: () => undefined }];
+      await second.fit(data, { ...fitting, epochs: 3, checkpoint, callbacks, resume: true });
+      expect(second.state().counters.updates).toBe(9);
+      expect(second.getWeights()).toEqual(whole.getWeights());
+      for (const model of [first, second]) model.dispose();
+    } finally {
+      rmSync(dir, { recursive: true });
+      whole.dispose();
+    }
+  });
+
+  it('goes on from its states: without them it is another run', async () => {
+    const inner = [layers.gru(seq)];
+    const rows = (from: number): { x: Tensor; y: Tensor } => ({
+      x: { shape: [2, 4, INPUTS], data: data.x.data.slice(from * 8, (from + 2) * 8) },
+      y: { shape: [2, 4, 1], data: data.y.data.slice(from * 4, (from + 2) * 4) },
+    });
+    const model = build(inner);
+    await model.fit(rows(0), fitting);
+    const { tensors, counters } = model.state();
+    const states = tensors.filter(({ role }) => role === 'state');
+    expect(states.map(({ name, shape }) => [name, shape])).toEqual([['gru.h_n', [2, UNITS]]]);
+    const twin = build(inner);
+    twin.restore(tensors, counters);
+    expect(twin.state().tensors).toEqual(tensors);
+    twin.resetStates();
+    expect(twin.state().tensors).toEqual(tensors.filter(({ role }) => role !== 'state'));
+    model.dispose();
+    twin.dispose();
+  });
+
   it('is cleared by every epoch and by resetStates', async () => {
     const twice = build([layers.lstm(seq)]);
     await twice.fit(data, { ...fitting, epochs: 2 });

@@ -85,7 +85,6 @@ async function exported([
 
 const python = findTorch();
 if (python === null) {
-  // eslint-disable-next-line no-console -- a check that did not run must be seen
   console.warn(
     'SKIPPED: exported weights in PyTorch; no python3 has it (apt-get install python3-torch)',
   );

@@ -1,7 +1,8 @@
 /**
  * CSV by csv-parse, with errors that name file and line.
  */
-import { CsvError, parse } from 'csv-parse/sync';
+import { CsvError } from 'csv-parse';
+import { CsvError as SyncCsvError, parse } from 'csv-parse/sync';
 import { LookbackError } from '../../errors';
 import { show } from '../../options';
 import type { TextFile } from './text-file';
@@ -69,9 +70,9 @@ export function checkHeader(fields: string[], path: string): string[] {
   });
 }
 
-/** What csv-parse found, as an error of ours; others pass. */
+/** What csv-parse found, as an error of ours; others pass. Its two builds have error classes of their own. */
 export function csvFailure(cause: unknown, path: string): unknown {
-  if (!(cause instanceof CsvError)) return cause;
+  if (!(cause instanceof CsvError) && !(cause instanceof SyncCsvError)) return cause;
   const line = Number(cause['lines'] ?? NaN);
   return new LookbackError('ERR_DATA', `${path}, line ${line}: ${cause.message}`, {
     cause,

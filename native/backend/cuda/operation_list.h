@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "backend/cuda/api.h"
 #include "backend/cuda/block_tools.h"

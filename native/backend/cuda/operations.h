@@ -78,11 +78,14 @@ struct AddBiasOp {
 };
 
 /// A block takes 32 columns: the threads of a column sum every so many rows, in order, then their
-/// sums are added in order. (With fewer threads than columns a thread takes several.)
+/// sums are added in order. (With fewer threads than columns a thread takes several.) Sums of
+/// kRowBlock rows are formed before they are added to the total, which keeps the rounding error of
+/// long columns small.
 template <class S>
 struct SumRowsOp {
   static constexpr CudaOperation kId = kCudaSumRows;
   static constexpr int kColumns = 32;
+  static constexpr int64_t kRowBlock = 128;
   static constexpr int64_t kShared = kMaxThreads * sizeof(S) + kColumns * sizeof(S);
   int64_t rows, cols;
   const S* x;
@@ -90,15 +93,20 @@ struct SumRowsOp {
   HD int64_t blocks() const { return (cols + kColumns - 1) / kColumns; }
   template <class Block>
   HD void operator()(const Block& block) const {
-    const int lanes = block.threads() < kColumns ? 1 : block.threads() / kColumns;
     S* partial = block.template shared<S>();
     const int64_t first = block.index() * kColumns;
     const int columns = static_cast<int>(cols - first < kColumns ? cols - first : kColumns);
+    const int lanes = block.threads() < columns ? 1 : block.threads() / columns;
     for (int work = block.thread(); work < columns * lanes; work += block.threads()) {
       const int lane = work / columns;
       const int64_t column = first + work % columns;
       S sum(0);
-      for (int64_t r = lane; r < rows; r += lanes) sum += x[r * cols + column];
+      for (int64_t begin = lane; begin < rows; begin += lanes * kRowBlock) {
+        const int64_t end = begin + lanes * kRowBlock < rows ? begin + lanes * kRowBlock : rows;
+        S part(0);
+        for (int64_t r = begin; r < end; r += lanes) part += x[r * cols + column];
+        sum += part;
+      }
       partial[work] = sum;
     }
     block.sync();
