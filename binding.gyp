@@ -75,6 +75,7 @@
         "native/backend/derived.cc",
         "native/backend/instantiate_cell.cc",
         "native/backend/layer_stack.cc",
+        "native/backend/layer_stack_backward.cc",
         "native/backend/make_backend.cc",
         "native/backend/segmented.cc",
         "native/ops/linalg.cc",

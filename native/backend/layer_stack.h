@@ -67,6 +67,8 @@ class LayerStack final : public Recurrence<S> {
   void write_states(const ForwardCall<S>& call, const StackTape<S>& t);
   void join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass);
   void run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass);
+  void bind_state_gradients(const BackwardCall<S>& call, StackTape<S>& t, int pass,
+                            BackwardCall<S>& inner);
 
   /// Zeros in the steps that rows do not have.
   void clear_ended(const StackTape<S>& t, S* stream) const;

@@ -1,5 +1,5 @@
 /// The CPU driver itself, run on dual numbers: the same host code and the same time loop, compiled
-/// for one `Dual` a lane. For one program only, since it brings the bodies of five source files.
+/// for one `Dual` a lane. For one program only, since it brings the bodies of several source files.
 #pragma once
 
 #include "gradcheck/dual.h"
@@ -13,6 +13,7 @@
 #include "backend/cpu/sequence-inl.h"
 #include "backend/derived.cc"
 #include "backend/layer_stack.cc"
+#include "backend/layer_stack_backward.cc"
 #include "backend/segmented.cc"
 #include "cells/registry.h"
 

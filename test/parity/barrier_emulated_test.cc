@@ -39,39 +39,29 @@ std::vector<Numbers> results(const Program& program, EmulatedSchedule schedule) 
   return {result.outputs, result.gradients};
 }
 
-constexpr EmulatedSchedule::Order kOrders[] = {EmulatedSchedule::kAscending,
-                                               EmulatedSchedule::kDescending};
-
-/// Sanitizers do not know of fibers.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kFibers = false;
-#else
-constexpr bool kFibers = true;
-#endif
-
 TEST(results_do_not_depend_on_the_order_of_threads) {
-  if (!kFibers) return;
-  for (const Program& program : programs()) {
-    const std::vector<Numbers> together = results(program, {});
-    for (const auto order : kOrders) CHECK(results(program, {order, SyncSite::kCount}) == together);
-  }
+  for (const Program& program : programs())
+    CHECK(results(program, {true, SyncSite::kCount}) == results(program, {}));
 }
 
+/// ThreadSanitizer would end the program at the first barrier left out, which is what it is for.
+#if !defined(__SANITIZE_THREAD__)
 TEST(every_barrier_is_missed) {
-  if (!kFibers) return;
   for (int site = 0; site < static_cast<int>(SyncSite::kCount); ++site) {
     bool noticed = false;
     for (const Program& program : programs()) {
       const std::vector<Numbers> expected = results(program, {});
-      for (const auto order : kOrders) {
+      for (const bool descending : {false, true}) {
         // Numbers that are not finite differ from everything.
-        noticed = noticed || results(program, {order, static_cast<SyncSite>(site)}) != expected;
+        noticed =
+            noticed || results(program, {descending, static_cast<SyncSite>(site)}) != expected;
       }
       if (noticed) break;
     }
     if (!noticed) check::fail("barrier", site, "nobody misses it");
   }
 }
+#endif
 
 }  // namespace
 }  // namespace lookback

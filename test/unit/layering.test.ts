@@ -44,6 +44,7 @@ const betweenDevices = [
   'cell_host',
   'derived',
   'driver',
+  'exchange',
   'layer_stack',
   'masks',
   'segmented',

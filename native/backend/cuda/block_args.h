@@ -18,7 +18,7 @@ constexpr int kMaxBlockSlots = 64;
 constexpr int kMaxBlockVectors = 40;
 constexpr int kMaxBlockSites = 8;
 constexpr int kMaxBlockLinears = 8;
-constexpr int kMaxCellBytes = 768;
+constexpr int kMaxCellBytes = 1024;
 
 /// Rows whose sums a thread holds in registers at a time; the largest of 1, 2, 4, 8.
 constexpr int kMostRows = 8;

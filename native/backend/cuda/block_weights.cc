@@ -151,11 +151,15 @@ void BlockWeights<S>::pack_linear(size_t l, const std::vector<const S*>& weights
 }
 
 template <class S>
-void BlockWeights<S>::prepare_vectors(const std::vector<const S*>& weights) {
+void BlockWeights<S>::find_vectors(const std::vector<const S*>& weights) {
   for (size_t v = 0; v < d_.vectors.size(); ++v) {
     const int param = d_.vectors[v].param;
     vectors_[v] = param >= 0 ? weights[d_.place_of(param)] : tables_[v].data();
   }
+}
+
+template <class S>
+void BlockWeights<S>::fill_tables(const std::vector<const S*>& weights) {
   for (size_t t = 0; t < d_.tables.size(); ++t) {
     const TableInfo& table = d_.tables[t];
     S* const out = tables_[static_cast<size_t>(table.vector.id)].data();

@@ -21,8 +21,9 @@ class BlockWeights {
   /// order of the resident driver's products, with adjoints; otherwise dense [rows][size].
   void pack(const std::vector<const S*>& weights, bool quads);
   const S* at(const PackedPlace& place) const { return packed_.data() + place.offset; }
-  /// Vectors that programs read; tables are computed from the weights.
-  void prepare_vectors(const std::vector<const S*>& weights);
+  /// Where the vectors that programs read lie; tables are computed from the weights.
+  void find_vectors(const std::vector<const S*>& weights);
+  void fill_tables(const std::vector<const S*>& weights);
   const S* vector(size_t v) const { return vectors_[v]; }
 
   /// Adds dW [rows][depth] and db [rows] of Linear l to the weights' gradients, null where nobody

@@ -44,7 +44,6 @@ struct CudaRecurrence<S>::HostCopies {
 template <class S>
 void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
   const Declaration& d = cell_.declaration;
-  all_weights_ = call.params;
   if (!d.parametrization) return;
   HostCopies host;
   ForwardCall<S> inner;
@@ -72,7 +71,6 @@ void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
   for (size_t i = 0; i < derived_values_.size(); ++i) {
     Buffer<S>& to = derived_values_[i];
     device_.copy_in(built[d.params.size() + i], to.size(), to.data());
-    all_weights_.push_back(to.data());
     S* const wanted = find_out(call.outputs, d.derivations[i].name);
     if (wanted != nullptr) device_.copy(to.data(), to.size(), wanted);
   }
@@ -121,6 +119,12 @@ void CudaRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     t.d_initial[i].ensure(checked_mul(t.shape.batch, d.states[i].value.size, "states"), "states");
     t.d_initial[i].zero();
     a.state[i].d_initial = t.d_initial[i].data();
+  }
+  // A call of another shape in between may have packed them for the other driver.
+  const bool resident = t.plan.driver == BlockDriver::kResident;
+  if (quads_ != resident) {
+    find_weights(call.params);
+    pack(resident);
   }
   bind_products(t, true, dx != nullptr);
   stage(t, true);

@@ -371,16 +371,30 @@ void CudaRecurrence<S>::show_statistics(const ForwardCall<S>& call, CudaTape<S>&
   }
 }
 
-/// Everything that the loop reads in place of the weights.
+/// Everything that the loop reads in place of the weights. What is the same as before stays packed,
+/// but where the parameters lie is looked at in every call.
 template <class S>
 void CudaRecurrence<S>::prepare(const ForwardCall<S>& call, bool quads) {
-  if (call.version != 0 && call.version == version_ && quads == quads_) return;
+  const bool built = call.version != 0 && call.version == version_;
   version_ = 0;  // should this fail
-  build_derived(call);
-  weights_.pack(all_weights_, quads);
-  weights_.prepare_vectors(all_weights_);
-  quads_ = quads;
+  if (!built) build_derived(call);
+  find_weights(call.params);
+  if (!built) weights_.fill_tables(all_weights_);
+  if (!built || quads != quads_) pack(quads);
   version_ = call.version;
+}
+
+template <class S>
+void CudaRecurrence<S>::find_weights(const std::vector<const S*>& params) {
+  all_weights_ = params;
+  for (const Buffer<S>& derived : derived_values_) all_weights_.push_back(derived.data());
+  weights_.find_vectors(all_weights_);
+}
+
+template <class S>
+void CudaRecurrence<S>::pack(bool quads) {
+  weights_.pack(all_weights_, quads);
+  quads_ = quads;
 }
 
 /// In training a row of a state may start from what it starts from plus noise of its own.
@@ -467,6 +481,8 @@ template class CudaTape<double>;
   template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);              \
   template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);            \
   template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                    \
+  template void CudaRecurrence<S>::pack(bool);                                         \
+  template void CudaRecurrence<S>::find_weights(const std::vector<const S*>&);         \
   template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);       \
   template S* CudaRecurrence<S>::column(CudaTape<S>&, int, int64_t) const;
 LOOKBACK_INSTANTIATE(float)

@@ -59,6 +59,8 @@ class CudaRecurrence final : public CellHost<S> {
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);
   void prepare(const ForwardCall<S>& call, bool quads);
   void build_derived(const ForwardCall<S>& call);
+  void find_weights(const std::vector<const S*>& params);
+  void pack(bool quads);
   void add_noise(const ForwardCall<S>& call, CudaTape<S>& t);
   void bind_tape(CudaTape<S>& t);
   void bind_products(CudaTape<S>& t, bool backward, bool with_dx);

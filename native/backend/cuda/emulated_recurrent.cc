@@ -1,4 +1,4 @@
-/// The recurrent drivers on host threads.
+/// The recurrent drivers on the host.
 #include <cstring>
 #include <vector>
 
@@ -38,16 +38,18 @@ struct Loops<S, CellList<Types...>> {
 /// One team runs all blocks, one after another.
 template <class S>
 void run(const LoopOp<S>& op) {
-  EmulatedBlock team(kThreads, emulated_schedule());
+  const EmulatedSchedule schedule = emulated_schedule();
+  EmulatedBlock block(kThreads, schedule.left_out);
   std::vector<Quad<S>> shared(static_cast<size_t>(op.args.shared_numbers) / 4 + 1);
   S* const numbers = op.shared_bytes > 0 ? shared.front().v : nullptr;
   const Loop<S> loop = Loops<S, Cells>::kLoops[op.index];
-  team.run([&](int thread) {
-    for (int block = 0; block < op.blocks; ++block) {
-      loop(EmulatedThreads(&team, thread, kThreads, block, op.blocks), op, numbers);
-      team.wait(thread);
+  const auto member = [&](int thread) {
+    for (int index = 0; index < op.blocks; ++index) {
+      loop(EmulatedThreads(&block, thread, kThreads, index, op.blocks), op, numbers);
+      block.team.wait(thread);
     }
-  });
+  };
+  block.team.run(member, schedule.descending);
 }
 
 /// In an order that no item may rely on.
