@@ -26,10 +26,11 @@ function parseLog(text, demangle = (names) => names) {
       continue;
     }
     if (current === null) continue;
+    // The kernel's own come first, then those of the functions that it calls.
     const spills = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
-    // The first is the kernel's own; functions that it calls come after it.
-    if (spills !== null && current.seen === undefined) {
-      Object.assign(current, { stores: Number(spills[1]), loads: Number(spills[2]), seen: true });
+    if (spills !== null) {
+      current.stores += Number(spills[1]);
+      current.loads += Number(spills[2]);
     }
     const used = /Used (\d+) registers/.exec(line);
     if (used !== null) current.registers = Number(used[1]);

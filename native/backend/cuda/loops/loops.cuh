@@ -9,7 +9,7 @@
 namespace lookback {
 
 template <class Cell, class S>
-__global__ void __launch_bounds__(kMostBlockThreads)
+__global__ void __launch_bounds__(kMostBlockThreads, 1)
     loop_forward(const __grid_constant__ BlockArgs<S> args,
                  const __grid_constant__ BlockWork work) {
   extern __shared__ double2 shared[];
@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kMostBlockThreads)
 }
 
 template <class Cell, class S>
-__global__ void __launch_bounds__(kMostBlockThreads)
+__global__ void __launch_bounds__(kMostBlockThreads, 1)
     loop_backward(const __grid_constant__ BlockArgs<S> args,
                   const __grid_constant__ BlockWork work) {
   extern __shared__ double2 shared[];
