@@ -14,7 +14,7 @@ const cmakeDir = join(root, 'build', 'cmake');
 const releaseCoreSeconds = 150;
 
 /** The same of the CUDA library. */
-const cudaCoreSeconds = 600;
+const cudaCoreSeconds = 530;
 
 const addons = {
   release: join(root, 'build', 'Release', 'lookback.node'),

@@ -23,7 +23,7 @@
 namespace lookback {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr size_t kEvery = 16;  ///< of the cases: blocks on instrumented threads are slow
+constexpr size_t kEvery = 4;  ///< of the cases: instrumented code is slow
 #else
 constexpr size_t kEvery = 1;
 #endif
