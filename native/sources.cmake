@@ -95,13 +95,13 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/worker.cc
 )
 
-# The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
+# The device 'emulated' (GPU kernel bodies on the host): test builds only, never in the released addon.
 set(LOOKBACK_EMULATED_SOURCES
   native/backend/cuda/emulated_device.cc
   native/backend/cuda/emulated_recurrent.cc
 )
 
-# Every cell twice, for host threads: small rather than fast.
+# Every cell twice, for the host: small rather than fast.
 set_source_files_properties(native/backend/cuda/emulated_recurrent.cc PROPERTIES
   COMPILE_OPTIONS -O1 COMPILE_DEFINITIONS LOOKBACK_PLAIN_INLINE=1)
 

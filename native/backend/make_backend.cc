@@ -11,7 +11,7 @@
 namespace lookback {
 namespace {
 
-/// A GPU, or the device on host threads.
+/// A GPU, or the device on the host.
 template <class S>
 class DeviceBackend final : public CudaBackend<S> {
  public:

@@ -1,5 +1,5 @@
 /// Every cell and driver of a CUDA device beside the CPU, up to rounding, in float and double: for
-/// the device on host threads, and for a GPU.
+/// the device on the host, and for a GPU.
 #pragma once
 
 #include <iterator>

@@ -1,4 +1,4 @@
-/// The GPU's kernel bodies on host threads compute what the CPU computes, for every cell and
+/// The GPU's kernel bodies on the host compute what the CPU computes, for every cell and
 /// driver.
 #include <cstdlib>
 

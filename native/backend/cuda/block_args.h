@@ -83,8 +83,7 @@ struct BlockArgs {
   int64_t padded = 0;    ///< rows of the batch, up to a multiple of `rows`
   int32_t partials = 0;  ///< in shared memory: room for parts of sums
   int32_t partial_numbers = 0;
-  int32_t shared_numbers = 0;                  ///< of a block, all of it
-  int32_t weights_begin = 0, weights_end = 0;  ///< of weights in shared memory
+  int32_t shared_numbers = 0;  ///< of a block, all of it
   alignas(16) unsigned char cell[kMaxCellBytes] = {};
 };
 

@@ -1,6 +1,6 @@
 /// The GPU's execution context: the threads of a block share some batch rows for the whole sequence
 /// and meet in a barrier after every operation of a program. The same text runs as CUDA threads
-/// and, for tests without a GPU, as host threads (emulated.h): `Threads` gives thread(), threads(),
+/// and, for tests without a GPU, on the host (emulated.h): `Threads` gives thread(), threads(),
 /// block(), blocks() and sync(site).
 ///
 /// One context serves two drivers. The resident one runs a whole pass in one kernel, with columns

@@ -21,7 +21,6 @@ class CudaTape final : public Tape {
   size_t bytes() const override;
 
   BlockShape shape;
-  bool coupled_training = false;  ///< what `plan` was made for
   bool filled = false;
   BlockPlan plan;
   Buffer<S> storage, active, totals, moments, gradients, sums;

@@ -1,5 +1,5 @@
 /// The recurrent drivers behind the table: operations from `kCudaRecurrent` on. The library and the
-/// device on host threads each define `launch_recurrent`.
+/// device on the host each define `launch_recurrent`.
 #pragma once
 
 #include <cstdint>
