@@ -94,8 +94,8 @@ export function confusionChart(
   });
 }
 
-/** Vega and Vega-Lite are ES modules, so they come by import at the time of use. */
-async function draw(spec: TopLevelSpec): Promise<string> {
+/** A chart as SVG text. Vega and Vega-Lite are ES modules, so they come by import at the time of use. */
+export async function draw(spec: TopLevelSpec): Promise<string> {
   const vega = await import('vega');
   const { compile } = await import('vega-lite');
   const config = { background: 'transparent', font: 'system-ui, sans-serif' };
