@@ -55,7 +55,7 @@ const HAR = { steps: 128, inputSize: 9 };
 const MNIST = { steps: 784, inputSize: 1 };
 const PTB = { steps: 150, inputSize: 50 };
 
-function lstm(data: string, shape: Shape): BenchCase {
+export function lstm(data: string, shape: Shape): BenchCase {
   const { batch, steps, inputSize, units } = shape;
   const gates = 4 * units;
   const forwardFlops = 2 * batch * steps * gates * (inputSize + units);
@@ -145,7 +145,7 @@ function larnn(data: string, shape: Shape, choice: LarnnChoice): BenchCase {
   };
 }
 
-function rra(data: string, shape: Shape, K: number): BenchCase {
+function rra(data: string, shape: Shape, K: number, name?: string): BenchCase {
   const { batch, steps, inputSize, units } = shape;
   const gates = 4 * units;
   let attended = 0;
@@ -153,7 +153,7 @@ function rra(data: string, shape: Shape, K: number): BenchCase {
   const products = 2 * batch * steps * gates * (inputSize + units);
   const attention = 2 * batch * units * attended;
   return {
-    name: `rra-${data}-b${batch}-h${units}-k${K}`,
+    name: name ?? `rra-${data}-b${batch}-h${units}-k${K}`,
     cell: 'rra',
     shape,
     spec: { inputSize, units, K, normalize: 'softmax', gateOrder: 'ifgo' },
@@ -226,6 +226,7 @@ export const CASES: readonly BenchCase[] = [
   larnn('har', { batch: 64, ...HAR, units: 128 }, plain),
   larnn('har', { batch: 256, ...HAR, units: 81 }, published),
   rra('har', { batch: 64, ...HAR, units: 32 }, 10),
+  rra('har', { batch: 64, ...HAR, units: 128 }, 10, 'rra-har-b64-h128'),
   scornn('mnist', { batch: 128, ...MNIST, units: 170 }),
   enrnn('mnist', { batch: 128, ...MNIST, units: 170 }, 42),
 ];

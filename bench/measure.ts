@@ -5,14 +5,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cells } from 'lookback';
+import { backendInfo, cells } from 'lookback';
 import type { Cell, CellOptions, Device } from 'lookback';
+import { lstm } from './cases';
 import type { BenchCase } from './cases';
 import { Peer } from './peer';
 import { PeerMissing, PEERS } from './peers';
-import type { PeerName } from './peers';
+import type { Opponent, PeerName } from './peers';
 import { summarize } from './statistics';
-import type { Sample } from './statistics';
+import type { Range, Sample, Summary } from './statistics';
 import { readTensors, workload, worstDifference, writeTensors } from './tensors';
 import type { FloatTensors, Workload } from './tensors';
 
@@ -25,9 +26,11 @@ const WARM_UPS = 3;
 const PAUSE_MS = 5;
 
 export interface Choices {
-  peer: PeerName | 'none';
+  peer: Opponent;
   threads: number;
   device: Device;
+  /** Default 20. */
+  samples?: number;
   /** Where remarks go that are no results. */
   note: (text: string) => void;
 }
@@ -62,26 +65,55 @@ export interface BenchResult {
   ratio: { forward: number; step: number | null } | null;
 }
 
+/** The times of one side: the least and the largest that were kept. */
+export interface Spread {
+  forwardMs: Range;
+  stepMs: Range | null;
+}
+
+/** A result with what its line does not say. */
+export interface Measurement {
+  result: BenchResult;
+  spread: Spread;
+  peerSpread: Spread | null;
+  /** The largest one between our results and the peer's; null where it computes something else. */
+  difference: number | null;
+}
+
+/** The other side of a measurement, ready to run. */
+interface Opened {
+  name: string;
+  version: string;
+  detail: string;
+  /** False: it only infers. */
+  trains: boolean;
+  variants: readonly string[];
+  difference: number | null;
+  /** Of its variants, in milliseconds. */
+  slowest: number;
+  sample(variant: string): Promise<Sample>;
+  close(): void;
+}
+
 /** @throws {PeerMissing}, LookbackError, Error where the results of both sides differ */
-export async function measure(bench: BenchCase, choices: Choices): Promise<BenchResult> {
+export async function measure(bench: BenchCase, choices: Choices): Promise<Measurement> {
   const work = workload(bench);
   const ours = new Ours(bench, work, choices);
-  const peer = choices.peer === 'none' ? null : startPeer(choices.peer, bench, choices.threads);
+  const peer = await openOpponent(bench, work, ours, choices);
   try {
-    const opened = peer ? await openPeer(peer, bench, work, ours, choices) : 0;
-    const slow = opened > SLOW_MS || (await ours.step()) > SLOW_MS;
-    const variants = peer?.kind.variants[bench.cell] ?? [];
-    const takeOurs = (): Promise<Sample> => sampleOurs(ours);
+    const slow = (peer?.slowest ?? 0) > SLOW_MS || (await ours.step()) > SLOW_MS;
     const turns: (() => Promise<Sample>)[] = [
-      takeOurs,
-      ...variants.map((variant) => () => samplePeer(peer as Peer, variant)),
+      () => sampleOurs(ours),
+      ...(peer?.variants ?? []).map((variant) => () => (peer as Opened).sample(variant)),
     ];
-    const samples = await takeTurns(turns, slow);
+    const most = choices.samples ?? SAMPLES;
+    const samples = await takeTurns(turns, slow ? Math.min(most, SLOW_SAMPLES) : most);
     const [mine = [], ...theirs] = samples;
-    const { forwardMs, stepMs: step, kept } = summarizeAloud('ours', mine, choices.note);
-    const stepMs = step ?? NaN;
-    const peerResult = peer ? fastest(peer, variants, theirs, choices.note) : null;
-    return {
+    const summary = summarizeAloud('ours', mine, choices.note);
+    const { forwardMs, kept } = summary;
+    const stepMs = summary.stepMs ?? NaN;
+    const best = peer ? fastest(peer, theirs, choices.note) : null;
+    const result = {
       case: bench.name,
       cell: bench.cell,
       device: choices.device,
@@ -93,15 +125,71 @@ export async function measure(bench: BenchCase, choices: Choices): Promise<Bench
       stepMs,
       samples: kept,
       gflops: bench.stepFlops / stepMs / 1e6,
-      peer: peerResult,
-      ratio: peerResult && {
-        forward: peerResult.forwardMs / forwardMs,
-        step: peerResult.stepMs === null ? null : peerResult.stepMs / stepMs,
+      peer: best && best.result,
+      ratio: best && {
+        forward: best.result.forwardMs / forwardMs,
+        step: best.result.stepMs === null ? null : best.result.stepMs / stepMs,
       },
+    };
+    return {
+      result,
+      spread: spreadOf(summary),
+      peerSpread: best && best.spread,
+      difference: peer ? peer.difference : null,
     };
   } finally {
     peer?.close();
   }
+}
+
+function spreadOf({ forwardRange, stepRange }: Summary): Spread {
+  return { forwardMs: forwardRange, stepMs: stepRange };
+}
+
+async function openOpponent(
+  bench: BenchCase,
+  work: Workload,
+  ours: Ours,
+  choices: Choices,
+): Promise<Opened | null> {
+  if (choices.peer === 'none') return null;
+  if (choices.peer === 'own') return openOwn(bench, choices);
+  const peer = startPeer(choices.peer, bench, choices.threads);
+  try {
+    const { slowest, difference } = await openPeer(peer, bench, work, ours, choices);
+    const { name, trains, variants } = peer.kind;
+    return {
+      name,
+      version: peer.version,
+      detail: peer.detail,
+      trains,
+      variants: variants[bench.cell] ?? [],
+      difference,
+      slowest,
+      sample: (variant) => samplePeer(peer, variant),
+      close: () => peer.close(),
+    };
+  } catch (error) {
+    peer.close();
+    throw error;
+  }
+}
+
+/** Our own LSTM at the shape of a cell that builds on it: what the rest of that cell costs. */
+async function openOwn({ shape }: BenchCase, choices: Choices): Promise<Opened> {
+  const bench = lstm('own', shape);
+  const own = new Ours(bench, workload(bench), choices);
+  return {
+    name: 'lookback',
+    version: backendInfo().version,
+    detail: 'at the same shape',
+    trains: true,
+    variants: ['lstm'],
+    difference: null,
+    slowest: await own.step(),
+    sample: () => sampleOurs(own),
+    close: () => {},
+  };
 }
 
 function startPeer(name: PeerName, { name: title, cell }: BenchCase, threads: number): Peer {
@@ -152,21 +240,21 @@ class Ours {
   }
 }
 
-/** Gives the peer its numbers and compares its results with ours; returns its slowest step in milliseconds. */
+/** Gives the peer its numbers and compares its results with ours; how long its slowest variant takes, in milliseconds. */
 async function openPeer(
   peer: Peer,
   bench: BenchCase,
   work: Workload,
   ours: Ours,
   { note }: Choices,
-): Promise<number> {
+): Promise<{ slowest: number; difference: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'lookback-bench-'));
   try {
     const given = join(folder, 'given.bin');
     const returned = join(folder, 'returned.bin');
     const tensors = writeTensors(given, { x: work.x, dy: work.dy, ...work.weights });
     const mine = await ours.results();
-    let slowest = 0;
+    let [slowest, largest] = [0, 0];
     for (const variant of peer.kind.variants[bench.cell] ?? []) {
       await peer.open(variant, bench, given, tensors);
       const theirs = readTensors(returned, await peer.results(variant, returned));
@@ -176,6 +264,7 @@ async function openPeer(
       if (!(difference <= bench.tolerance)) {
         throw new Error(`${found}; expected at most ${bench.tolerance}: not the same function`);
       }
+      largest = Math.max(largest, difference);
       const op = peer.kind.trains ? 'step' : 'forward';
       slowest = Math.max(slowest, await peer.milliseconds(op, variant));
     }
@@ -185,7 +274,7 @@ async function openPeer(
           'comparison: apt-get install libopenblas0-pthread',
       );
     }
-    return slowest;
+    return { slowest, difference: largest };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -203,11 +292,11 @@ async function samplePeer(peer: Peer, variant: string): Promise<Sample> {
 /** Interleaved, so that whatever else the machine does meets all sides alike. */
 async function takeTurns(
   turns: readonly (() => Promise<Sample>)[],
-  slow: boolean,
+  count: number,
 ): Promise<Sample[][]> {
   const samples: Sample[][] = turns.map(() => []);
-  const warmUps = slow ? 1 : WARM_UPS;
-  const rounds = warmUps + (slow ? SLOW_SAMPLES : SAMPLES);
+  const warmUps = count > SLOW_SAMPLES ? WARM_UPS : 1;
+  const rounds = warmUps + count;
   for (let round = 0; round < rounds; ++round) {
     for (const [side, turn] of turns.entries()) {
       await sleep(PAUSE_MS);
@@ -233,15 +322,13 @@ function summarizeAloud(
 }
 
 function fastest(
-  peer: Peer,
-  variants: readonly string[],
+  { name, version, detail, trains, variants }: Opened,
   samples: readonly Sample[][],
   note: (text: string) => void,
-): PeerResult {
-  const { name, trains } = peer.kind;
+): { result: PeerResult; spread: Spread } {
   const measured = variants.map((variant, index) => {
     const summary = summarizeAloud(`${name} ${variant}`, samples[index] ?? [], note);
-    return { variant, ...summary, judged: summary.stepMs ?? summary.forwardMs };
+    return { variant, summary, judged: summary.stepMs ?? summary.forwardMs };
   });
   const [best, ...others] = measured.sort((a, b) => a.judged - b.judged);
   if (best === undefined) throw new Error('the peer has no variants');
@@ -249,11 +336,7 @@ function fastest(
   const slower = others.map(
     ({ variant, judged }) => `; ${variant}: ${what} ${judged.toFixed(1)} ms`,
   );
-  return {
-    name,
-    version: peer.version,
-    variant: `${best.variant}, ${peer.detail}${slower.join('')}`,
-    forwardMs: best.forwardMs,
-    stepMs: best.stepMs,
-  };
+  const { forwardMs, stepMs } = best.summary;
+  const variant = `${best.variant}, ${detail}${slower.join('')}`;
+  return { result: { name, version, variant, forwardMs, stepMs }, spread: spreadOf(best.summary) };
 }

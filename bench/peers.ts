@@ -2,15 +2,18 @@
  * The libraries to compare with, and how each is found and started at its best settings.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { CellKey } from './cases';
+import { compiled, CompileError } from './compile';
 
 /** A peer that cannot be run; the message says how to get it. */
 export class PeerMissing extends Error {}
 
 export type PeerName = 'torch' | 'onednn' | 'onnxruntime' | 'tfjs';
+
+/** What a case can be measured against; `own` is our own LSTM at the same shape, for cells that build on it. */
+export type Opponent = PeerName | 'own' | 'none';
 
 /** A process to be started. */
 export interface PeerCommand {
@@ -49,22 +52,15 @@ export function findPython(): string {
   );
 }
 
-/** oneDNN's program, compiled where it is missing or older than its source. */
 function buildOnednn(): string {
-  const source = join(sources, 'onednn.cc');
-  const program = join(root, 'build', 'bench', 'onednn');
-  if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program;
-  mkdirSync(dirname(program), { recursive: true });
-  const compiler = process.env['CXX'] ?? 'c++';
-  const built = spawnSync(compiler, ['-O2', '-std=c++20', source, '-ldnnl', '-o', program], {
-    encoding: 'utf8',
-  });
-  if (built.status === 0) return program;
-  const said = built.error?.message ?? built.stderr;
-  const first = said.split('\n').find((line) => line.includes('error')) ?? said.trim();
-  throw new PeerMissing(
-    `oneDNN's bench program does not build (${first}). On Debian: apt-get install g++ libdnnl-dev nlohmann-json3-dev`,
-  );
+  try {
+    return compiled('onednn', join('bench', 'peers', 'onednn.cc'), ['-O2', '-ldnnl']);
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    throw new PeerMissing(
+      `oneDNN's bench program does not build (${error.message}). On Debian: apt-get install g++ libdnnl-dev nlohmann-json3-dev`,
+    );
+  }
 }
 
 /** A peer on Node: its package must be installed, beside the checkout's own ones or in `$BENCH_MODULES`. */
@@ -150,3 +146,9 @@ export const PEERS: Readonly<Record<PeerName, PeerKind>> = {
     }),
   },
 };
+
+export const OPPONENTS: readonly Opponent[] = [
+  ...(Object.keys(PEERS) as PeerName[]),
+  'own',
+  'none',
+];

@@ -12,13 +12,30 @@ export interface Sample {
   stepMs: number | null;
 }
 
-/** Medians of both, over the samples that can be true: a step contains its forward. */
-export function summarize(samples: readonly Sample[]): Sample & { kept: number } {
+/** The least and the largest of some samples. */
+export type Range = readonly [number, number];
+
+export interface Summary extends Sample {
+  kept: number;
+  forwardRange: Range;
+  /** Null where that side only infers. */
+  stepRange: Range | null;
+}
+
+function rangeOf(samples: readonly number[]): Range {
+  return [Math.min(...samples), Math.max(...samples)];
+}
+
+/** Medians of both, and their ranges, over the samples that can be true: a step contains its forward. */
+export function summarize(samples: readonly Sample[]): Summary {
   const kept = samples.filter(({ forwardMs, stepMs }) => stepMs === null || forwardMs <= stepMs);
+  const forwards = kept.map(({ forwardMs }) => forwardMs);
   const steps = kept.map(({ stepMs }) => stepMs).filter((stepMs) => stepMs !== null);
   return {
-    forwardMs: median(kept.map(({ forwardMs }) => forwardMs)),
+    forwardMs: median(forwards),
     stepMs: steps.length > 0 ? median(steps) : null,
     kept: kept.length,
+    forwardRange: rangeOf(forwards),
+    stepRange: steps.length > 0 ? rangeOf(steps) : null,
   };
 }

@@ -63,6 +63,7 @@ export type {
   UciHarOptions,
 } from './data';
 export { backendInfo, devices } from './devices';
+export type { LayerAttention } from './attention';
 export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';

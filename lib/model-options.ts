@@ -136,6 +136,7 @@ export const predictSchema = passSchema.extend({
   batchSize: evaluateSchema.shape.batchSize,
   signal: evaluateSchema.shape.signal,
 });
+export const attentionSchema = passSchema.pick({ lengths: true });
 export const forwardSchema = passSchema.extend({ training: z.boolean().default(true) });
 
 export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

@@ -1,3 +1,5 @@
+import type { LayerAttention } from './attention';
+import { attentionOf } from './attention';
 import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
 import type { LayerSpec, RowShape } from './layers';
@@ -13,6 +15,7 @@ import type {
   SequentialOptions,
 } from './model-options';
 import {
+  attentionSchema,
   compileSchema,
   evaluateSchema,
   forwardSchema,
@@ -269,6 +272,37 @@ export class Model {
       const outputs = result.outputs as Tensor<FloatArray>;
       return withStates<Told, Tensor<FloatArray>>(outputs, result.states, given.returnState);
     });
+  }
+
+  /**
+   * What the layers with attention (LARNN and RRA) look at in these sequences, as in inference and without dropout: the
+   * weight of every past state at every step, and its mean by age. Layers inside of others, and with `goBackwards`, are
+   * left out.
+   *
+   * @example
+   * ```ts
+   * const [layer] = await model.attention(x);
+   * console.log(layer.meanByAge.data); // heads x window, the newest state first
+   * ```
+   * @throws {LookbackError} as `predict`; ERR_STATE for a model without such a layer
+   */
+  async attention(
+    x: RawRows,
+    options: Pick<PredictOptions, 'lengths'> = {},
+  ): Promise<LayerAttention[]> {
+    const { lengths } = parseOptions(attentionSchema, options, 'attention');
+    const data = this.#prepare({ x, lengths }, 'attention', null);
+    const { dtype, device, seed } = this;
+    const how = { dtype, device, threads: this.#threads };
+    const weights = this.getWeights();
+    const first = (count: number): Model => {
+      const layers = this.#layers.slice(0, count);
+      const model = new Model({ ...how, seed, inputShape: [...this.inputShape], layers });
+      const names = Object.keys(model.getWeights());
+      model.setWeights(Object.fromEntries(names.map((name) => [name, weights[name] ?? []])));
+      return model;
+    };
+    return attentionOf({ layers: this.#layers, weights, how, first }, data);
   }
 
   /** The next batch of a stateful `fit` begins from no states; callbacks may call it between batches. */

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../native';
+import type { BenchOptions } from './bench';
 import { exitCodeOf, exitCodes, reportError } from './exit';
 import { makeOutput } from './output';
 
@@ -123,6 +124,32 @@ function program(): Command {
     .action(async (runs: string[], options: Json & { out: string }) => {
       const { compare } = await import('./compare.js');
       await compare(runs, options.out, makeOutput(options.json === true));
+    });
+
+  root
+    .command('bench [cells...]')
+    .description('how fast one recurrent layer of each cell runs here, forward and with backward')
+    .option('--batch <n>', 'rows', '64')
+    .option('--steps <n>', 'time steps of each row', '128')
+    .option('--features <n>', 'features of each step', '9')
+    .option('--units <n>', 'hidden units', '128')
+    .option('--samples <n>', 'of which the median counts', '20')
+    .option('--threads <n>', '0: what the machine gives', '0')
+    .option('--device <name>', 'auto, cpu or cuda', 'cpu')
+    .option('--dtype <name>', 'float32 or float64', 'float32')
+    .option(...json)
+    .addHelpText(
+      'after',
+      examplesText(
+        'bench',
+        'bench lstm larnn --units 64 --threads 1',
+        'bench gru --batch 1 --json',
+      ),
+    )
+    .action(async (cells: string[], options: Json & BenchOptions) => {
+      const { bench } = await import('./bench.js');
+      const { json: asJson, ...rest } = options;
+      await bench(cells, rest, makeOutput(asJson === true));
     });
 
   root

@@ -2,6 +2,8 @@
  * `lookback train`: from a configuration to a run folder.
  */
 import { resolve } from 'node:path';
+import type { LayerAttention } from '../attention';
+import { hasAttention } from '../attention';
 import type { Model } from '../model';
 import { sequential } from '../model';
 import { backendInfo } from '../devices';
@@ -18,7 +20,7 @@ import { readConfig } from './config';
 import { exitCodes } from './exit';
 import type { Output } from './output';
 import { durationText } from './output';
-import type { RunData } from './run-data';
+import type { RunData, RunSplit } from './run-data';
 import { loadRunData } from './run-data';
 import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
@@ -151,6 +153,7 @@ class Run {
       records: this.#records,
       test: logs,
       confusion: classNames ? await confusionOf(this.#model, test, classNames) : null,
+      attention: await attentionIn(this.#model, this.#config, test),
       summary: this.#model.summary({ print: () => undefined }),
       config: this.#config,
     };
@@ -181,6 +184,20 @@ class Run {
     const records = this.#records;
     await this.#folder.writeCheckpoint({ ...snapshot, records, config, ...this.#model.state() });
   }
+}
+
+/** Test sequences that the report looks at the attention in: of every one all weights are in memory. */
+const ATTENTION_ROWS = 32;
+
+async function attentionIn(
+  model: Model,
+  { model: { layers } }: RunConfig,
+  test: RunSplit,
+): Promise<LayerAttention[]> {
+  if (!layers.some(hasAttention)) return [];
+  const rows = Math.min(ATTENTION_ROWS, test.x.shape[0] ?? 0);
+  const { lengths } = test;
+  return model.attention(head(test.x, rows), lengths ? { lengths: lengths.subarray(0, rows) } : {});
 }
 
 /** Notes SIGINT and SIGTERM instead of dying; a second one ends the process at once. */

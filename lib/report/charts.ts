@@ -94,8 +94,67 @@ export function confusionChart(
   });
 }
 
-/** Vega and Vega-Lite are ES modules, so they come by import at the time of use. */
-async function draw(spec: TopLevelSpec): Promise<string> {
+/** Weights by age, a line for each head. `weights[head][age - 1]`. */
+export function attentionByAge(
+  title: string,
+  weights: readonly (readonly number[])[],
+): Promise<string> {
+  const values = weights.flatMap((line, head) =>
+    line.map((weight, at) => ({ age: at + 1, head: `head ${head + 1}`, weight })),
+  );
+  return draw({
+    title,
+    width: 380,
+    height: 220,
+    data: { values },
+    mark: { type: 'line', point: true },
+    encoding: {
+      x: {
+        field: 'age',
+        type: 'quantitative',
+        title: 'age of the state, in steps',
+        axis: { tickMinStep: 1, format: 'd' },
+        scale: { nice: false },
+      },
+      y: { field: 'weight', type: 'quantitative', title: null },
+      color: {
+        field: 'head',
+        type: 'nominal',
+        title: null,
+        sort: null,
+        legend: weights.length > 1 ? { orient: 'top', columns: 8 } : null,
+      },
+    },
+  });
+}
+
+/** Weights at some steps: steps across, ages down. */
+export function attentionOverTime(
+  title: string,
+  values: readonly { step: number; age: number; weight: number }[],
+): Promise<string> {
+  const ages = new Set(values.map(({ age }) => age)).size;
+  return draw({
+    title,
+    width: 760,
+    height: Math.min(320, Math.max(110, 14 * ages)),
+    data: { values: [...values] },
+    mark: { type: 'rect', invalid: null },
+    encoding: {
+      x: { field: 'step', type: 'ordinal', axis: { labelOverlap: true, labelAngle: 0 } },
+      y: { field: 'age', type: 'ordinal', axis: { labelOverlap: true } },
+      color: {
+        field: 'weight',
+        type: 'quantitative',
+        title: null,
+        scale: { scheme: 'blues' },
+      },
+    },
+  });
+}
+
+/** A chart as SVG text. Vega and Vega-Lite are ES modules, so they come by import at the time of use. */
+export async function draw(spec: TopLevelSpec): Promise<string> {
   const vega = await import('vega');
   const { compile } = await import('vega-lite');
   const config = { background: 'transparent', font: 'system-ui, sans-serif' };

@@ -20,6 +20,10 @@ describe('the cases of the bench', () => {
     'larnn-har-b64-h32-k16',
     'larnn-har-b256-h81-k38',
     'scornn-mnist-b128-h170',
+    'rra-har-b64-h128',
+    'larnn-har-b64-h128-k16',
+    'gru-ptb-b128-h512',
+    'enrnn-mnist-b128-h170',
   ])('contain %s', (name) => expect(names).toContain(name));
 
   it('have names of their own', () => expect(new Set(names).size).toBe(names.length));
@@ -62,12 +66,18 @@ describe('the statistics of the bench', () => {
       { forwardMs: 50, stepMs: 5 },
       { forwardMs: 2, stepMs: 4 },
     ];
-    expect(summarize(samples)).toEqual({ forwardMs: 1.5, stepMs: 3.5, kept: 2 });
+    expect(summarize(samples)).toEqual({
+      ...{ forwardMs: 1.5, stepMs: 3.5, kept: 2 },
+      ...{ forwardRange: [1, 2], stepRange: [3, 4] },
+    });
   });
 
   it('has no step of a side that only infers', () => {
     const samples = [1, 2, 3].map((forwardMs) => ({ forwardMs, stepMs: null }));
-    expect(summarize(samples)).toEqual({ forwardMs: 2, stepMs: null, kept: 3 });
+    expect(summarize(samples)).toEqual({
+      ...{ forwardMs: 2, stepMs: null, kept: 3 },
+      ...{ forwardRange: [1, 3], stepRange: null },
+    });
   });
 
   const tensor = (...numbers: number[]) => ({

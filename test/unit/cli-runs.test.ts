@@ -58,7 +58,15 @@ function events(stdout: string): Record<string, unknown>[] {
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
+const attentive = [
+  { kind: 'larnn', units: 6, heads: 2, window: 4, returnSequences: true },
+  { kind: 'rra', units: 4, K: 3 },
+  { kind: 'dense', units: 1 },
+];
+
 beforeAll(() => {
+  const layers = `model.layers=${JSON.stringify(attentive)}`;
+  expect(train('attentive', 'callbacks=[]', 'epochs=1', layers).status).toBe(0);
   expect(train('plain', 'callbacks=[]').status).toBe(0);
   expect(train('stopped').status).toBe(0);
   expect(train('wide', 'callbacks=[]', 'model.layers[0].units=9', 'epochs=2').status).toBe(0);
@@ -230,11 +238,27 @@ function browsed(page: string): { dom: string; measured: Record<string, number>;
   ];
   const { stdout, stderr } = spawnSync(chromium ?? '', flags, {
     encoding: 'utf8',
-    timeout: 60_000,
+    // A browser takes a second to start, and minutes on a machine that is busy with other things.
+    timeout: 280_000,
   });
   const text = /data-measured="([^"]*)"/.exec(stdout)?.[1]?.replaceAll('&quot;', '"');
   return { dom: stdout, log: stderr, measured: JSON.parse(text ?? '{}') as Record<string, number> };
 }
+
+it('the report shows what the attention looked at, where there is one', () => {
+  const report = (run: string) => readFileSync(join(folder, run, 'report.html'), 'utf8');
+  expect(report('plain')).not.toContain('Attention of');
+  const html = report('attentive');
+  const found = [...html.matchAll(/<h2>Attention of (\w+)<\/h2>\n<p>Of (\d+) test sequences/g)];
+  expect(found.map(([, layer, rows]) => [layer, rows])).toEqual([
+    ['larnn', '32'],
+    ['rra', '32'],
+  ]);
+  // Two lines for LARNN's heads with a legend, one without for RRA.
+  expect(html.match(/>head 1</g)).toHaveLength(1);
+  expect(html.match(/mean weight by age/g)?.length).toBeGreaterThanOrEqual(2);
+  expect(html).not.toMatch(/<script|<link|<img|src=|href="http|@import|url\(http/);
+});
 
 describe('in a browser', () => {
   beforeAll(() => {
@@ -243,20 +267,25 @@ describe('in a browser', () => {
 
   it.each([
     ['the report', 'plain/report.html', 1],
+    ['the report with what two layers looked at', 'attentive/report.html', 5],
     ['the comparison', 'comparison.html', 2],
-  ])('%s', (_, page, charts) => {
-    if (chromium === undefined) {
-      console.warn(
-        `SKIPPED: ${page} in a browser: no Chromium here (Debian: apt-get install chromium)`,
-      );
-      return;
-    }
-    const { dom, measured, log } = browsed(join(folder, page));
-    expect(dom).toContain('<h1>');
-    expect(measured['charts']).toBe(charts);
-    expect(measured['lines']).toBeGreaterThan(10);
-    expect(measured['overflow']).toBe(0);
-    expect(measured['height']).toBeGreaterThan(400);
-    expect(log).not.toMatch(/CONSOLE|ERR_/);
-  });
+  ])(
+    '%s',
+    (_, page, charts) => {
+      if (chromium === undefined) {
+        console.warn(
+          `SKIPPED: ${page} in a browser: no Chromium here (Debian: apt-get install chromium)`,
+        );
+        return;
+      }
+      const { dom, measured, log } = browsed(join(folder, page));
+      expect(dom).toContain('<h1>');
+      expect(measured['charts']).toBe(charts);
+      expect(measured['lines']).toBeGreaterThan(10);
+      expect(measured['overflow']).toBe(0);
+      expect(measured['height']).toBeGreaterThan(400);
+      expect(log).not.toMatch(/CONSOLE|ERR_/);
+    },
+    300_000,
+  );
 });
