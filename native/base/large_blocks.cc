@@ -15,8 +15,8 @@ namespace {
 
 /// From here on a block has whole huge pages inside it, wherever it begins.
 constexpr size_t kHuge = size_t{4} << 20;
-/// How many blocks wait at most: as many arrays as one collection of JavaScript's garbage frees.
-constexpr size_t kSpareCount = 256;
+/// How many blocks wait at most.
+constexpr size_t kSpareCount = 64;
 
 #if defined(__unix__) || defined(__APPLE__)
 

@@ -11,7 +11,7 @@ namespace lookback {
 constexpr size_t kLargeBlock = size_t{128} << 10;
 
 /// What waits for its next use at most, in bytes.
-constexpr size_t kSpareBytes = size_t{128} << 20;
+constexpr size_t kSpareBytes = size_t{16} << 20;
 
 /// Whether this system gives pages; everything else comes from the heap. The address sanitizer
 /// watches the heap only.
