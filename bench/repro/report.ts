@@ -163,7 +163,8 @@ function searchTable(name: string, experiment: Experiment): string[] {
   const head = `| held-out ${experiment.metric} | ${search.rates.join(' | ')} |`;
   const rows = families.map((family) => {
     const own = found.filter((one) => one.family === family);
-    const best = Math.max(...own.map(({ accuracy }) => accuracy));
+    const complete = own.length === search.rates.length;
+    const best = complete ? Math.max(...own.map(({ accuracy }) => accuracy)) : NaN;
     const cells = search.rates.map((rate) => {
       const value = own.find((one) => one.rate === rate)?.accuracy;
       if (value === undefined) return 'not run';
@@ -171,7 +172,8 @@ function searchTable(name: string, experiment: Experiment): string[] {
     });
     return `| ${family} | ${cells.join(' | ')} |`;
   });
-  const title = 'The search, by learning rate:';
+  const title =
+    'The search, by learning rate; a best rate at the edge of the grid says that a wider one may find better:';
   return [title, '', head, `|${'---|'.repeat(search.rates.length + 1)}`, ...rows, ''];
 }
 
