@@ -145,7 +145,18 @@ function verdicts(experiment: Experiment, runs: readonly Run[]): string[] {
     const result = gain < 0 ? '**loses**' : 'wins';
     return [`- ${contestant.label}: ${result} by ${Math.abs(gain).toFixed(4)}`];
   });
+  const means = contestants
+    .map((one) => ({ label: one.label, values: of(one) }))
+    .filter(({ values }) => values.length > 0)
+    .map(({ label, values }) => ({ label, mean: statistics(values).mean }));
+  const order = metric === 'accuracy' ? -1 : 1;
+  const [best = base] = means.sort((a, b) => order * (a.mean - b.mean));
+  const cut = contestants.some((one) => of(one).length < experiment.seeds);
+  const warning = cut
+    ? ' Cut short: with so few seeds, differences of some hundredths may be chance.'
+    : '';
   return [
+    `The best mean is that of ${best.label}.${warning}`,
     `Against ${base.label} (${mean.toFixed(4)}), mean over the seeds that were run:`,
     '',
     ...lines,
