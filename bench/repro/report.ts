@@ -145,7 +145,18 @@ function verdicts(experiment: Experiment, runs: readonly Run[]): string[] {
     const result = gain < 0 ? '**loses**' : 'wins';
     return [`- ${contestant.label}: ${result} by ${Math.abs(gain).toFixed(4)}`];
   });
+  const means = contestants
+    .map((one) => ({ label: one.label, values: of(one) }))
+    .filter(({ values }) => values.length > 0)
+    .map(({ label, values }) => ({ label, mean: statistics(values).mean }));
+  const order = metric === 'accuracy' ? -1 : 1;
+  const [best = base] = means.sort((a, b) => order * (a.mean - b.mean));
+  const cut = contestants.some((one) => of(one).length < experiment.seeds);
+  const warning = cut
+    ? ' Cut short: with so few seeds, differences of some hundredths may be chance.'
+    : '';
   return [
+    `The best mean is that of ${best.label}.${warning}`,
     `Against ${base.label} (${mean.toFixed(4)}), mean over the seeds that were run:`,
     '',
     ...lines,
@@ -163,7 +174,8 @@ function searchTable(name: string, experiment: Experiment): string[] {
   const head = `| held-out ${experiment.metric} | ${search.rates.join(' | ')} |`;
   const rows = families.map((family) => {
     const own = found.filter((one) => one.family === family);
-    const best = Math.max(...own.map(({ accuracy }) => accuracy));
+    const complete = own.length === search.rates.length;
+    const best = complete ? Math.max(...own.map(({ accuracy }) => accuracy)) : NaN;
     const cells = search.rates.map((rate) => {
       const value = own.find((one) => one.rate === rate)?.accuracy;
       if (value === undefined) return 'not run';
@@ -171,7 +183,8 @@ function searchTable(name: string, experiment: Experiment): string[] {
     });
     return `| ${family} | ${cells.join(' | ')} |`;
   });
-  const title = 'The search, by learning rate:';
+  const title =
+    'The search, by learning rate; a best rate at the edge of the grid says that a wider one may find better:';
   return [title, '', head, `|${'---|'.repeat(search.rates.length + 1)}`, ...rows, ''];
 }
 

@@ -1,11 +1,14 @@
 /**
- * The programs of examples/, as processes: the server answers what predict gives, the loop of its own learns.
+ * The programs of examples/, as processes: the server answers what predict gives, the loop of its own learns, and every
+ * configuration trains on data of its format, whose model the program beside it takes.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkConfig } from '../../lib/cli/config';
 import { steps, tinyData, tinyModel } from '../unit/support/tiny';
+import { madeUp } from './support/made-up-data';
 
 const examples = join(__dirname, '..', '..', 'examples');
 const folder = mkdtempSync(join(tmpdir(), 'lookback-examples-'));
@@ -76,4 +79,95 @@ it('custom-loop learns, and leans to the side that costs less', () => {
   expect(losses).toHaveLength(40);
   expect(losses.at(-1)).toBeLessThan(0.6 * (losses[0] ?? 0));
   expect(Number(/too low ([\d.]+) %/.exec(stdout)?.[1])).toBeLessThan(50);
+});
+
+const main = join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
+const configured = readdirSync(examples).filter((name) =>
+  existsSync(join(examples, name, 'config.json')),
+);
+const textOf = (name: string, file: string): string =>
+  readFileSync(join(examples, name, file), 'utf8');
+
+function node(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  expect([args[0], status, stderr]).toEqual([args[0], 0, '']);
+  return stdout;
+}
+
+const logged = configured.filter((name) => existsSync(join(examples, name, 'log.jsonl')));
+const readmeLine = (name: string): string | undefined =>
+  readFileSync(join(examples, 'README.md'), 'utf8')
+    .split('\n')
+    .find((text) => text.startsWith(`| [${name}]`));
+
+it.each(configured)('%s has a sound configuration and a line in the README', (name) => {
+  const config = checkConfig(JSON.parse(textOf(name, 'config.json')), name);
+  expect(config.out).toBe(`runs/${name}`);
+  expect(readmeLine(name)).toBeDefined();
+  if (!logged.includes(name)) expect(readmeLine(name)).toContain('no committed log');
+});
+
+it('most have a log', () => expect(logged.length).toBeGreaterThan(configured.length / 2));
+
+it.each(logged)('%s: log, configuration and README agree', (name) => {
+  const { epochs } = checkConfig(JSON.parse(textOf(name, 'config.json')), name);
+  const lines = textOf(name, 'log.jsonl').trimEnd().split('\n');
+  expect(lines).toHaveLength(epochs + 1);
+  const { test } = JSON.parse(lines.at(-1) ?? '') as { test: { loss: number; accuracy?: number } };
+  const shown =
+    test.accuracy === undefined
+      ? `loss ${test.loss.toPrecision(3)}`
+      : `accuracy ${test.accuracy.toFixed(4)}`;
+  expect(readmeLine(name)).toContain(shown);
+});
+
+/** Of each example that needs data of the user's: how to make it small, its program's arguments and what that prints. */
+const small: Record<string, { sets?: string[]; use: string[]; says: RegExp }> = {
+  mnist: {
+    use: ['classify.mjs', 'MODEL', 'DIR', '12'],
+    says: /accuracy [01]\.\d{4} of 12 images\n$/,
+  },
+  'ptb-characters': { use: ['write.mjs', 'MODEL', 'the cat', '30'], says: /^the cat[^]{30}\n$/ },
+  imdb: {
+    use: ['judge.mjs', 'MODEL', 'so good', 'not'],
+    says: /^(neg|pos) \d+ % {2}so good\n(neg|pos)/,
+  },
+  ett: {
+    sets: ['model.layers[0].units=4', 'model.layers[0].window=2', 'batchSize=512'],
+    use: ['forecast.mjs', 'MODEL', 'DIR'],
+    says: /^model: off by [\d.]+ degrees on average\nas now: off by [\d.]+ degrees.*\nas a day ago: off by/,
+  },
+  'spoken-digits': { use: ['listen.mjs', 'MODEL', 'DIR'], says: /^ann: \d of 4.*\nbob: \d of 4/ },
+};
+
+describe.each(Object.entries(small))('%s', (name, { sets = [], use, says }) => {
+  const dir = join(folder, name, 'data');
+  const out = join(folder, name, 'run');
+  const config = join(examples, name, 'config.json');
+
+  it('trains on files of its format, and its program uses the model', () => {
+    mkdirSync(dir, { recursive: true });
+    madeUp[name]!(dir);
+    const all = [`data.dir=${dir}`, `out=${out}`, 'epochs=1', ...sets];
+    const printed = node(main, 'train', config, ...all.flatMap((set) => ['--set', set]));
+    expect(printed).toMatch(/test (accuracy|loss) [\d.]+\n$/);
+    const places: Record<string, string> = { MODEL: join(out, 'model.safetensors'), DIR: dir };
+    const [program = '', ...args] = use.map((word) => places[word] ?? word);
+    expect(node(join(examples, name, program), ...args)).toMatch(says);
+  }, 120_000);
+
+  it('says where to get the files that are not there', () => {
+    const args = [
+      main,
+      'train',
+      config,
+      '--set',
+      `data.dir=${folder}/nothing`,
+      '--set',
+      `out=${out}2`,
+    ];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    expect(status).toBe(3);
+    expect(stderr).toMatch(/ERR_DATA .*nothing.*https:\/\//s);
+  });
 });
