@@ -4,7 +4,7 @@
 import { loadModel } from '../load-model';
 import { logsText } from '../training/progress';
 import type { Output } from './output';
-import { loadRunData } from './run-data';
+import { evaluationOf, loadRunData } from './run-data';
 import type { RunOptions } from './saved-run';
 import { configOf, modelPath } from './saved-run';
 
@@ -14,6 +14,6 @@ export async function evaluate(run: string, options: RunOptions, output: Output)
   const config = await configOf(path, options);
   using model = await loadModel(path, { device: config.device, threads: config.threads });
   const { test } = await loadRunData({ ...config, dtype: model.dtype });
-  const logs = await model.evaluate(test);
+  const logs = await model.evaluate(test, evaluationOf(config));
   output.tell('evaluate', { model: path, test: logs }, `test ${logsText(logs)}`);
 }

@@ -5,6 +5,7 @@ import type { Split } from '../data';
 import { datasets } from '../data';
 import { cutSequences } from '../data/dataset';
 import { LookbackError } from '../errors';
+import type { EvaluateOptions } from '../model-options';
 import type { TextOptions } from '../preprocessing/text';
 import type { DType, Tensor } from '../tensor';
 import { dtypeOf } from '../tensor';
@@ -44,6 +45,25 @@ export async function loadRunData(config: RunConfig): Promise<RunData> {
     steps: dataset.train.steps,
     features: dataset.train.features,
   };
+}
+
+/** How a run goes over its test part: as over its validation part. */
+export function evaluationOf({
+  batchSize,
+  stateful,
+  burnIn,
+}: Pick<RunConfig, 'batchSize' | 'stateful' | 'burnIn'>): EvaluateOptions {
+  return stateful ? { batchSize, stateful, burnIn } : { burnIn };
+}
+
+/** `fit` checks the other parts before it begins; the test part's turn comes when the work is done. @throws {LookbackError} ERR_DATA */
+export function checkTestStreams(config: RunConfig, { test }: RunData): void {
+  const rows = test.x.shape[0] ?? 0;
+  if (!config.stateful || rows % config.batchSize === 0) return;
+  throw new LookbackError(
+    'ERR_DATA',
+    `the test part has ${rows} rows, which are no whole batches of ${config.batchSize}; with stateful, row b of a batch goes on with row b of the next: choose another batchSize`,
+  );
 }
 
 /** Where the configuration asks for it, a part of the training part in place of the data set's own validation part. */

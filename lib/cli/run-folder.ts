@@ -106,6 +106,9 @@ async function ioErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
 /** Keys that may change between the parts of a run: they leave what it computes alone, or only prolong it. */
 const free = new Set(['out', 'device', 'threads', 'epochs', 'checkpoint']);
 
+/** What a checkpoint that was written before these keys existed had in their place. */
+const once = { callbacks: [], stateful: false, burnIn: 0 };
+
 /** @throws {LookbackError} ERR_OPTION where a run cannot be continued under `now` */
 export function requireSameRun(
   before: Readonly<Record<string, unknown>>,
@@ -113,7 +116,7 @@ export function requireSameRun(
   folder: string,
 ): void {
   const after = JSON.parse(JSON.stringify(now)) as Record<string, unknown>;
-  const key = differingKey({ callbacks: [], ...before }, after, free);
+  const key = differingKey({ ...once, ...before }, after, free);
   if (key === null) return;
   const seen = typeof after[key] === 'object' ? 'another value' : show(after[key]);
   const message = `--resume: ${folder} was begun with ${key} ${brief(before[key])} and is now to go on with ${seen}; put it back, choose another out, or leave --resume out to start afresh`;

@@ -21,7 +21,7 @@ import { exitCodes } from './exit';
 import type { Output } from './output';
 import { durationText } from './output';
 import type { RunData, RunSplit } from './run-data';
-import { loadRunData } from './run-data';
+import { checkTestStreams, evaluationOf, loadRunData } from './run-data';
 import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
 import { confusionOf } from './confusion';
@@ -45,6 +45,7 @@ export async function train(path: string, options: TrainOptions, output: Output)
     if (test) return tellEnd(output, folder, test, 'the run is finished already');
   }
   const data = await loadRunData(config);
+  checkTestStreams(config, data);
   using model = buildModel(config, data);
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
   if (checkpoint) await folder.writeConfig(config);
@@ -107,11 +108,13 @@ class Run {
   async train(start: Checkpoint | null): Promise<Cursor | null> {
     this.#records = [...((start?.records ?? []) as EpochRecord[])];
     await this.#folder.writeLog(this.#records, null);
-    const { epochs, batchSize, schedule, checkpoint, callbacks } = this.#config;
+    const { epochs, batchSize, stateful, burnIn, schedule, checkpoint, callbacks } = this.#config;
     const { train: rows, validation } = this.#data;
     const options = {
       epochs,
       batchSize,
+      stateful,
+      burnIn,
       schedule,
       verbose: this.#output.json ? 0 : 'auto',
       callbacks: [...callbacks.map((spec) => this.#callback(spec)), this.#recorder()],
@@ -145,14 +148,18 @@ class Run {
   /** Tests the trained model and writes model, log and report. */
   async finish(): Promise<Logs> {
     const { test, classNames } = this.#data;
-    const logs = await this.#model.evaluate(test);
+    const logs = await this.#model.evaluate(test, evaluationOf(this.#config));
     await this.#model.save(this.#folder.model);
     await this.#folder.writeLog(this.#records, logs);
     const report: Report = {
       title: this.#folder.path,
       records: this.#records,
       test: logs,
-      confusion: classNames ? await confusionOf(this.#model, test, classNames) : null,
+      // With carried states a row alone is not what the run is about.
+      confusion:
+        classNames && !this.#config.stateful
+          ? await confusionOf(this.#model, test, classNames)
+          : null,
       attention: await attentionIn(this.#model, this.#config, test),
       summary: this.#model.summary({ print: () => undefined }),
       config: this.#config,

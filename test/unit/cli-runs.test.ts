@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
+import { datasets, loadModel } from 'lookback';
 import { differences } from '../../lib/report/comparison';
 
 const root = join(__dirname, '..', '..');
@@ -288,4 +289,74 @@ describe('in a browser', () => {
     },
     300_000,
   );
+});
+
+describe('streams in a configuration', () => {
+  // An output at every step, and rows that are whole batches in every part.
+  const data = { name: 'copying', delay: 6, train: 60, test: 20, seed: 1 };
+  const layers = [
+    { kind: 'lstm', units: 6, returnSequences: true },
+    { kind: 'dense', units: 10 },
+  ];
+  const path = join(folder, 'streams.json');
+  const base = { epochs: 2, batchSize: 10, data, model: { layers }, validation: { split: 0.5 } };
+  const run = (out: string, more: object) => {
+    writeFileSync(path, JSON.stringify({ ...base, ...more, out }));
+    return lookback('train', path);
+  };
+  const testOf = (out: string): { loss: number } => {
+    const last = readFileSync(join(folder, out, 'log.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .at(-1);
+    return (JSON.parse(last ?? '') as { test: { loss: number } }).test;
+  };
+
+  it('do what the options of fit and evaluate do, also for `evaluate`', async () => {
+    expect(run('separate', {}).status).toBe(0);
+    expect(run('streamed', { stateful: true, burnIn: 3 }).status).toBe(0);
+    const saved = await loadModel(join(folder, 'streamed', 'model.safetensors'));
+    const { test } = datasets.copying({ delay: 6, train: 60, test: 20, seed: 1 });
+    const how = { batchSize: 10, stateful: true, burnIn: 3 };
+    const loss = (await saved.evaluate(test, how))['loss'] ?? NaN;
+    expect(testOf('streamed').loss).toBe(loss);
+    expect((await saved.evaluate(test))['loss']).not.toBe(loss);
+    saved.dispose();
+    expect(testOf('separate').loss).not.toBe(loss);
+    const { stdout } = lookback('evaluate', 'streamed', '--json');
+    expect(events(stdout)).toMatchObject([{ event: 'evaluate', test: { loss } }]);
+  });
+
+  it.each<[string, object, number, string]>([
+    [
+      'a test part of no whole batches',
+      { stateful: true, data: { ...data, test: 25 } },
+      3,
+      'the test part has 25 rows',
+    ],
+    [
+      'a training part of no whole batches',
+      { stateful: true, batchSize: 20 },
+      3,
+      'fit: data has 30 rows',
+    ],
+    [
+      'a burn-in as long as a row',
+      { burnIn: 26 },
+      2,
+      'burnIn is 26; expected fewer than the 26 steps',
+    ],
+    ['a burn-in that is no number', { burnIn: 'long' }, 2, 'burnIn is "long"'],
+  ])('%s is refused before the work', (_, more, code, message) => {
+    const { status, stderr } = run('refused', more);
+    expect(stderr).toContain(message);
+    expect(status).toBe(code);
+    expect(existsSync(join(folder, 'refused', 'model.safetensors'))).toBe(false);
+  });
+
+  it('are part of what a resumed run must keep', () => {
+    expect(run('kept', { stateful: true }).status).toBe(0);
+    const { status, stderr } = lookback('train', path, '--resume', '--set', 'stateful=false');
+    expect([status, stderr]).toEqual([2, expect.stringContaining('begun with stateful true')]);
+  });
 });
