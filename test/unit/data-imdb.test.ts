@@ -86,7 +86,7 @@ describe('datasets.imdb', () => {
   it('refuses a folder without it', () => {
     using folder = temporaryFolder();
     expect(failureOf(() => datasets.imdb({ dir: folder.path })).message).toMatch(
-      /no reviews in .*Large Movie Review Dataset/,
+      /no reviews in .*get "Large Movie Review Dataset" from https:.*stanford/,
     );
   });
 
