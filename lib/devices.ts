@@ -6,16 +6,10 @@ import { LookbackError } from './errors';
 import { loadAddon, type NativeDevice } from './native';
 import { closest, show } from './options';
 
-/**
- * `'auto'` takes the best device that can run every layer, which is the CPU in this version; the others take that one or
- * fail. `'emulated'` is for tests.
- */
+/** `'auto'` takes the best device that works; the others take that one or fail. `'emulated'` is for tests. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'emulated';
 
 const names: readonly Device[] = ['auto', 'cpu', 'cuda', 'emulated'];
-
-/** Why `'auto'` leaves a GPU that works alone. */
-const noCells = 'recurrent cells have no CUDA driver in this version';
 
 let toldFallback = false;
 
@@ -27,7 +21,9 @@ function tellFallback(reason: string): void {
 }
 
 function resolveAuto(): NativeDevice {
-  tellFallback(loadAddon().cudaInfo().reason ?? noCells);
+  const { reason } = loadAddon().cudaInfo();
+  if (reason === null) return 'cuda';
+  tellFallback(reason);
   return 'cpu';
 }
 
@@ -74,7 +70,7 @@ export function devices(): Promise<DeviceInfo[]> {
 /** What runs the models of this process, and why. */
 export interface BackendInfo {
   /** What `'auto'` gives. */
-  device: 'cpu';
+  device: 'cpu' | 'cuda';
   deviceReason: string;
   /** The instruction set of the kernels in use: avx512, avx2 or generic. */
   isa: string;
@@ -95,6 +91,11 @@ export function backendInfo(): BackendInfo {
   const { isa, isaReason, isaAvailable, threads, threadsReason, compiler, build, version } =
     loadAddon().buildInfo();
   const cpu = { isa, isaReason, isaAvailable, threads, threadsReason };
-  const deviceReason = loadAddon().cudaInfo().reason ?? noCells;
-  return { device: 'cpu', deviceReason, ...cpu, compiler, build, version };
+  const { reason, devices: gpus } = loadAddon().cudaInfo();
+  const gpu = gpus[0];
+  const device: Pick<BackendInfo, 'device' | 'deviceReason'> =
+    reason === null && gpu !== undefined
+      ? { device: 'cuda', deviceReason: `${gpu.name}, compute capability ${gpu.capability}` }
+      : { device: 'cpu', deviceReason: reason ?? 'no CUDA device was found' };
+  return { ...device, ...cpu, compiler, build, version };
 }

@@ -30,6 +30,8 @@ export type {
   ChoraleSplit,
   CsvStream,
   Dataset,
+  DownloadOptions,
+  DownloadProgress,
   EttDataset,
   EttOptions,
   FromCsvOptions,

@@ -4,27 +4,38 @@
 # Everything above the Node bridge, compiled for the baseline instruction set.
 set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
+  native/base/large_blocks.cc
   native/base/memory.cc
   native/base/memory_space.cc
   native/base/spec.cc
   native/backend/barrier.cc
+  native/backend/cell_host.cc
   native/backend/cpu/cell_recurrence.cc
   native/backend/cpu/cell_statistics.cc
   native/backend/cpu/cpu_backend.cc
-  native/backend/cpu/derived.cc
   native/backend/cpu/elementwise.cc
   native/backend/cpu/isa.cc
   native/backend/cpu/kernels.cc
-  native/backend/cpu/layer_stack.cc
   native/backend/cpu/plan.cc
   native/backend/cpu/recurrence.cc
   native/backend/cpu/rows.cc
-  native/backend/cpu/segmented.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/block_plan.cc
+  native/backend/cuda/block_weights.cc
   native/backend/cuda/cuda_backend.cc
+  native/backend/cuda/cuda_gradients.cc
+  native/backend/cuda/cuda_loops.cc
+  native/backend/cuda/cuda_recurrence.cc
   native/backend/cuda/device.cc
   native/backend/cuda/library.cc
+  native/backend/cuda/record.cc
+  native/backend/cuda/recurrence.cc
+  native/backend/derived.cc
+  native/backend/instantiate_cell.cc
+  native/backend/layer_stack.cc
+  native/backend/layer_stack_backward.cc
   native/backend/make_backend.cc
+  native/backend/segmented.cc
   native/ops/linalg.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
@@ -84,23 +95,37 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/worker.cc
 )
 
-# The device 'emulated' (GPU kernel bodies on host threads): test builds only, never in the released addon.
+# The device 'emulated' (GPU kernel bodies on the host): test builds only, never in the released addon.
 set(LOOKBACK_EMULATED_SOURCES
-  native/backend/cuda/emulated.cc
   native/backend/cuda/emulated_device.cc
   native/backend/cuda/emulated_recurrent.cc
 )
+
+# Every cell twice, for the host: small rather than fast.
+set_source_files_properties(native/backend/cuda/emulated_recurrent.cc PROPERTIES
+  COMPILE_OPTIONS -O1 COMPILE_DEFINITIONS LOOKBACK_PLAIN_INLINE=1)
 
 # The CUDA library, compiled by nvcc where it is found; the addon loads it.
 set(LOOKBACK_CUDA_SOURCES
   native/backend/cuda/launch.cu
   native/backend/cuda/library.cu
+  native/backend/cuda/loops/bnlstm.cu
+  native/backend/cuda/loops/enrnn.cu
+  native/backend/cuda/loops/exprnn.cu
+  native/backend/cuda/loops/gru.cu
+  native/backend/cuda/loops/larnn_batch.cu
+  native/backend/cuda/loops/larnn_layer.cu
+  native/backend/cuda/loops/larnn_none.cu
+  native/backend/cuda/loops/lstm.cu
+  native/backend/cuda/loops/rnn.cu
+  native/backend/cuda/loops/rra.cu
+  native/backend/cuda/loops/scornn.cu
+  native/backend/cuda/loops/scurnn.cu
   native/backend/cuda/recurrent.cu
 )
 
 # Sources whose text depends on LOOKBACK_EMULATED; compiled a second time for the test addon.
 set(LOOKBACK_EMULATED_AWARE_SOURCES
-  native/backend/cpu/recurrence.cc
   native/backend/make_backend.cc
   native/bridge/addon.cc
 )

@@ -3,6 +3,8 @@
  * configuration of `lookback train`; nothing here is chosen on test data.
  */
 
+import { har } from './har';
+
 /** One cell in a comparison. */
 export interface Contestant {
   /** Of its files: `<name>-s<seed>.json` and `.jsonl`. */
@@ -13,6 +15,18 @@ export interface Contestant {
   groups?: readonly unknown[];
   /** Laid over the experiment's configuration. */
   config?: { epochs?: number; schedule?: unknown };
+  /** Contestants of one family share the learning rate that the search finds for the first of them. */
+  family?: string;
+  /** The published result, as its column shows it. */
+  published?: string;
+}
+
+/** Learning rates that are tried on held-out training subjects, by the last epoch. */
+export interface Search {
+  rates: readonly number[];
+  epochs: number;
+  /** Who is held out. */
+  folds: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface Experiment {
@@ -33,6 +47,10 @@ export interface Experiment {
   baseline?: { value: number; label: string };
   /** At or beyond this value the task counts as solved. */
   solved?: number;
+  /** Where learning rates are searched for. */
+  search?: Search;
+  /** The contestant that the others have to beat, and are compared with in words. */
+  rival?: string;
   /** Laid over `config` by `--quick`. */
   quick: Record<string, unknown>;
 }
@@ -185,16 +203,21 @@ const copying: Experiment = {
 };
 
 /** By the name that `npm run repro -- NAME` takes. */
-export const EXPERIMENTS: Readonly<Record<string, Experiment>> = { adding, copying };
+export const EXPERIMENTS: Readonly<Record<string, Experiment>> = { har, adding, copying };
 
 /** What `lookback train` is given. */
 export function configOf(
   experiment: Experiment,
   contestant: Contestant,
   seed: number,
-  choices: { threads: number; quick: boolean },
+  choices: { threads: number; quick: boolean; rate?: number | undefined },
 ): Record<string, unknown> {
-  const { layers, optimizer, groups } = contestant;
+  const { layers, groups } = contestant;
+  const { rate } = choices;
+  const optimizer =
+    rate === undefined
+      ? contestant.optimizer
+      : { ...(contestant.optimizer as object), learningRate: rate };
   return {
     seed,
     ...experiment.config,

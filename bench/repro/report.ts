@@ -8,6 +8,7 @@ import { curves } from '../../lib/report/charts';
 import type { CurvePoint } from '../../lib/report/charts';
 import { EXPERIMENTS } from './experiments';
 import type { Contestant, Experiment } from './experiments';
+import { searched } from './search';
 
 export const ROOT = process.cwd();
 export const RESULTS = join(ROOT, 'docs', 'results');
@@ -15,6 +16,7 @@ export const RESULTS = join(ROOT, 'docs', 'results');
 interface Epoch {
   epoch: number;
   loss: number;
+  seconds: number;
   accuracy?: number;
 }
 
@@ -51,12 +53,15 @@ function runsOf(name: string, experiment: Experiment): Run[] {
   );
 }
 
-function parameterCount(experiment: Experiment, contestant: Contestant): number {
+/** What is learnt. */
+export function parameterCount(experiment: Experiment, contestant: Contestant): number {
   const model = sequential({
     inputShape: experiment.inputShape,
     layers: contestant.layers as never,
   });
-  const sizes = Object.values(model.getWeights()).map(({ data }) => data.length);
+  const sizes = Object.entries(model.getWeights())
+    .filter(([key]) => !key.includes('.buf.')) // Running statistics are not learnt.
+    .map(([, { data }]) => data.length);
   model.dispose();
   return sizes.reduce((sum, size) => sum + size, 0);
 }
@@ -66,11 +71,15 @@ function show(value: number): string {
   return value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(2) : value.toPrecision(3);
 }
 
-function meanAndDeviation(values: readonly number[]): string {
+function statistics(values: readonly number[]): { mean: number; deviation: number } {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (values.length === 1) return show(mean);
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return `${show(mean)} ± ${show(Math.sqrt(squares / (values.length - 1)))}`;
+  return { mean, deviation: Math.sqrt(squares / (values.length - 1)) };
+}
+
+function meanAndDeviation(values: readonly number[]): string {
+  const { mean, deviation } = statistics(values);
+  return values.length === 1 ? show(mean) : `${show(mean)} ± ${show(deviation)}`;
 }
 
 /** Updates after the first epoch whose mean training loss is below the mark; the slowest seed's. */
@@ -89,11 +98,14 @@ function table(experiment: Experiment, runs: readonly Run[]): string[] {
   const { metric, rows, config, solved } = experiment;
   const head = ['cell', 'parameters', 'updates', 'seeds', `test ${metric}`];
   if (solved !== undefined) head.push('updates until the training loss was below the mark');
+  const published = experiment.contestants.some((one) => one.published !== undefined);
+  if (published) head.push('lowest and highest seed', 'published');
   const lines = [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`];
   for (const contestant of experiment.contestants) {
     const own = runs.filter((run) => run.contestant === contestant);
     if (own.length === 0) {
-      lines.push(`| ${contestant.label} | | | 0 | not run | ${solved === undefined ? '' : '|'}`);
+      const empty = ' |'.repeat(head.length - 5);
+      lines.push(`| ${contestant.label} | | | 0 | not run |${empty}`);
       continue;
     }
     const values = own.map(({ test }) => test[metric] ?? NaN);
@@ -101,24 +113,85 @@ function table(experiment: Experiment, runs: readonly Run[]): string[] {
       contestant.label,
       parameterCount(experiment, contestant).toLocaleString('en').replaceAll(',', ' '),
       (own[0]?.epochs.length ?? 0) * Math.ceil(rows / config.batchSize),
-      own.length,
+      own.length < experiment.seeds
+        ? `${own.length} of ${experiment.seeds}, cut short`
+        : own.length,
       meanAndDeviation(values),
     ];
     if (solved !== undefined) cells.push(solvedAfter(experiment, own));
+    if (published) {
+      cells.push(`${show(Math.min(...values))} to ${show(Math.max(...values))}`);
+      cells.push(contestant.published ?? '—');
+    }
     lines.push(`| ${cells.join(' | ')} |`);
   }
   return lines;
 }
 
+/** What the rival's number means for the others, in words. */
+function verdicts(experiment: Experiment, runs: readonly Run[]): string[] {
+  const { rival, metric, contestants } = experiment;
+  if (rival === undefined) return [];
+  const of = (contestant: Contestant): number[] =>
+    runs.filter((run) => run.contestant === contestant).map(({ test }) => test[metric] ?? NaN);
+  const base = contestants.find(({ name }) => name === rival);
+  const baseValues = base ? of(base) : [];
+  if (base === undefined || baseValues.length === 0) return [];
+  const { mean } = statistics(baseValues);
+  const lines = contestants.flatMap((contestant) => {
+    const values = of(contestant);
+    if (contestant === base || values.length === 0) return [];
+    const gain = (metric === 'accuracy' ? 1 : -1) * (statistics(values).mean - mean);
+    const result = gain < 0 ? '**loses**' : 'wins';
+    return [`- ${contestant.label}: ${result} by ${Math.abs(gain).toFixed(4)}`];
+  });
+  return [
+    `Against ${base.label} (${mean.toFixed(4)}), mean over the seeds that were run:`,
+    '',
+    ...lines,
+    '',
+  ];
+}
+
+/** The learning rates that were tried, and what the held-out people said. */
+function searchTable(name: string, experiment: Experiment): string[] {
+  const { search } = experiment;
+  if (search === undefined) return [];
+  const folder = join(RESULTS, name, 'search');
+  const found = searched(experiment, folder);
+  const families = [...new Set(found.map(({ family }) => family))];
+  const head = `| held-out ${experiment.metric} | ${search.rates.join(' | ')} |`;
+  const rows = families.map((family) => {
+    const own = found.filter((one) => one.family === family);
+    const best = Math.max(...own.map(({ accuracy }) => accuracy));
+    const cells = search.rates.map((rate) => {
+      const value = own.find((one) => one.rate === rate)?.accuracy;
+      if (value === undefined) return 'not run';
+      return value === best ? `**${show(value)}**` : show(value);
+    });
+    return `| ${family} | ${cells.join(' | ')} |`;
+  });
+  const title = 'The search, by learning rate:';
+  return [title, '', head, `|${'---|'.repeat(search.rates.length + 1)}`, ...rows, ''];
+}
+
+/** What the runs took, by their logs. */
+function duration(runs: readonly Run[]): string {
+  const seconds = runs
+    .flatMap(({ epochs }) => epochs)
+    .reduce((sum, epoch) => sum + epoch.seconds, 0);
+  return `Training took ${(seconds / 60).toFixed(0)} minutes in all.`;
+}
+
+/** One curve for a contestant: the mean over its seeds. */
 function pointsOf(experiment: Experiment, runs: readonly Run[]): CurvePoint[] {
-  const several = runs.some(({ seed }) => seed > 1);
-  const points = runs.flatMap(({ contestant, seed, epochs }) =>
-    epochs.map((line) => ({
-      epoch: line.epoch,
-      series: several ? `${contestant.label} (${seed})` : contestant.label,
-      value: line[experiment.metric] ?? NaN,
-    })),
-  );
+  const points = experiment.contestants.flatMap((contestant) => {
+    const own = runs.filter((run) => run.contestant === contestant);
+    return (own[0]?.epochs ?? []).map(({ epoch }, at) => {
+      const values = own.map(({ epochs }) => epochs[at]?.[experiment.metric] ?? NaN);
+      return { epoch, series: contestant.label, value: statistics(values).mean };
+    });
+  });
   const last = Math.max(...points.map(({ epoch }) => epoch));
   const { baseline } = experiment;
   if (baseline === undefined) return points;
@@ -135,7 +208,8 @@ function section(name: string, experiment: Experiment): string[] {
   const lines = [`## ${experiment.title}`, '', experiment.text, ''];
   if (runs.length === 0) return [...lines, 'Not run yet.', ''];
   const picture = `![training ${experiment.metric} by epoch](${pictureOf(name)})`;
-  return [...lines, ...table(experiment, runs), '', picture, ''];
+  lines.push(...table(experiment, runs), '', duration(runs), '', ...verdicts(experiment, runs));
+  return [...lines, ...searchTable(name, experiment), picture, ''];
 }
 
 /** The page as it follows from the logs. */

@@ -7,6 +7,7 @@ import { datasets } from '../data';
 
 const dir = z.string().min(1);
 const count = z.int().min(1).exactOptional();
+const download = z.boolean().exactOptional();
 const seed = z.int().min(0).max(0xffffffff).exactOptional();
 
 export const dataSchemas = {
@@ -32,6 +33,7 @@ export const dataSchemas = {
     dir,
     order: z.enum(['sequential', 'permuted', 'rows']).exactOptional(),
     validation: z.int().min(0).exactOptional(),
+    download,
   }),
   ptb: z.strictObject({
     name: z.literal('ptb'),
@@ -46,7 +48,7 @@ export const dataSchemas = {
     vocabulary: count,
     keep: z.enum(['start', 'end']).exactOptional(),
   }),
-  jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir }),
+  jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir, download }),
   ett: z.looseObject({ name: z.literal('ett'), dir }),
   timit: z.looseObject({ name: z.literal('timit'), dir }),
   spokenDigits: z.strictObject({
@@ -70,8 +72,8 @@ export function defaultLoss(name: DataConfig['name']): string {
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_OPTION */
-export function loadDataset(data: DataConfig): Dataset {
+export function loadDataset(data: DataConfig): Dataset | Promise<Dataset> {
   const { name, ...options } = data;
-  const load = datasets[name] as (options: unknown) => Dataset;
+  const load = datasets[name] as (options: unknown) => Dataset | Promise<Dataset>;
   return load(options);
 }

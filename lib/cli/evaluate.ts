@@ -13,7 +13,7 @@ export async function evaluate(run: string, options: RunOptions, output: Output)
   const path = modelPath(run);
   const config = await configOf(path, options);
   using model = await loadModel(path, { device: config.device, threads: config.threads });
-  const { test } = loadRunData({ ...config, dtype: model.dtype });
+  const { test } = await loadRunData({ ...config, dtype: model.dtype });
   const logs = await model.evaluate(test, evaluationOf(config));
   output.tell('evaluate', { model: path, test: logs }, `test ${logsText(logs)}`);
 }

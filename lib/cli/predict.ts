@@ -46,7 +46,7 @@ async function testInputs(
   dtype: 'float32' | 'float64',
 ): Promise<{ x: Tensor; lengths?: Int32Array }> {
   const config = await configOf(path, options);
-  return loadRunData({ ...config, dtype }).test;
+  return (await loadRunData({ ...config, dtype })).test;
 }
 
 /** Rows as they are: nested numbers, or what the model's preprocessing takes. */

@@ -6,6 +6,7 @@ import { datasets } from '../data';
 import { cutSequences } from '../data/dataset';
 import { LookbackError } from '../errors';
 import type { EvaluateOptions } from '../model-options';
+import type { TextOptions } from '../preprocessing/text';
 import type { DType, Tensor } from '../tensor';
 import { dtypeOf } from '../tensor';
 import type { RunConfig } from './config';
@@ -25,19 +26,22 @@ export interface RunData {
   validation: RunSplit | null;
   test: RunSplit;
   classNames: string[] | null;
+  /** How text became the numbers of `x`; null where it is not text. */
+  text: TextOptions | null;
   steps: number;
   features: number;
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_FORMAT, or ERR_OPTION for subjects that are not there */
-export function loadRunData(config: RunConfig): RunData {
-  const dataset = loadDataset(config.data);
+export async function loadRunData(config: RunConfig): Promise<RunData> {
+  const dataset = await loadDataset(config.data);
   const { train, validation = dataset.validation } = holdOut(dataset.train, config.validation);
   return {
     train: inType(train, config.dtype),
     validation: validation ? inType(validation, config.dtype) : null,
     test: inType(dataset.test, config.dtype),
     classNames: dataset.classNames ?? null,
+    text: dataset.text ?? null,
     steps: dataset.train.steps,
     features: dataset.train.features,
   };

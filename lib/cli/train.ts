@@ -44,7 +44,7 @@ export async function train(path: string, options: TrainOptions, output: Output)
     const test = await folder.finishedWith();
     if (test) return tellEnd(output, folder, test, 'the run is finished already');
   }
-  const data = loadRunData(config);
+  const data = await loadRunData(config);
   checkTestStreams(config, data);
   using model = buildModel(config, data);
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
@@ -66,16 +66,17 @@ export async function train(path: string, options: TrainOptions, output: Output)
   return tellEnd(output, folder, await run.finish(), null);
 }
 
-/** The model of a configuration, compiled; its preprocessing knows the training part and the names of the classes. */
+/** The model of a configuration, compiled; its preprocessing knows the training part, the vocabulary and the names of the classes. */
 export function buildModel(
   config: RunConfig,
-  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'train'>,
+  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'text' | 'train'>,
 ): Model {
   const { seed, device, threads, dtype } = config;
   const inputShape: [number, number] = [data.steps, data.features];
   const { layers } = config.model;
-  const { classNames: labels } = data;
-  const preprocessing = { ...config.preprocessing, ...(labels ? { labels } : {}) };
+  const { classNames: labels, text } = data;
+  const known = { ...(labels ? { labels } : {}), ...(text ? { text } : {}) };
+  const preprocessing = { ...config.preprocessing, ...known };
   const model = sequential({
     ...{ inputShape, layers, seed, device, threads, dtype },
     ...(Object.keys(preprocessing).length > 0 ? { preprocessing } : {}),

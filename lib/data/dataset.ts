@@ -2,6 +2,7 @@
  * What every loader returns: plain typed arrays with their shapes, raw and unscaled.
  */
 import { LookbackError } from '../errors';
+import type { TextOptions } from '../preprocessing/text';
 import type { Tensor } from '../tensor';
 
 /** Integer labels from 0, or float targets. */
@@ -40,6 +41,8 @@ export interface Dataset<S extends Split = Split> {
   targetNames?: string[];
   /** What each token of `x` stands for, by number. */
   vocabulary?: string[];
+  /** How text became the numbers of `x`: the `preprocessing.text` of a model that takes text. */
+  text?: TextOptions;
 }
 
 /**

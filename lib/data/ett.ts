@@ -6,7 +6,10 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { Dataset, Split } from './dataset';
+import type { DownloadOptions } from './download';
+import { afterDownload, downloadSchema } from './download';
 import { requireColumns } from './from';
+import { homes, whereToGet } from './homes';
 import { readCsv } from './parsers/csv';
 import { readTextFile } from './parsers/text-file';
 
@@ -25,6 +28,7 @@ const optionsSchema = z.strictObject({
     .min(1)
     .default([...COLUMNS]),
   targets: z.array(column).min(1).default(['OT']),
+  download: downloadSchema,
 });
 
 export interface EttOptions {
@@ -40,6 +44,11 @@ export interface EttOptions {
   features?: readonly (typeof COLUMNS)[number][];
   /** Default: the oil temperature, OT. */
   targets?: readonly (typeof COLUMNS)[number][];
+  /**
+   * Fetches the files that `dir` lacks from the data set's home and gives a promise; checked, resumed, and off by
+   * default.
+   */
+  download?: boolean | DownloadOptions;
 }
 
 /** Forecasting windows. */
@@ -58,16 +67,30 @@ export interface EttDataset extends Dataset<Split<Float32Array>> {
  *
  * @throws {@link LookbackError} `ERR_OPTION` for a wrong option; `ERR_DATA` when the file is missing, damaged or shorter
  * than 20 months, with its line; `ERR_IO` when it cannot be read.
+ * With `download`, it rejects with `ERR_IO` where there is no network, the connection breaks or a server refuses, and with
+ * `ERR_DATA` for bytes that are not the published ones.
  *
  * @example
  * ```ts
  * const { train, validation, test } = datasets.ett({ dir: 'downloads/ett', steps: 96, horizon: 24 });
  * ```
  */
-export function ett(options: EttOptions): EttDataset {
+export function ett(
+  options: EttOptions & { download: true | DownloadOptions },
+): Promise<EttDataset>;
+export function ett(options: EttOptions & { download?: false }): EttDataset;
+export function ett(options: EttOptions): EttDataset | Promise<EttDataset> {
   const given = parseOptions(optionsSchema, options, 'datasets.ett');
+  const wanted = homes.ett.files.filter(({ name }) => name === `${given.name}.csv`);
+  return afterDownload('ett', given.dir, given.download, () => read(given), wanted);
+}
+
+function read(given: z.output<typeof optionsSchema>): EttDataset {
   const { steps, horizon, features, targets } = given;
-  const file = readTextFile(join(given.dir, `${given.name}.csv`), 'the published hourly table');
+  const file = readTextFile(
+    join(given.dir, `${given.name}.csv`),
+    `the published hourly table; ${whereToGet('ett')}`,
+  );
   const [, , , rows = 0] = BORDERS;
   const table = new Float32Array(rows * COLUMNS.length);
   let places: number[] = [];

@@ -9,6 +9,7 @@ import { parseOptions } from '../options';
 import { countTokens, tokenizers, Vocabulary, vocabularyOf } from '../preprocessing/text';
 import type { TextOptions } from '../preprocessing/text';
 import type { Split } from './dataset';
+import { whereToGet } from './homes';
 import { readTar } from './parsers/tar';
 import { readBytes, utf8Of } from './parsers/text-file';
 import type { TokenDataset } from './ptb';
@@ -44,8 +45,6 @@ export interface ImdbDataset extends TokenDataset {
   train: ReviewSplit;
   test: ReviewSplit;
   classNames: string[];
-  /** How the reviews became numbers: what a model needs to take raw text. */
-  text: TextOptions;
 }
 
 /** Reviews with the stars that they gave. */
@@ -155,7 +154,7 @@ function findReviews(dir: string): { path: string; archive: boolean } {
   if (archive !== undefined) return { path: archive, archive: true };
   throw new LookbackError(
     'ERR_DATA',
-    `no reviews in ${dir}; expected the folder ${FOLDER} or ${ARCHIVES[0]}, the "Large Movie Review Dataset" of Stanford`,
+    `no reviews in ${dir}; expected the folder ${FOLDER} or ${ARCHIVES[0]}; ${whereToGet('imdb')}`,
     { details: { path: dir } },
   );
 }

@@ -1,5 +1,6 @@
 /**
- * Data sets as plain typed arrays. Nothing here touches the network, and nothing is scaled: that belongs to the model.
+ * Data sets as plain typed arrays. Nothing touches the network unless `download` asks for it, and nothing is scaled:
+ * that belongs to the model.
  */
 import { adding } from './adding';
 import { copying } from './copying';
@@ -38,6 +39,7 @@ export const datasets = {
 
 export type { AddingOptions } from './adding';
 export type { CopyingOptions } from './copying';
+export type { DownloadOptions, DownloadProgress } from './download';
 export type { Answers, Dataset, Split, SubjectSplit } from './dataset';
 export type { EttDataset, EttOptions } from './ett';
 export type { FromCsvOptions, TableColumns } from './from';

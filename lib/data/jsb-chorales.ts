@@ -7,6 +7,9 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions, show } from '../options';
 import type { Dataset, Split } from './dataset';
+import type { DownloadOptions } from './download';
+import { afterDownload, downloadSchema } from './download';
+import { whereToGet } from './homes';
 import { readTextFile, utf8Of } from './parsers/text-file';
 
 const FILE = 'jsb-chorales-quarter.json';
@@ -17,11 +20,16 @@ const MAX_STEPS = 100_000;
 /** 1 GiB; the published chorales take 4 million. */
 const MAX_NUMBERS = 2 ** 28;
 
-const optionsSchema = z.strictObject({ dir: z.string().min(1) });
+const optionsSchema = z.strictObject({ dir: z.string().min(1), download: downloadSchema });
 
 export interface JsbChoralesOptions {
   /** `jsb-chorales-quarter.json`, or the folder that holds it. */
   dir: string;
+  /**
+   * Fetches the files that `dir` lacks from the data set's home and gives a promise; checked, resumed, and off by
+   * default.
+   */
+  download?: boolean | DownloadOptions;
 }
 
 /** Chorales with their lengths. */
@@ -43,16 +51,31 @@ export interface JsbChoralesDataset extends Dataset<ChoraleSplit> {
  *
  * @throws {@link LookbackError} `ERR_OPTION` for a wrong option; `ERR_DATA` when the file is missing or not such JSON,
  * with the place of what is wrong; `ERR_IO` when it cannot be read.
+ * With `download`, it rejects with `ERR_IO` where there is no network, the connection breaks or a server refuses, and with
+ * `ERR_DATA` for bytes that are not the published ones.
  *
  * @example
  * ```ts
  * const { train, validation } = datasets.jsbChorales({ dir: 'downloads/jsb_chorales' });
  * ```
  */
-export function jsbChorales(options: JsbChoralesOptions): JsbChoralesDataset {
-  const { dir } = parseOptions(optionsSchema, options, 'datasets.jsbChorales');
+export function jsbChorales(
+  options: JsbChoralesOptions & { download: true | DownloadOptions },
+): Promise<JsbChoralesDataset>;
+export function jsbChorales(options: JsbChoralesOptions & { download?: false }): JsbChoralesDataset;
+export function jsbChorales(
+  options: JsbChoralesOptions,
+): JsbChoralesDataset | Promise<JsbChoralesDataset> {
+  const { dir, download } = parseOptions(optionsSchema, options, 'datasets.jsbChorales');
   const named = existsSync(dir) && !statSync(dir).isDirectory();
-  const file = readTextFile(named ? dir : join(dir, FILE), 'the chorales in quarter notes');
+  return afterDownload('jsbChorales', dir, named ? false : download, () => read(dir, named));
+}
+
+function read(dir: string, named: boolean): JsbChoralesDataset {
+  const file = readTextFile(
+    named ? dir : join(dir, FILE),
+    `the chorales in quarter notes; ${whereToGet('jsbChorales')}`,
+  );
   const wrong = (problem: string, cause?: unknown): LookbackError =>
     new LookbackError('ERR_DATA', `${file.path}: ${problem}; get the file again`, {
       cause,

@@ -7,6 +7,9 @@ import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { Dataset, Split } from './dataset';
 import { cutSequences } from './dataset';
+import type { DownloadOptions } from './download';
+import { afterDownload, downloadSchema } from './download';
+import { whereToGet } from './homes';
 import { readIdx } from './parsers/idx';
 import { join } from 'node:path';
 import { findFile } from './parsers/text-file';
@@ -20,6 +23,7 @@ const optionsSchema = z.strictObject({
   dir: z.string().min(1),
   order: z.enum(['sequential', 'permuted', 'rows']).default('sequential'),
   validation: z.int().min(0).max(59_999).default(0),
+  download: downloadSchema,
 });
 
 export interface MnistOptions {
@@ -33,6 +37,11 @@ export interface MnistOptions {
   order?: 'sequential' | 'permuted' | 'rows';
   /** Images, from the end of the training part, that make up a validation part. The papers take 5000. Default 0. */
   validation?: number;
+  /**
+   * Fetches the files that `dir` lacks from the data set's home and gives a promise; checked, resumed, and off by
+   * default.
+   */
+  download?: boolean | DownloadOptions;
 }
 
 /**
@@ -44,14 +53,30 @@ export interface MnistOptions {
  *
  * @throws {@link LookbackError} `ERR_OPTION` for a wrong option; `ERR_DATA` when a file is missing or damaged, with its
  * path and offset; `ERR_IO` when it cannot be read.
+ * With `download`, it rejects with `ERR_IO` where there is no network, the connection breaks or a server refuses, and with
+ * `ERR_DATA` for bytes that are not the published ones.
  *
  * @example
  * ```ts
  * const { train, test } = datasets.mnist({ dir: 'downloads/mnist', order: 'permuted' });
  * ```
  */
-export function mnist(options: MnistOptions): Dataset<Split<Int32Array>> {
-  const { dir, order, validation } = parseOptions(optionsSchema, options, 'datasets.mnist');
+export function mnist(
+  options: MnistOptions & { download: true | DownloadOptions },
+): Promise<Dataset<Split<Int32Array>>>;
+export function mnist(options: MnistOptions & { download?: false }): Dataset<Split<Int32Array>>;
+export function mnist(
+  options: MnistOptions,
+): Dataset<Split<Int32Array>> | Promise<Dataset<Split<Int32Array>>> {
+  const given = parseOptions(optionsSchema, options, 'datasets.mnist');
+  return afterDownload('mnist', given.dir, given.download, () => read(given));
+}
+
+function read({
+  dir,
+  order,
+  validation,
+}: z.output<typeof optionsSchema>): Dataset<Split<Int32Array>> {
   const all = readPart(dir, 'train', order);
   const test = readPart(dir, 't10k', order);
   const classNames = Array.from({ length: 10 }, (_, digit) => String(digit));
@@ -90,8 +115,16 @@ function readPart(
   part: 'train' | 't10k',
   order: 'sequential' | 'permuted' | 'rows',
 ): Split<Int32Array> {
-  const images = readIdx(nameIn(dir, part, 'images', 3), 3, 'the official MNIST image file');
-  const labels = readIdx(nameIn(dir, part, 'labels', 1), 1, 'the official MNIST label file');
+  const images = readIdx(
+    nameIn(dir, part, 'images', 3),
+    3,
+    `the official MNIST image file; ${whereToGet('mnist')}`,
+  );
+  const labels = readIdx(
+    nameIn(dir, part, 'labels', 1),
+    1,
+    `the official MNIST label file; ${whereToGet('mnist')}`,
+  );
   const [n = 0, height = 0, width = 0] = images.shape;
   if (height !== SIDE || width !== SIDE || n === 0) {
     throw new LookbackError(

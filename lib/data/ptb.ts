@@ -6,7 +6,9 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import { countTokens, tokenizers, vocabularyOf } from '../preprocessing/text';
+import type { TextOptions } from '../preprocessing/text';
 import type { Dataset, Split } from './dataset';
+import { whereToGet } from './homes';
 import { nextTokenSplit } from './language';
 import { readTextFile, utf8Of } from './parsers/text-file';
 
@@ -32,6 +34,8 @@ export interface PtbOptions {
 export interface TokenDataset extends Dataset<Split<Int32Array>> {
   /** The tokens by number: those of the training part, the commonest first. */
   vocabulary: string[];
+  /** How the text became numbers: what a model needs to take text. */
+  text: TextOptions;
 }
 
 /**
@@ -51,9 +55,13 @@ export interface TokenDataset extends Dataset<Split<Int32Array>> {
  */
 export function ptb(options: PtbOptions): TokenDataset {
   const { dir, unit, steps } = parseOptions(optionsSchema, options, 'datasets.ptb');
-  const tokenize = tokenizers[unit === 'words' ? 'whitespace' : 'underscored'];
+  const tokenizer = unit === 'words' ? 'whitespace' : 'underscored';
+  const tokenize = tokenizers[tokenizer];
   const parts = (['train', 'valid', 'test'] as const).map((part) => {
-    const file = readTextFile(join(dir, `ptb.${part}.txt`), "Mikolov's preparation of the text");
+    const file = readTextFile(
+      join(dir, `ptb.${part}.txt`),
+      `Mikolov's preparation of the text; ${whereToGet('ptb')}`,
+    );
     const text = utf8Of(file);
     const tokens = tokenize(text.endsWith('\n') || text === '' ? text : `${text}\n`);
     if (tokens.length < 2) {
@@ -78,5 +86,5 @@ export function ptb(options: PtbOptions): TokenDataset {
     }
     return nextTokenSplit(encoded, steps);
   }) as [Split<Int32Array>, Split<Int32Array>, Split<Int32Array>];
-  return { train, validation, test, vocabulary };
+  return { train, validation, test, vocabulary, text: { tokenizer, vocabulary } };
 }

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { Dataset, SubjectSplit } from './dataset';
+import { whereToGet } from './homes';
 import { LogMel } from './parsers/spectrum';
 import { readTar } from './parsers/tar';
 import { readBytes } from './parsers/text-file';
@@ -147,7 +148,7 @@ function eachRecording(
   }
   const folder = [join(dir, 'recordings'), dir].find((path) => existsSync(path));
   if (folder === undefined) {
-    const message = `no recordings in ${dir}; expected the "Free Spoken Digit Dataset", its folder recordings or ${ARCHIVE}`;
+    const message = `no recordings in ${dir}; expected the folder recordings or ${ARCHIVE}; ${whereToGet('spokenDigits')}`;
     throw new LookbackError('ERR_DATA', message, { details: { path: dir } });
   }
   for (const name of readdirSync(folder)) {

@@ -154,6 +154,13 @@ class Recurrence {
     static_cast<void>(training);
     return {};
   }
+  /// How the device runs this recurrence at that size, in words; empty where there is no choice.
+  virtual std::string explain(int64_t batch, int64_t steps, bool training) const {
+    static_cast<void>(batch);
+    static_cast<void>(steps);
+    static_cast<void>(training);
+    return {};
+  }
   /// What `read_saved` gives for a batch, by the names of the cell's document: [B,T,...].
   virtual std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const {
     static_cast<void>(batch);

@@ -1,6 +1,5 @@
 /// One device's kernels as a table of plain functions: what the host side of a recurrence calls.
-/// The CPU has one table per instruction set; the GPU's kernel bodies, run on host threads, are
-/// another.
+/// There is one table per instruction set.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +46,5 @@ struct DriverTable {
                S* panel) = nullptr;
   int gemm_panel = 0;  ///< columns of a packed panel; n ranges begin at multiples of it
 };
-
-/// The kernel bodies of the GPU on host threads, without gemm; only in the test build
-/// (backend/cuda/emulated.cc).
-template <class S>
-const DriverTable<S>& emulated_kernels();
 
 }  // namespace lookback

@@ -1,11 +1,8 @@
-#include <utility>
-
 #include "backend/backend.h"
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/recurrence.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/library.h"
-#include "backend/staged_recurrence.h"
+#include "backend/cuda/recurrence.h"
 #include "base/error.h"
 #if defined(LOOKBACK_EMULATED)
 #include "backend/cuda/emulated_session.h"
@@ -14,37 +11,14 @@
 namespace lookback {
 namespace {
 
-#if defined(LOOKBACK_EMULATED)
-/// The device on host threads; its recurrences run in the host's memory, by the GPU's kernel body.
+/// A GPU, or the device on the host.
 template <class S>
-class EmulatedBackend final : public CudaBackend<S> {
+class DeviceBackend final : public CudaBackend<S> {
  public:
-  explicit EmulatedBackend(int threads)
-      : CudaBackend<S>(emulated_cuda_table()), runtime_(thread_count(threads)) {}
+  using CudaBackend<S>::CudaBackend;
 
-  int threads() const override { return runtime_.pool.threads(); }
-  void set_cancel(const std::atomic<bool>* cancel) override {
-    runtime_.cancel = cancel;
-    CudaBackend<S>::set_cancel(cancel);
-  }
   std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
-    return std::make_unique<StagedRecurrence<S>>(
-        make_cpu_recurrence<S>(runtime_, DeviceKind::kEmulated, kind, spec), this->device_);
-  }
-
- private:
-  CpuRuntime runtime_;
-};
-#endif
-
-/// A GPU.
-template <class S>
-class GpuBackend final : public CudaBackend<S> {
- public:
-  GpuBackend() : CudaBackend<S>(cuda_library()) {}
-
-  std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec&) override {
-    fail(ErrorCode::kDevice, text("cell '", kind, "' has no CUDA driver in this build; use 'cpu'"));
+    return make_cuda_recurrence<S>(*this, this->device_, kind, spec);
   }
 };
 
@@ -53,9 +27,9 @@ class GpuBackend final : public CudaBackend<S> {
 template <class S>
 std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads) {
   if (kind == DeviceKind::kCpu) return std::make_unique<CpuBackend<S>>(threads);
-  if (kind == DeviceKind::kCuda) return std::make_unique<GpuBackend<S>>();
+  if (kind == DeviceKind::kCuda) return std::make_unique<DeviceBackend<S>>(cuda_library());
 #if defined(LOOKBACK_EMULATED)
-  return std::make_unique<EmulatedBackend<S>>(threads);
+  return std::make_unique<DeviceBackend<S>>(emulated_cuda_table());
 #else
   fail(ErrorCode::kDevice,
        "device 'emulated' is not built in; it exists in the test build only, use 'cpu'");

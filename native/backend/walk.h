@@ -2,430 +2,171 @@
 /// public arrays and a cell's programs. Written over the same execution context as the cells, plus
 /// what only a loop needs:
 ///
-///   x.each_row(f)       f(row) for every real batch row; row.at(column, j) is its number j,
-///   row.batch() its index x.set_time(t)       x.set_active(t)      x.stop()  true once the caller
-///   has cancelled
+///   x.each_row(f)     f(row) for every real batch row; row.batch() is its index and
+///                     row.at(column, j) its number j. Several threads may share a row: each takes
+///                     the numbers row.first(), row.first() + row.stride(), ...
+///   x.set_time(t)     x.set_active(t)
+///   x.stop()          true once the caller has cancelled
+///   x.begin_step()    x.end_step()    where a device keeps columns near, and the tape far away
 #pragma once
 
+#include "backend/exchange.h"
 #include "backend/sequence.h"
 #include "base/portable.h"
 
 namespace lookback {
 
-/// Moves numbers between the public arrays and the tiles of one context.
+/// Moves to step t; `begin_step` and `end_step` enclose what reads and writes its columns.
 template <class X>
-class Exchange {
- public:
-  using S = typename X::S;
-  using V = typename X::Number;
-  HD Exchange(const SequenceArgs<S>& args, X& x) : args_(args), x_(x) {}
+HD void begin_step(X& x, int t) {
+  x.set_time(t);
+  if constexpr (requires { x.begin_step(); }) x.begin_step();
+}
+template <class X>
+HD void end_step(X& x) {
+  if constexpr (requires { x.end_step(); }) x.end_step();
+}
 
-  /// Public [B, steps, size] at this step into a slot; null data means `fallback`, and so do rows
-  /// that have ended: what stands in the padding is never read.
-  HD void load(const S* data, int size, int slot, S fallback) {
-    const auto to = x_.place(slot, 0);
-    if (data == nullptr) {
-      x_.each(size, [=](auto r, int j) { r(to, j) = V(fallback); });
-      return;
-    }
-    const int64_t steps = args_.steps, t = x_.time();
-    const int32_t* lengths = args_.lengths;
-    x_.each_row([=](auto row) {
-      const int64_t b = row.batch();
-      const S* from = data + (b * steps + t) * size;
-      const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = 0; j < size; ++j) row.at(to, j) = ended ? fallback : from[j];
-    });
-  }
+/// One step of the pass before the loop of a cell with statistics over all steps.
+template <class X, class Cell>
+HD void walk_survey_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
+  Exchange<X> exchange(args, x);
+  x.set_time(t);
+  if (t == 0) x.set_active(t);
+  exchange.load_input();
+  cell.survey(x);
+}
 
-  HD void load_sequences() {
-    for (int i = 0; i < args_.sequences; ++i) {
-      const SequencePlace<S>& s = args_.sequence[i];
-      if (s.data == nullptr || s.slot < 0) continue;
-      const auto to = x_.place(s.slot, 0);
-      x_.each_row([=, this](auto row) {
-        const int64_t b = row.batch();
-        const S* from = at_step(s, b);
-        for (int j = 0; j < s.size; ++j) row.at(to, j) = ended(b) ? S(1) : from[j];
-      });
-    }
-  }
-
-  /// x or dx times the input's mask. What has ended is zero already.
-  HD void mask_input(int slot) {
-    if (args_.input_mask < 0) return;
-    const SequencePlace<S> mask = args_.sequence[args_.input_mask];
-    if (mask.data == nullptr) return;
-    const auto to = x_.place(slot, 0);
-    x_.each_row([=, this](auto row) {
-      if (ended(row.batch())) return;
-      const S* factor = at_step(mask, row.batch());
-      for (int j = 0; j < mask.size; ++j) row.at(to, j) *= factor[j];
-    });
-  }
-
-  HD void load_input() {
-    load(args_.x, args_.input_size, args_.x_slot, S(0));
-    mask_input(args_.x_slot);
-  }
-  HD void store_input_gradient() {
-    if (args_.dx == nullptr) return;
-    mask_input(args_.dx_slot);
-    store(args_.dx_slot, args_.input_size, args_.dx);
-  }
-
-  /// A slot into the public array; rows that have ended get 0.
-  HD void store(int slot, int size, S* data) {
-    if (data == nullptr) return;
-    const auto from = x_.place(slot, 0);
-    const int64_t steps = args_.steps, t = x_.time();
-    const int32_t* lengths = args_.lengths;
-    x_.each_row([=](auto row) {
-      const int64_t b = row.batch();
-      S* to = data + (b * steps + t) * size;
-      const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = 0; j < size; ++j) to[j] = ended ? S(0) : row.at(from, j);
-    });
-  }
-
-  /// y of the rows whose last step this is.
-  HD void store_last() {
-    S* const data = args_.y_last;
-    if (data == nullptr || !may_end()) return;
-    const auto from = x_.place(args_.y_slot, 0);
-    const int size = args_.output_size, t = x_.time();
-    x_.each_row([=, this](auto row) {
-      const int64_t b = row.batch();
-      const bool ends = t == length(b) - 1, never_begins = t == 0 && length(b) == 0;
-      if (!ends && !never_begins) return;
-      for (int j = 0; j < size; ++j) data[b * size + j] = ends ? row.at(from, j) : S(0);
-    });
-  }
-
-  /// The adjoint of `store_last`, on top of dy.
-  HD void add_last_gradient() {
-    const S* const data = args_.dy_last;
-    if (data == nullptr || !may_end()) return;
-    const auto to = x_.place(args_.dy_slot, 0);
-    const int size = args_.output_size, t = x_.time();
-    x_.each_row([=, this](auto row) {
-      const int64_t b = row.batch();
-      if (t != length(b) - 1) return;
-      for (int j = 0; j < size; ++j) row.at(to, j) += data[b * size + j];
-    });
-  }
-
-  /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
-  /// says, and with zoneout the share of each unit that is not kept besides.
-  HD void hold() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      if (state.past >= 0 || !may_hold(state)) continue;
-      const auto now = x_.place(state.slot, 0), before = x_.place(state.slot, -1);
-      x_.each_row([=, this](auto row) {
-        const S all = weight(row.batch());
-        if (all == S(1) && state.zoneout < 0) return;
-        for (int j = 0; j < state.size; ++j) {
-          const S m = unit_weight(state, all, row.batch(), j), old = row.at(before, j);
-          if (m == S(1)) continue;
-          row.at(now, j) = m == S(0) ? old : m * row.at(now, j) + (S(1) - m) * old;
-        }
-      });
-    }
-  }
-
-  /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The
-  /// output's own gradient takes the same way where the output is the state.
-  HD void hold_gradient() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      if (state.past >= 0 || !may_hold(state)) continue;
-      const auto now = x_.place(state.gradient, 0), before = x_.place(state.gradient, -1);
-      const auto dy = x_.place(args_.dy_slot, 0);
-      const bool is_output = state.slot == args_.y_slot;
-      x_.each_row([=, this](auto row) {
-        const S all = weight(row.batch());
-        if (all == S(1) && state.zoneout < 0) return;
-        for (int j = 0; j < state.size; ++j) {
-          const S m = unit_weight(state, all, row.batch(), j);
-          const S total = row.at(now, j) + (is_output ? row.at(dy, j) : S(0));
-          row.at(before, j) += (S(1) - m) * total;
-          row.at(now, j) *= m;
-          if (is_output) row.at(dy, j) *= m;
-        }
-      });
-    }
-  }
-
-  /// Entry e of the entries there are, oldest first, belongs to step e - entries; states with fewer
-  /// start later.
-  HD void load_initial() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      if (state.past >= 0) load_past(state);
-      for (int e = 0; e < args_.initial_entries && state.past < 0; ++e) {
-        const int64_t from = e - (args_.initial_entries - state.given);
-        x_.set_time(e - args_.initial_entries);
-        if (-x_.time() > args_.slots[state.slot].history) continue;
-        const auto to = x_.place(state.slot, 0);
-        const int64_t batch = args_.batch;
-        x_.each_row([=](auto row) {
-          for (int j = 0; j < state.size; ++j) {
-            const int64_t line = state.repeated ? 0 : from * batch + row.batch();
-            row.at(to, j) =
-                state.initial != nullptr && from >= 0 ? state.initial[line * state.size + j] : S(0);
-          }
-        });
-      }
-    }
-  }
-
-  /// The states of the rows whose last step this is: step -1 for rows that have none. Not later,
-  /// since held steps push older entries out of the rings of inference.
-  HD void store_final() {
-    if (!may_end()) return;
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      if (state.final == nullptr) continue;
-      x_.each_row([=, this](auto row) {
-        const int t = x_.time();
-        if (t != length(row.batch()) - 1) return;
-        for (int age = 0; age < state.entries; ++age) {
-          const bool window = state.past >= 0, before_first = window && t - age < 0;
-          const int64_t entry = window ? age : state.entries - 1 - age;
-          S* const out = state.final + (entry * args_.batch + row.batch()) * state.size;
-          const bool exists = window || t - age >= -args_.initial_entries;
-          const auto from =
-              before_first ? x_.place(state.past, -age) : x_.place(state.slot, exists ? -age : 0);
-          for (int j = 0; j < state.size; ++j) out[j] = exists ? row.at(from, j) : S(0);
-        }
-      });
-    }
-  }
-
-  HD void zero_carries() {
-    for (int slot = 0; slot < args_.slot_count; ++slot) {
-      const SlotPlace& p = args_.slots[slot];
-      for (int dt = 0; p.carry && dt < p.depth; ++dt) zero(x_.place(slot, -dt), p.size);
-    }
-  }
-
-  /// The oldest column of every ring comes into reach at this step.
-  HD void zero_oldest() {
-    for (int slot = 0; slot < args_.slot_count; ++slot) {
-      const SlotPlace& p = args_.slots[slot];
-      if (p.carry) zero(x_.place(slot, -p.history), p.size);
-    }
-  }
-
-  /// Windows begin with the caller's gradients of those final entries that are from before the
-  /// first step, and with zeros.
-  HD void begin_past_gradients() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
-        x_.set_time(-back);
-        const auto to = x_.place(state.d_past, 0);
-        zero(to, state.size);
-        if (state.d_final == nullptr) continue;
-        x_.each_row([=, this](auto row) {
-          const int64_t age = length(row.batch()) - 1 + back;
-          if (age >= state.entries) return;
-          const S* from = state.d_final + (age * args_.batch + row.batch()) * state.size;
-          for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
-        });
-      }
-    }
-  }
-
-  HD void store_past_gradients() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
-        if (state.d_initial == nullptr) continue;
-        x_.set_time(-back);
-        const auto from = x_.place(state.d_past, 0);
-        const int64_t batch = args_.batch;
-        x_.each_row([=](auto row) {
-          S* to = state.d_initial + ((back - 1) * batch + row.batch()) * state.size;
-          for (int j = 0; j < state.size; ++j) to[j] = row.at(from, j);
-        });
-      }
-    }
-  }
-
-  /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows
-  /// pass it on to the step that made it), an older one at the step that made it.
-  HD void inject_final_gradients() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      if (state.d_final == nullptr) continue;
-      const auto to = x_.place(state.gradient, 0);
-      x_.each_row([=, this](auto row) {
-        const int64_t b = row.batch();
-        const bool last = x_.time() == args_.steps - 1, window = state.past >= 0;
-        const int age = last ? 0 : length(b) - 1 - x_.time();
-        if ((!last && age <= 0) || age >= state.entries) return;
-        // What a window holds from before the first step has had its gradient from the beginning.
-        if (window && (x_.time() < 0 || length(b) == 0)) return;
-        const int64_t entry = window ? age : state.entries - 1 - age;
-        const S* from = state.d_final + (entry * args_.batch + b) * state.size;
-        for (int j = 0; j < state.size; ++j) row.at(to, j) += from[j];
-      });
-    }
-  }
-
-  HD void store_initial_gradients() {
-    for (int i = 0; i < args_.states; ++i) {
-      const StatePlace<S> state = args_.state[i];
-      const int64_t entry = state.given + x_.time();
-      if (state.d_initial == nullptr || entry < 0 || state.past >= 0) continue;
-      const auto from = x_.place(state.gradient, 0);
-      const int64_t batch = args_.batch;
-      x_.each_row([=](auto row) {
-        for (int j = 0; j < state.size; ++j) {
-          state.d_initial[(entry * batch + row.batch()) * state.size + j] = row.at(from, j);
-        }
-      });
-    }
-  }
-
- private:
-  HD void load_past(const StatePlace<S>& state) {
-    for (int back = 1; back <= state.entries; ++back) {
-      x_.set_time(-back);
-      const auto to = x_.place(state.past, 0);
-      const S* const from = state.initial;
-      const int64_t first = int64_t{back - 1} * args_.batch;
-      const int size = state.size;
-      x_.each_row([=](auto row) {
-        for (int j = 0; j < size; ++j)
-          row.at(to, j) = from == nullptr ? S(0) : from[(first + row.batch()) * size + j];
-      });
-    }
-  }
-  /// Whether this may be the last step of a row.
-  HD bool may_end() const { return args_.lengths != nullptr || x_.time() == args_.steps - 1; }
-  HD bool may_hold(const StatePlace<S>& state) const {
-    return args_.lengths != nullptr || args_.mask != nullptr || state.zoneout >= 0;
-  }
-  HD bool ended(int64_t b) const {
-    return args_.lengths != nullptr && x_.time() >= args_.lengths[b];
-  }
-  HD const S* at_step(const SequencePlace<S>& s, int64_t b) const {
-    return s.data + b * s.row_stride + x_.time() * s.step_stride;
-  }
-  /// Zoneout within what the mask lets through; beyond a row's length there is nothing of it.
-  HD S unit_weight(const StatePlace<S>& state, S all, int64_t b, int j) const {
-    if (state.zoneout < 0 || all == S(0)) return all;
-    const SequencePlace<S>& keep = args_.sequence[state.zoneout];
-    const int unit = j < keep.size ? j : j - keep.size;  // both parts of a complex one
-    return all * (S(1) - (keep.data != nullptr ? at_step(keep, b)[unit] : keep.rest));
-  }
-  HD S weight(int64_t b) const {
-    if (args_.lengths != nullptr && x_.time() >= args_.lengths[b]) return S(0);
-    return args_.mask != nullptr ? args_.mask[b * args_.steps + x_.time()] : S(1);
-  }
-  HD int length(int64_t b) const {
-    return args_.lengths != nullptr ? args_.lengths[b] : args_.steps;
-  }
-  template <class Column>
-  HD void zero(Column column, int size) {
-    x_.each(size, [=](auto r, int j) { r(column, j) = V(S(0)); });
-  }
-
-  const SequenceArgs<S>& args_;
-  X& x_;
-};
-
-/// The pass before the loop of a cell with statistics over all steps.
+/// The pass before the loop.
 template <class X, class Cell>
 HD void walk_survey(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
-  Exchange<X> exchange(args, x);
   for (int t = 0; t < args.steps; ++t) {
     if (x.stop()) return;
-    x.set_time(t);
-    if (t == 0) x.set_active(t);
-    exchange.load_input();
-    cell.survey(x);
+    walk_survey_step(args, cell, x, t);
   }
   cell.pool(x, args.steps);
 }
 
-/// The pass after its backward loop.
+/// The pass after its backward loop: what comes before its steps, which need the result.
 template <class X, class Cell>
-HD void walk_settle(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
-  Exchange<X> exchange(args, x);
+HD const typename X::S* walk_settle_begin(const Cell& cell, X& x) {
   x.set_time(0);
   x.set_active(0);
-  const typename X::S* totals = cell.settle(x);
-  for (int t = 0; t < args.steps; ++t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    cell.settle_step(x, totals, args.steps);
-    exchange.store_input_gradient();
-  }
+  return cell.settle(x);
 }
 
 template <class X, class Cell>
-HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+HD void walk_settle_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t,
+                         const typename X::S* totals) {
   Exchange<X> exchange(args, x);
-  x.read_fresh_moments(args.training && args.sites != nullptr);
-  if constexpr (requires { cell.pools(x); }) {
-    if (cell.pools(x)) walk_survey(args, cell, x);
+  x.set_time(t);
+  cell.settle_step(x, totals, args.steps);
+  exchange.store_input_gradient();
+}
+
+template <class X, class Cell>
+HD void walk_settle(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  const typename X::S* totals = walk_settle_begin(cell, x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    walk_settle_step(args, cell, x, t, totals);
   }
+}
+
+/// What comes before the first step.
+template <class X, class Cell>
+HD void walk_start(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
   exchange.load_initial();
   x.set_active(-1);
   for (int t = -args.initial_entries; t < 0; ++t) {
     x.set_time(t);
     cell.begin(x);
+    end_step(x);
   }
   exchange.store_final();
-  for (int t = 0; t < args.steps; ++t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    if (args.lengths != nullptr || t == 0) x.set_active(t);
-    exchange.load_input();
-    exchange.load_sequences();
-    cell.forward(x);
-    exchange.hold();
-    exchange.store(args.y_slot, args.output_size, args.y);
-    exchange.store_last();
-    exchange.store_final();
-  }
 }
 
 template <class X, class Cell>
-HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+HD void walk_forward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
+  Exchange<X> exchange(args, x);
+  begin_step(x, t);
+  if (args.lengths != nullptr || t == 0) x.set_active(t);
+  exchange.load_input();
+  exchange.load_sequences();
+  cell.forward(x);
+  exchange.hold();
+  exchange.store(args.y_slot, args.output_size, args.y);
+  exchange.store_last();
+  exchange.store_final();
+  end_step(x);
+}
+
+template <class X, class Cell>
+HD void walk_forward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  x.read_fresh_moments(args.training && args.sites != nullptr);
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_survey(args, cell, x);
+  }
+  walk_start(args, cell, x);
+  for (int t = 0; t < args.steps; ++t) {
+    if (x.stop()) return;
+    walk_forward_step(args, cell, x, t);
+  }
+}
+
+/// What comes before the last step is gone back through.
+template <class X>
+HD void walk_turn(const SequenceArgs<typename X::S>& args, X& x) {
   Exchange<X> exchange(args, x);
   x.set_time(0);
   exchange.zero_carries();
   exchange.begin_past_gradients();
-  for (int t = args.steps - 1; t >= 0; --t) {
-    if (x.stop()) return;
-    x.set_time(t);
-    if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
-    exchange.zero_oldest();
-    exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
-    exchange.add_last_gradient();
-    exchange.load_sequences();
-    exchange.inject_final_gradients();
-    exchange.hold_gradient();
-    cell.backward(x);
-    exchange.store_input_gradient();
-  }
-  if constexpr (requires { cell.pools(x); }) {
-    if (cell.pools(x)) walk_settle(args, cell, x);
-  }
+}
+
+template <class X, class Cell>
+HD void walk_backward_step(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x, int t) {
+  Exchange<X> exchange(args, x);
+  begin_step(x, t);
+  if (args.lengths != nullptr || t == args.steps - 1) x.set_active(t);
+  exchange.zero_oldest();
+  exchange.load(args.dy, args.output_size, args.dy_slot, typename X::S(0));
+  exchange.add_last_gradient();
+  exchange.load_sequences();
+  exchange.inject_final_gradients();
+  exchange.hold_gradient();
+  cell.backward(x);
+  exchange.store_input_gradient();
+  end_step(x);
+}
+
+/// The initial states, newest first.
+template <class X, class Cell>
+HD void walk_finish(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  Exchange<X> exchange(args, x);
   x.set_active(-1);
   for (int t = -1; t >= -args.initial_entries; --t) {
-    x.set_time(t);
+    begin_step(x, t);
     exchange.zero_oldest();
     exchange.inject_final_gradients();
     cell.finish(x);
     exchange.store_initial_gradients();
+    end_step(x);
   }
   exchange.store_past_gradients();
+}
+
+template <class X, class Cell>
+HD void walk_backward(const SequenceArgs<typename X::S>& args, const Cell& cell, X& x) {
+  walk_turn(args, x);
+  for (int t = args.steps - 1; t >= 0; --t) {
+    if (x.stop()) return;
+    walk_backward_step(args, cell, x, t);
+  }
+  if constexpr (requires { cell.pools(x); }) {
+    if (cell.pools(x)) walk_settle(args, cell, x);
+  }
+  walk_finish(args, cell, x);
 }
 
 }  // namespace lookback

@@ -13,6 +13,7 @@
 #endif
 
 #include "base/error.h"
+#include "base/large_blocks.h"
 
 namespace lookback {
 namespace {
@@ -68,6 +69,20 @@ int64_t untouched() {
   return 0;
 }
 
+/// In front of every block that `allocate` gives.
+struct Header {
+  void* start;
+  size_t pages;  ///< bytes of its own pages; 0: from the heap
+};
+
+/// Bytes to move a block of pages by: arrays that are walked side by side would meet in the same
+/// sets of the first-level cache if each began on a page.
+size_t next_colour() {
+  constexpr size_t kLines = 64, kStep = 27;
+  static std::atomic<size_t> blocks{0};
+  return blocks.fetch_add(kStep, std::memory_order_relaxed) % kLines * size_t{kAlignment};
+}
+
 }  // namespace
 
 int64_t available_memory() {
@@ -84,7 +99,8 @@ int64_t available_memory() {
 
 void require_memory(int64_t bytes, const char* what) {
   if (bytes < kChecked) return;
-  const int64_t available = available_memory();
+  int64_t available = available_memory();
+  if (bytes > available && release_spare_blocks()) available = available_memory();
   REQUIRE(bytes <= available, kMemory, what, ": ", bytes, " bytes are needed and ", available,
           " are available; use a smaller batch, fewer steps or fewer units");
 }
@@ -99,20 +115,31 @@ MemoryClaim::~MemoryClaim() {
 }
 
 void* allocate(int64_t bytes, bool zeroed, const char* what) {
-  // Room for moving the start to a cache line and for the true start in front of it.
+  // Room for moving the start to a cache line and for the header in front of it.
   const auto padded = static_cast<size_t>(checked_add(bytes, kAlignment, what));
-  void* block = zeroed ? std::calloc(padded, 1) : std::malloc(padded);
-  REQUIRE(block != nullptr, kMemory, what, ": ", bytes,
+  Header header{nullptr, 0};
+  size_t colour = 0;
+  if (kGivesPages && padded >= kLargeBlock) {
+    colour = next_colour();
+    header.pages = padded + colour;
+    header.start = allocate_large_block(header.pages, zeroed);
+  } else {
+    header.start = zeroed ? std::calloc(padded, 1) : std::malloc(padded);
+  }
+  REQUIRE(header.start != nullptr, kMemory, what, ": ", bytes,
           " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");
-  const auto start = reinterpret_cast<uintptr_t>(block);
-  static_assert(alignof(std::max_align_t) >= sizeof(void*));
-  auto** aligned = reinterpret_cast<void**>((start / kAlignment + 1) * kAlignment);
-  aligned[-1] = block;
+  const auto start = reinterpret_cast<uintptr_t>(header.start) + colour;
+  static_assert(alignof(std::max_align_t) >= sizeof(Header));
+  auto* aligned = reinterpret_cast<Header*>((start / kAlignment + 1) * kAlignment);
+  aligned[-1] = header;
   return aligned;
 }
 
 void release(void* memory) noexcept {
-  if (memory != nullptr) std::free(static_cast<void**>(memory)[-1]);
+  if (memory == nullptr) return;
+  const Header header = static_cast<Header*>(memory)[-1];
+  if (header.pages == 0) return std::free(header.start);
+  free_large_block(header.start, header.pages);
 }
 
 }  // namespace lookback

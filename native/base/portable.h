@@ -3,8 +3,10 @@
 
 #if defined(__CUDACC__)
 #define HD __host__ __device__ __forceinline__
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-/// Instrumented code that is inlined by force takes the compiler ten times as long.
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    defined(LOOKBACK_PLAIN_INLINE)
+/// Code that is inlined by force takes the compiler long, ten times so where it is instrumented.
+/// Where nobody waits for its speed that is not worth it.
 #define HD inline
 #else
 /// Forced inlining keeps code that was compiled for one instruction set out of the symbol table,

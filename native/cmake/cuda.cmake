@@ -3,7 +3,7 @@
 #
 # LOOKBACK_CUDA: 'auto' makes the target where nvcc is found, 'on' fails without nvcc and builds it with everything else,
 # 'off' does not look.
-set(LOOKBACK_CUDA_ARCHITECTURES 80 90)
+set(LOOKBACK_CUDA_ARCHITECTURES "80;90" CACHE STRING "Compute capabilities with machine code of their own, ascending")
 string(TOLOWER "${LOOKBACK_CUDA}" LOOKBACK_CUDA)
 if(NOT LOOKBACK_CUDA MATCHES "^(auto|on|off)$")
   message(FATAL_ERROR "LOOKBACK_CUDA is '${LOOKBACK_CUDA}'; expected auto, on or off.")

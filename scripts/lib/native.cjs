@@ -14,12 +14,15 @@ const cmakeDir = join(root, 'build', 'cmake');
 const releaseCoreSeconds = 150;
 
 /** The same of the CUDA library. */
-const cudaCoreSeconds = 600;
+const cudaCoreSeconds = 530;
 
 const addons = {
   release: join(root, 'build', 'Release', 'lookback.node'),
   test: join(root, 'build', 'Test', 'lookback.node'),
 };
+
+/** Compute capabilities with machine code of their own: '80;90', or fewer from LOOKBACK_CUDA_ARCHITECTURES. */
+const cudaArchitectures = () => process.env.LOOKBACK_CUDA_ARCHITECTURES || '80;90';
 
 function inputs(kind) {
   const paths = ['native', 'CMakeLists.txt', 'binding.gyp'];
@@ -31,6 +34,7 @@ function inputs(kind) {
     version: require('../../package.json').version,
     napi: require('node-addon-api/package.json').version,
     machine: `${process.platform}-${process.arch}`,
+    ...(kind === 'cuda' ? { architectures: cudaArchitectures() } : {}),
   };
   return fingerprint(paths, facts);
 }
@@ -106,6 +110,7 @@ async function buildWithCMake(kind) {
   const { options, targets } = cmakeKinds[kind];
   const defines = [...options, `LOOKBACK_CUDA=${kind === 'cuda' ? 'on' : cudaChoice()}`];
   if (process.env.LOOKBACK_WERROR) defines.push(`LOOKBACK_WERROR=${process.env.LOOKBACK_WERROR}`);
+  if (kind === 'cuda') defines.push(`LOOKBACK_CUDA_ARCHITECTURES=${cudaArchitectures()}`);
   const common = ['--out', cmakeDir, '--log-level', 'warn'];
   mkdirSync(cmakeDir, { recursive: true });
   const configure = () =>

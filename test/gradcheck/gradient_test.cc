@@ -43,7 +43,7 @@ class GradientCheck {
  public:
   GradientCheck(CpuRuntime& runtime, const CellCase& c)
       : case_(c),
-        cell_(make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec)),
+        cell_(make_cpu_recurrence<double>(runtime, c.cell, c.spec)),
         dual_cell_(dual_recurrence(runtime, c.cell, c.spec)),
         data_(make_data(c, *cell_)),
         dual_run_(*dual_cell_, data_) {}

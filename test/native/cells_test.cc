@@ -12,7 +12,7 @@ namespace lookback {
 namespace {
 
 std::unique_ptr<Recurrence<double>> cell_of(CpuRuntime& runtime, const CellCase& c) {
-  return make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  return make_cpu_recurrence<double>(runtime, c.cell, c.spec);
 }
 
 CellResult<double> run(const CellCase& c, const CellData& data) {
@@ -269,7 +269,7 @@ double bytes_of_tape(const Sizes& s) {
                              {"heads", number(s.heads)},
                              {"normalization", word(s.norm)}});
   CpuRuntime runtime(1);
-  const auto cell = make_cpu_recurrence<float>(runtime, DeviceKind::kCpu, "larnn", spec);
+  const auto cell = make_cpu_recurrence<float>(runtime, "larnn", spec);
   return static_cast<double>(cell->make_tape(s.batch, s.steps, true)->bytes());
 }
 

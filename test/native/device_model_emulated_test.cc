@@ -1,4 +1,4 @@
-/// Whole models on a CUDA device whose kernels run on host threads: trained beside the CPU, short
+/// Whole models on a CUDA device whose kernels run on the host: trained beside the CPU, short
 /// of memory, and after the device is lost.
 #include <dlfcn.h>
 #include <sys/wait.h>
@@ -250,7 +250,7 @@ TEST(a_cancelled_job_stops_and_the_model_stays_usable) {
 }
 
 /// The signal that ends a child in which `body` runs; 0 where none does.
-int signal_of(const std::function<void()>& body) {
+[[maybe_unused]] int signal_of(const std::function<void()>& body) {
   const pid_t child = fork();
   if (child == 0) {
     close(STDERR_FILENO);

@@ -1,4 +1,4 @@
-/// Every operation of a CUDA backend, its kernels on host threads, against the CPU's, in both
+/// Every operation of a CUDA backend, its kernels on the host, against the CPU's, in both
 /// element types and at odd sizes.
 #include <algorithm>
 #include <functional>

@@ -1,9 +1,16 @@
 #include "base/memory.h"
 
+#include <cstring>
+#include <fstream>
 #include <limits>
 #include <vector>
 
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
 #include "base/arena.h"
+#include "base/large_blocks.h"
 #include "native/check.h"
 
 namespace lookback {
@@ -15,6 +22,73 @@ TEST(buffers_are_aligned_and_zero) {
     CHECK_EQUAL(reinterpret_cast<uintptr_t>(buffer.data()) % kAlignment, uintptr_t{0});
     for (int64_t i = 0; i < size; ++i) CHECK_EQUAL(buffer[i], 0.0);
   }
+}
+
+/// Blocks above and below the size from which pages are taken, written to and freed before: what a
+/// block held must never show in the next.
+TEST(zeroed_blocks_are_zero_after_others_used_their_memory) {
+  for (const int64_t size : {int64_t{1000}, int64_t{60000}, int64_t{2000000}}) {
+    for (int round = 0; round < 3; ++round) {
+      Buffer<float> buffer(size, "test");
+      for (int64_t i = 0; i < size; ++i) {
+        CHECK_EQUAL(buffer[i], 0.0f);
+        buffer[i] = 7.0f;
+      }
+    }
+  }
+}
+
+TEST(freed_pages_wait_for_the_next_block_and_can_be_asked_back) {
+  if (!kGivesPages) return;
+  release_spare_blocks();
+  size_t bytes = kLargeBlock;
+  void* const first = allocate_large_block(bytes, false);
+  CHECK(first != nullptr && bytes >= kLargeBlock);
+  free_large_block(first, bytes);
+  size_t more = bytes * 2;
+  void* const larger = allocate_large_block(more, false);
+  CHECK(larger != first);
+  size_t again = bytes - 1;
+  void* const second = allocate_large_block(again, true);
+  CHECK(second == first);
+  CHECK_EQUAL(again, bytes);
+  CHECK(!release_spare_blocks());
+  free_large_block(second, again);
+  free_large_block(larger, more);
+  CHECK(release_spare_blocks());
+  CHECK(!release_spare_blocks());
+}
+
+/// Resident bytes of this process; 0 where the system does not tell.
+int64_t resident() {
+#if defined(__linux__)
+  std::ifstream file("/proc/self/statm");
+  int64_t total = 0, pages = 0;
+  return file >> total >> pages ? pages * sysconf(_SC_PAGESIZE) : 0;
+#else
+  return 0;
+#endif
+}
+
+TEST(what_waits_is_bounded) {
+  if (!kGivesPages || resident() == 0) return;
+  release_spare_blocks();
+  constexpr int64_t kMegabyte = int64_t{1} << 20;
+  constexpr int64_t kBound = kSpareBytes;
+  std::vector<void*> blocks(kBound / kMegabyte + 40);
+  size_t bytes = kMegabyte;
+  for (void*& block : blocks) {
+    block = allocate_large_block(bytes, false);
+    std::memset(block, 1, bytes);
+  }
+  const int64_t most = resident();
+  for (void* block : blocks) free_large_block(block, bytes);
+  // A few pages are the test's own.
+  CHECK(most - resident() > 38 * kMegabyte);
+  CHECK(release_spare_blocks());
+  CHECK(most - resident() > 38 * kMegabyte + kBound);
+  size_t refused = SIZE_MAX;
+  CHECK(allocate_large_block(refused, false) == nullptr);
 }
 
 TEST(ensure_keeps_what_fits_and_zeroes_what_does_not) {

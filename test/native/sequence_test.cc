@@ -40,8 +40,7 @@ template <class S, class Cell>
 class Toy {
  public:
   Toy(int threads, const Cell& cell, const Declaration& declaration)
-      : runtime(threads),
-        recurrence_(runtime, table_of<S, Cell>(), Spec(), instance(cell, declaration)) {}
+      : runtime(threads), recurrence_(runtime, table_of<S, Cell>(), instance(cell, declaration)) {}
 
   void forward(int64_t batch, int64_t steps) {
     tape_ = recurrence_.make_tape(batch, steps, true);

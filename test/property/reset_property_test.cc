@@ -103,8 +103,8 @@ TEST(a_run_with_resets_equals_separate_runs) {
     if (!c.resets) continue;
     c.batch = 7;
     c.steps = 9;
-    check_stretches(c, *make_cpu_recurrence<float>(runtime, DeviceKind::kCpu, c.cell, c.spec));
-    check_stretches(c, *make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec));
+    check_stretches(c, *make_cpu_recurrence<float>(runtime, c.cell, c.spec));
+    check_stretches(c, *make_cpu_recurrence<double>(runtime, c.cell, c.spec));
     cells.insert(c.cell);
     ++checked;
   }
@@ -129,7 +129,7 @@ TEST(no_reset_changes_nothing) {
   CellCase c = larnn_with_resets();
   c.entries = 2;
   CpuRuntime runtime(2);
-  const auto cell = make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  const auto cell = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
   const CellData with = make_data(c, *cell);
   CellData without = with, zero = with;
   without.inputs.erase("resets");
@@ -153,7 +153,7 @@ TEST(resets_leave_drawn_masks_in_their_place) {
   c.spec.set("hiddenDropout", 0.4);
   c.spec.set("hiddenDropoutScope", word("output"));
   CpuRuntime runtime(2);
-  const auto cell = make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  const auto cell = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
   const CellData with = make_data(c, *cell);
   CellData without = with;
   without.inputs.erase("resets");
@@ -172,14 +172,14 @@ TEST(rows_that_meet_cannot_be_reset) {
   CpuRuntime runtime(1);
   const auto refused = [&](CellCase c, const char* message) {
     c.resets = true;
-    const auto cell = make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+    const auto cell = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
     CHECK_THROWS(kOption, message, run_cell(*cell, make_data(c, *cell)));
   };
   refused(larnn_case("batch", "in training"), "resets do not go with batch statistics");
   refused(larnn_case("none", "replayed", {{"stacking", word("replay")}, {"layers", 2.0}}),
           "resets do not go with the replay kinds of stacking");
   const CellCase c = larnn_with_resets();
-  const auto cell = make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  const auto cell = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
   CellData wrong = make_data(c, *cell);
   wrong.input_shapes.at("resets") = {c.steps, c.batch};
   CHECK_THROWS(kShape, "input resets has another shape than [11,13]", run_cell(*cell, wrong));

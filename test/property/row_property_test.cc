@@ -50,8 +50,8 @@ void for_cases(const Check& check) {
     // Drawn masks belong to a row's place in the batch.
     if (!rows_are_independent(c) || c.drawn) continue;
     c.batch = 37;
-    check(c, *make_cpu_recurrence<float>(runtime, DeviceKind::kCpu, c.cell, c.spec));
-    check(c, *make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec));
+    check(c, *make_cpu_recurrence<float>(runtime, c.cell, c.spec));
+    check(c, *make_cpu_recurrence<double>(runtime, c.cell, c.spec));
     ++checked;
   }
   std::cout << "     " << checked << " cases\n";

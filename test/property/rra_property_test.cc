@@ -15,7 +15,7 @@ namespace {
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 
 std::unique_ptr<Recurrence<double>> cell_of(CpuRuntime& runtime, const CellCase& c) {
-  return make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  return make_cpu_recurrence<double>(runtime, c.cell, c.spec);
 }
 
 CellData data_of(const CellCase& c) {

@@ -15,8 +15,8 @@ template <class Check>
 void for_cases(const Check& check) {
   CpuRuntime runtime(2);
   for (const CellCase& c : cell_cases()) {
-    check(c, *make_cpu_recurrence<float>(runtime, DeviceKind::kCpu, c.cell, c.spec));
-    check(c, *make_cpu_recurrence<double>(runtime, DeviceKind::kCpu, c.cell, c.spec));
+    check(c, *make_cpu_recurrence<float>(runtime, c.cell, c.spec));
+    check(c, *make_cpu_recurrence<double>(runtime, c.cell, c.spec));
   }
 }
 

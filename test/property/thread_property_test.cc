@@ -12,7 +12,7 @@ namespace {
 template <class S>
 CellResult<S> run_on(int threads, const CellCase& c) {
   CpuRuntime runtime(threads);
-  const auto cell = make_cpu_recurrence<S>(runtime, DeviceKind::kCpu, c.cell, c.spec);
+  const auto cell = make_cpu_recurrence<S>(runtime, c.cell, c.spec);
   return run_cell(*cell, make_data(c, *cell));
 }
 

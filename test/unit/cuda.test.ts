@@ -102,13 +102,13 @@ extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::
     expect(ask(devices, status, reason)).toBe(expected);
   });
 
-  it('has a GPU: devices() lists it, and auto says why it leaves it alone', () => {
+  it('has a GPU: devices() lists it and auto takes it', () => {
     const code = `const { devices, backendInfo } = require('lookback');
       devices().then((list) => console.log(JSON.stringify([list[1], backendInfo().device, backendInfo().deviceReason])))`;
     expect(JSON.parse(ask(1, 0, code))).toEqual([
       { kind: 'cuda', name: 'Fake GPU' },
-      'cpu',
-      'recurrent cells have no CUDA driver in this version',
+      'cuda',
+      'Fake GPU, compute capability 9.0',
     ]);
   });
 });

@@ -35,10 +35,23 @@ const imports = edges('lib', /\.ts$/, /from '(\.[^']+)'|import\('(\.[^']+)'\)/g,
   name === '' ? null : normalize(join(dirname(from), name)),
 );
 
-/** What both devices build on: the loop over time, its arguments, and the table of a device's kernels. */
-const betweenDevices = ['backend', 'barrier', 'driver', 'sequence', 'walk'].map(
-  (name) => `native/backend/${name}.h`,
-);
+/** What both devices build on: the loop over time, its arguments, what the host does for a cell, and the table of a
+ * device's kernels. */
+const betweenDevices = [
+  'array_space',
+  'backend',
+  'barrier',
+  'cell_host',
+  'derived',
+  'driver',
+  'exchange',
+  'layer_stack',
+  'masks',
+  'segmented',
+  'sequence',
+  'tensors',
+  'walk',
+].map((name) => `native/backend/${name}.h`);
 
 /** What the files of a folder may include, folders by their prefix. */
 const mayInclude: [folder: string, allowed: string[]][] = [

@@ -1,47 +1,16 @@
 #include "backend/cpu/cell_recurrence.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
-#include <set>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/tensors.h"
+#include "backend/masks.h"
+#include "backend/tensors.h"
 #include "base/error.h"
 #include "base/rng.h"
 
 namespace lookback {
 namespace {
-
-Initializer initializer_of(const Start& start) {
-  Initializer init;
-  init.kind = static_cast<Initializer::Kind>(start.kind);  // one list, twice
-  init.value = start.value;
-  init.fill = start.fill;
-  if (start.constant_end > start.constant_begin) {
-    init.rows.push_back({start.constant_begin, start.constant_end, start.constant});
-  }
-  return init;
-}
-
-/// The masks of one batch row, inverted dropout's or zoneout's: the same numbers whatever the
-/// batch, the tile and the thread.
-template <class S>
-void draw_mask_row(const DropoutKey& key, uint32_t site, const SequenceInput& mask,
-                   const RowOrigin& origin, int64_t count, S* out) {
-  const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
-  const uint32_t threshold = dropout_threshold(mask.rate);
-  const S passed = mask.zoneout ? S(1) : static_cast<S>(1 / (1 - mask.rate));
-  const int64_t begin = mask.constant ? 0 : origin.step * mask.slot.size, end = begin + count;
-  for (int64_t i = begin / 4 * 4; i < end; i += 4) {
-    const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
-                                           static_cast<uint64_t>(i / 4));
-    for (int64_t j = std::max(i, begin); j < std::min(i + 4, end); ++j) {
-      const S factor = dropout_factor(bits.word[j - i], threshold, passed);
-      out[j - begin] = mask.zoneout ? S(1) - factor : factor;
-    }
-  }
-}
 
 int max_features(const Declaration& d) {
   int features = 0;
@@ -64,72 +33,12 @@ size_t CellTape<S>::bytes() const {
 
 template <class S>
 CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels,
-                                  const Spec& spec, CellInstance cell)
-    : runtime_(runtime),
+                                  CellInstance cell)
+    : CellHost<S>(std::move(cell)),
+      runtime_(runtime),
       kernels_(kernels),
-      cell_(std::move(cell)),
-      derived_(cell_.declaration),
       weights_(cell_.declaration, kernels),
-      vectors_(cell_.declaration) {
-  describe(spec);
-}
-
-template <class S>
-void CellRecurrence<S>::describe(const Spec&) {
-  const Declaration& d = cell_.declaration;
-  info_.kind = cell_.key;
-  info_.input_size = d.x.size;
-  info_.output_size = d.y.size;
-  for (const CellParam& p : d.params) {
-    info_.params.push_back(
-        {p.name, {p.shape.begin(), p.shape.end()}, initializer_of(p.start), p.fixed});
-  }
-  std::set<std::string> seen;
-  for (const BatchSiteInfo& site : d.sites) {
-    if (!seen.insert(site.name).second) continue;
-    info_.buffers.push_back({"buf." + site.name + ".mean", stat_shape(site), 0});
-    info_.buffers.push_back({"buf." + site.name + ".var", stat_shape(site), 1});
-  }
-  for (BufferInfo& buffer : derived_.buffers()) info_.buffers.push_back(std::move(buffer));
-}
-
-template <class S>
-std::vector<TensorInfo> CellRecurrence<S>::outputs(int64_t batch, int64_t steps) const {
-  std::vector<TensorInfo> out = {{"y", {batch, steps, info_.output_size}}};
-  for (const StateInfo& s : cell_.declaration.states) {
-    std::vector<int64_t> shape{batch, s.value.size};
-    if (s.queue) shape.insert(shape.begin(), s.entries);
-    out.push_back({s.out, shape});
-  }
-  for (const DerivedInfo& d : cell_.declaration.derivations)
-    out.push_back({d.name, {d.shape.begin(), d.shape.end()}, false});
-  for (const BufferInfo& b : info_.buffers) out.push_back({b.name, b.shape, false});
-  for (const BatchSiteInfo& site : cell_.declaration.sites) {
-    if (!cell_.declaration.shows_statistics) break;
-    for (const char* part : {"mean_", "var_"})
-      out.push_back({part + site.name, {site.pooled ? 1 : steps, site.features}, false});
-  }
-  return out;
-}
-
-template <class S>
-std::vector<TensorInfo> CellRecurrence<S>::derived() const {
-  std::vector<TensorInfo> list;
-  for (const DerivedInfo& d : cell_.declaration.derivations)
-    if (d.used) list.push_back({d.name, {d.shape.begin(), d.shape.end()}, false});
-  return list;
-}
-
-template <class S>
-std::vector<TensorInfo> CellRecurrence<S>::saved(int64_t batch, int64_t steps) const {
-  std::vector<TensorInfo> list;
-  for (const SavedInfo& s : cell_.declaration.saved) {
-    std::vector<int64_t> shape{batch, steps};
-    shape.insert(shape.end(), s.shape.begin(), s.shape.end());
-    list.push_back({s.name, std::move(shape), false});
-  }
-  return list;
-}
+      vectors_(cell_.declaration) {}
 
 template <class S>
 void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
@@ -160,20 +69,6 @@ Multiply CellRecurrence<S>::multiply() const {
 }
 
 template <class S>
-std::vector<std::string> CellRecurrence<S>::differentiable_inputs() const {
-  std::vector<std::string> names = {"x"};
-  for (const StateInfo& s : cell_.declaration.states) names.push_back(s.in);
-  return names;
-}
-
-template <class S>
-std::string CellRecurrence<S>::couples_rows(bool training) const {
-  return training && !cell_.declaration.sites.empty()
-             ? "batch statistics, in which rows meet: use layer norm or none"
-             : "";
-}
-
-template <class S>
 std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
   REQUIRE(batch > 0 && steps > 0, kShape, "batch ", batch, " and steps ", steps,
           " must be at least 1");
@@ -192,7 +87,7 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     for (const BatchSiteInfo& site : d.sites) {
       BatchSiteState<S> state;
       state.features = site.features;
-      state.stat_rows = stat_rows(site);
+      state.stat_rows = this->stat_rows(site);
       state.pooled = site.pooled;
       state.total_offset = offset;
       offset += (site.pooled ? 4 : 2) * site.features;
@@ -218,16 +113,10 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
 }
 
 template <class S>
-void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
+void CellRecurrence<S>::bind_tape(CellTape<S>& t) {
   SequenceArgs<S>& a = t.args;
-  a = SequenceArgs<S>();
-  a.batch = t.batch;
-  a.steps = static_cast<int>(t.steps);
   a.tiles = t.plan.tiles;
-  a.training = call.training;
   a.keep = t.keep;
-  a.coupled = call.training && !d.sites.empty();
   a.workers =
       a.coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), t.plan.tiles);
   a.storage = t.storage.data();
@@ -237,95 +126,6 @@ void CellRecurrence<S>::bind_sequence(const ForwardCall<S>& call, CellTape<S>& t
   a.linears = weights_.linears();
   a.vectors = vectors_.data();
   a.active = t.active.data();
-  a.x = find(call.inputs, "x", {t.batch, t.steps, info_.input_size});
-  REQUIRE(a.x != nullptr, kShape, "input x is missing");
-  a.y = find_out(call.outputs, "y");
-  a.y_last = find_out(call.outputs, "y_last");
-  a.x_slot = d.x.id;
-  a.dx_slot = d.dx.id;
-  a.y_slot = d.y.id;
-  a.dy_slot = d.dy.id;
-  a.input_size = info_.input_size;
-  a.output_size = info_.output_size;
-  a.lengths = call.lengths;
-  a.mask = find(call.inputs, "mask", {t.batch, t.steps});
-}
-
-template <class S>
-void CellRecurrence<S>::bind_states(const ForwardCall<S>& call, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
-  SequenceArgs<S>& a = t.args;
-  a.states = static_cast<int>(d.states.size());
-  a.initial_entries = 1;
-  for (size_t i = 0; i < d.states.size(); ++i) {
-    const StateInfo& s = d.states[i];
-    StatePlace<S>& place = a.state[i];
-    place.slot = s.value.id;
-    place.gradient = s.gradient.id;
-    place.entries = s.entries;
-    place.size = s.value.size;
-    place.past = s.past.id;
-    place.d_past = s.d_past.id;
-    place.zoneout = s.zoneout;
-    place.given = 1;
-    if (s.param >= 0) {
-      place.initial = call.params[static_cast<size_t>(s.param)];
-      place.shared = place.repeated = true;
-    }
-    const auto it = call.inputs.find(s.in);
-    if (s.past.id >= 0) {
-      place.initial = find(call.inputs, s.in, {s.entries, t.batch, s.value.size});
-    } else if (it != call.inputs.end()) {
-      place.shared = place.repeated = false;
-      if (s.queue) {
-        const int64_t given = it->second.shape.empty() ? 0 : it->second.shape.front();
-        REQUIRE(given >= 1 && given <= s.entries, kShape, "input ", s.in, " holds ", given,
-                " entries; expected 1 to ", s.entries);
-        place.given = static_cast<int>(given);
-        a.initial_entries = std::max(a.initial_entries, place.given);
-        place.initial = find(call.inputs, s.in, {given, t.batch, s.value.size});
-      } else {
-        place.initial = find(call.inputs, s.in, {t.batch, s.value.size});
-      }
-      a.default_start = false;
-    }
-    place.final = find_out(call.outputs, s.out);
-  }
-}
-
-/// Philox numbers of a state's noise: beyond those of masks.
-constexpr uint32_t kNoiseSite = 1 << 16;
-
-/// In training a row of a state may start from what it starts from plus Gaussian noise of its own.
-template <class S>
-void CellRecurrence<S>::add_noise(const ForwardCall<S>& call, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
-  t.noisy.resize(d.states.size());
-  for (size_t i = 0; i < d.states.size(); ++i) {
-    if (d.states[i].noise <= 0 || !call.training || call.dropout == nullptr) continue;
-    StatePlace<S>& place = t.args.state[i];
-    const int64_t size = place.size;
-    const uint32_t site = kNoiseSite + static_cast<uint32_t>(i);
-    std::vector<S>& noisy = t.noisy[i];
-    noisy.resize(static_cast<size_t>(t.batch * size));
-    const PhiloxKey stream =
-        dropout_stream(call.dropout->seed, call.dropout->step, call.dropout->layer);
-    for (int64_t b = 0; b < t.batch; ++b) {
-      const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
-      for (int64_t j = 0; j < size; ++j) {
-        const PhiloxBlock bits = dropout_block(stream, site, static_cast<uint32_t>(origin.row),
-                                               static_cast<uint64_t>(origin.step * size + j));
-        const double radius = std::sqrt(-2 * std::log((bits.word[0] + 0.5) / 4294967296.0));
-        const double angle = 2 * 3.14159265358979323846 * (bits.word[1] / 4294967296.0);
-        const int64_t from = place.repeated ? j : b * size + j;
-        const S start = place.initial != nullptr ? place.initial[from] : S(0);
-        noisy[static_cast<size_t>(b * size + j)] =
-            start + static_cast<S>(d.states[i].noise * radius * std::cos(angle));
-      }
-    }
-    place.initial = noisy.data();
-    place.repeated = false;
-  }
 }
 
 /// A tape has room for one initial entry of a queue until a caller gives more.
@@ -344,44 +144,37 @@ void CellRecurrence<S>::ensure_entries(CellTape<S>& t) {
 }
 
 template <class S>
-void CellRecurrence<S>::bind_masks(const ForwardCall<S>& call, CellTape<S>& t) {
+void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   SequenceArgs<S>& a = t.args;
-  a.sequences = static_cast<int>(d.sequences.size());
-  a.input_mask = d.input_mask;
+  this->bind_masks(call, a);
   t.drawn_masks.resize(d.sequences.size());
   for (size_t i = 0; i < d.sequences.size(); ++i) {
     const SequenceInput& s = d.sequences[i];
-    SequencePlace<S>& place = a.sequence[i];
-    place.slot = s.slot.id;
-    place.size = s.slot.size;
-    place.data = find(call.inputs, s.name, {t.batch, t.steps, s.slot.size});
-    place.step_stride = s.slot.size;
-    place.row_stride = t.steps * s.slot.size;
-    // Where nothing is drawn, zoneout keeps the share that it keeps on average.
-    place.rest = s.zoneout ? static_cast<S>(s.rate) : S(1);
-    if (place.data != nullptr || s.rate <= 0 || !call.training || call.dropout == nullptr) continue;
-    const DropoutKey key = *call.dropout;
-    if (s.constant) place.step_stride = 0;
-    const int64_t width = s.constant ? s.slot.size : place.row_stride;
-    place.row_stride = width;
+    if (!this->is_drawn(call, a, static_cast<int>(i))) continue;
+    const PhiloxKey stream =
+        dropout_stream(call.dropout->seed, call.dropout->step, call.dropout->layer);
+    const int64_t width = this->row_of_mask(a, static_cast<int>(i));
     std::vector<S>& mask = t.drawn_masks[i];
     mask.resize(static_cast<size_t>(t.batch * width));
     const int workers = runtime_.pool.threads();
     runtime_.pool.run([&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
-        draw_mask_row(key, static_cast<uint32_t>(i + 1), s, origin, width, mask.data() + b * width);
+        const int64_t begin = s.constant ? 0 : origin.step * s.slot.size;
+        const MaskRow row = {stream,
+                             static_cast<uint32_t>(i + 1),
+                             static_cast<uint32_t>(origin.row),
+                             s.rate,
+                             s.zoneout,
+                             begin,
+                             width};
+        for (int64_t quad = 0; quad < row.quads(); ++quad) row.draw(quad, mask.data() + b * width);
       }
     });
-    place.data = mask.data();
+    a.sequence[i].data = mask.data();
   }
-  // A state that is not zoned out is left alone.
-  for (int i = 0; i < a.states; ++i) {
-    if (a.state[i].zoneout < 0) continue;
-    const SequencePlace<S>& keep = a.sequence[a.state[i].zoneout];
-    if (keep.data == nullptr && keep.rest == S(0)) a.state[i].zoneout = -1;
-  }
+  this->drop_idle_zoneout(a);
 }
 
 template <class S>
@@ -391,13 +184,29 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
   const auto loop = backward ? loops.backward : loops.forward;
-  const auto work = [&](int worker) {
-    if (worker < t.args.workers) loop(t.args, cell_.cell.get(), worker);
-  };
-  runtime_.pool.run(std::ref(work));  // a copy would be one on the heap
+  runtime_.pool.run(t.args.workers,
+                    [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
   REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted,
           "the job was cancelled");
+}
+
+/// In training a row of a state may start from what it starts from plus noise of its own.
+template <class S>
+void CellRecurrence<S>::add_noise(const ForwardCall<S>& call, CellTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  t.noisy.resize(d.states.size());
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    if (!this->is_noisy(call, i)) continue;
+    StatePlace<S>& place = t.args.state[i];
+    const int64_t size = place.size;
+    std::vector<S> noisy = this->noise_of(call, i);
+    for (int64_t k = 0; place.initial != nullptr && k < t.batch * size; ++k)
+      noisy[static_cast<size_t>(k)] += place.initial[place.repeated ? k % size : k];
+    t.noisy[i] = std::move(noisy);
+    place.initial = t.noisy[i].data();
+    place.repeated = false;
+  }
 }
 
 /// Everything that the time loop reads in place of the weights.
@@ -416,17 +225,15 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<CellTape<S>&>(tape);
   REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal,
           "the tape was made for another shape");
-  for (int64_t b = 0; call.lengths != nullptr && b < t.batch; ++b) {
-    REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= t.steps, kShape, "lengths[", b, "] is ",
-            call.lengths[b], "; expected 0 to ", t.steps);
-  }
-  require_statistics(call);
+  this->require_call(call);
   prepare(call);
-  bind_sequence(call, t);
-  bind_states(call, t);
+  t.args = SequenceArgs<S>();
+  this->bind_sequence(call, t.args);
+  bind_tape(t);
+  this->bind_states(call, t.args);
   add_noise(call, t);
   ensure_entries(t);
-  bind_masks(call, t);
+  draw_masks(call, t);
   bind_statistics(call, t);
   t.filled = false;
   run_loop(t, false);
@@ -441,14 +248,8 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   t.filled = false;
   SequenceArgs<S>& a = t.args;
   const Declaration& d = cell_.declaration;
-  a.dy = find(call.upstream, "y", {t.batch, t.steps, info_.output_size});
-  a.dy_last = find(call.upstream, "y_last", {t.batch, info_.output_size});
-  a.dx = find_out(call.d_inputs, "x");
+  this->bind_upstream(call, a);
   for (size_t i = 0; i < d.states.size(); ++i) {
-    std::vector<int64_t> shape{t.batch, d.states[i].value.size};
-    if (d.states[i].queue) shape.insert(shape.begin(), d.states[i].entries);
-    a.state[i].d_final = find(call.upstream, d.states[i].out, shape);
-    a.state[i].d_initial = find_out(call.d_inputs, d.states[i].in);
     if (!a.state[i].shared) continue;
     t.d_initial.resize(d.states.size());
     t.d_initial[i].assign(static_cast<size_t>(t.batch * d.states[i].value.size), S(0));

@@ -8,26 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
-#include "backend/cpu/derived.h"
+#include "backend/cell_host.h"
 #include "backend/cpu/plan.h"
 #include "backend/cpu/threads.h"
 #include "cells/cell.h"
 
 namespace lookback {
-
-/// A cell's struct without its type.
-struct CellInstance {
-  std::string key;
-  std::shared_ptr<const void> cell;
-  bool layered = false;  ///< names and states are those of a stack of layers
-  int index = 0;         ///< in the registry, and so in DriverTable::cells
-  Declaration declaration;
-};
-
-/// Finds the cell for a key and its options and lets it declare itself. ERR_OPTION for an unknown
-/// key.
-CellInstance instantiate_cell(const std::string& key, const Spec& spec);
 
 template <class S>
 class CellTape final : public Tape {
@@ -53,37 +39,29 @@ class CellTape final : public Tape {
 };
 
 template <class S>
-class CellRecurrence final : public Recurrence<S> {
+class CellRecurrence final : public CellHost<S> {
  public:
-  CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, const Spec& spec,
-                 CellInstance cell);
+  CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& kernels, CellInstance cell);
 
-  const CellInfo& info() const override { return info_; }
-  std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
-  std::vector<std::string> differentiable_inputs() const override;
-  std::string couples_rows(bool training) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
-  std::vector<TensorInfo> derived() const override;
-  std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
 
  private:
-  void describe(const Spec& spec);
-  void bind_sequence(const ForwardCall<S>& call, CellTape<S>& t);
-  void bind_states(const ForwardCall<S>& call, CellTape<S>& t);
+  using CellHost<S>::cell_;
+  using CellHost<S>::info_;
+  using CellHost<S>::derived_;
+
+  void bind_tape(CellTape<S>& t);
   void ensure_entries(CellTape<S>& t);
   void add_noise(const ForwardCall<S>& call, CellTape<S>& t);
   void prepare(const ForwardCall<S>& call);
-  void bind_masks(const ForwardCall<S>& call, CellTape<S>& t);
+  void draw_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
-  void require_statistics(const ForwardCall<S>& call) const;
   void show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const;
-  int stat_rows(const BatchSiteInfo& site) const;
-  std::vector<int64_t> stat_shape(const BatchSiteInfo& site) const;
   void run_loop(CellTape<S>& t, bool backward);
   void weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
   void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
@@ -92,9 +70,6 @@ class CellRecurrence final : public Recurrence<S> {
 
   CpuRuntime& runtime_;
   const DriverTable<S>& kernels_;
-  CellInstance cell_;
-  CellInfo info_;
-  DerivedWeights<S> derived_;
   PackedWeights<S> weights_;
   VectorSet<S> vectors_;
   uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular

@@ -3,42 +3,16 @@
 #include <cstring>
 
 #include "backend/cpu/cell_recurrence.h"
-#include "backend/cpu/tensors.h"
+#include "backend/tensors.h"
 #include "base/error.h"
 #include "math/scalar.h"
 
 namespace lookback {
 
-template <class S>
-int CellRecurrence<S>::stat_rows(const BatchSiteInfo& site) const {
-  return site.rows > 0 ? site.rows : cell_.declaration.batch_rows;
-}
-
-template <class S>
-std::vector<int64_t> CellRecurrence<S>::stat_shape(const BatchSiteInfo& site) const {
-  if (site.rows == 0 && cell_.declaration.batch_rows == 1) return {site.features};
-  return {stat_rows(site), site.features};
-}
-
-/// What batch statistics cannot do.
-template <class S>
-void CellRecurrence<S>::require_statistics(const ForwardCall<S>& call) const {
-  const Declaration& d = cell_.declaration;
-  if (!call.training) return;
-  REQUIRE(!d.needs_batch || call.batch > 1, kShape, cell_.key,
-          ": training on a batch of 1 row is not possible, since a row is its own mean; use two "
-          "or more, or leave out the last, smaller batch");
-  const bool pooled = std::any_of(d.sites.begin(), d.sites.end(),
-                                  [](const BatchSiteInfo& site) { return site.pooled; });
-  REQUIRE(!pooled || call.lengths == nullptr, kOption, cell_.key,
-          ": inputStats 'sequence' takes its statistics over whole sequences and cannot train with "
-          "lengths; use 'perStep', or sequences of one length");
-}
-
 /// The mean and variance that every step has used.
 template <class S>
 void CellRecurrence<S>::show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const {
-  const Declaration& d = cell_.declaration;
+  const Declaration& d = this->cell_.declaration;
   for (size_t i = 0; d.shows_statistics && i < d.sites.size(); ++i) {
     S* const mean = find_out(call.outputs, "mean_" + d.sites[i].name);
     S* const var = find_out(call.outputs, "var_" + d.sites[i].name);
@@ -53,7 +27,7 @@ void CellRecurrence<S>::show_statistics(const ForwardCall<S>& call, const CellTa
 
 template <class S>
 void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
+  const Declaration& d = this->cell_.declaration;
   SequenceArgs<S>& a = t.args;
   if (d.sites.empty()) return;
   a.sites = t.sites.data();
@@ -64,15 +38,12 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
   a.partial_stride = t.partial_stride;
   a.totals = t.totals.data();
   if (call.lengths != nullptr) {
-    t.active_rows.assign(static_cast<size_t>(t.steps), 0);
-    for (int64_t b = 0; b < t.batch; ++b) {
-      for (int s = 0; s < call.lengths[b]; ++s) ++t.active_rows[static_cast<size_t>(s)];
-    }
+    t.active_rows = this->active_rows(call.lengths, t.batch, t.steps);
     a.active_rows = t.active_rows.data();
   }
   for (size_t i = 0; i < d.sites.size(); ++i) {
     BatchSiteState<S>& site = t.sites[i];
-    const std::vector<int64_t> shape = stat_shape(d.sites[i]);
+    const std::vector<int64_t> shape = this->stat_shape(d.sites[i]);
     const int rows = site.stat_rows;
     const std::string name = "buf." + d.sites[i].name;
     const S* mean = find(call.inputs, name + ".mean", shape);
@@ -109,9 +80,6 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
 }
 
 #define LOOKBACK_INSTANTIATE(S)                                                               \
-  template int CellRecurrence<S>::stat_rows(const BatchSiteInfo&) const;                      \
-  template std::vector<int64_t> CellRecurrence<S>::stat_shape(const BatchSiteInfo&) const;    \
-  template void CellRecurrence<S>::require_statistics(const ForwardCall<S>&) const;           \
   template void CellRecurrence<S>::show_statistics(const ForwardCall<S>&, const CellTape<S>&) \
       const;                                                                                  \
   template void CellRecurrence<S>::bind_statistics(const ForwardCall<S>&, CellTape<S>&);

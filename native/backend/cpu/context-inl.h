@@ -39,6 +39,8 @@ class TileRow {
   HD TileRow(S* base, int64_t batch) : base_(base), batch_(batch) {}
   HD S& at(TileColumn c, int j) const { return base_[c.offset + int64_t{j} * kTileRows<V>]; }
   HD int64_t batch() const { return batch_; }
+  HD int first() const { return 0; }
+  HD int stride() const { return 1; }
 
  private:
   S* base_;
@@ -182,6 +184,7 @@ class TileContext {
   int groups_of(int tile) const { return (rows_of(tile) + kWidth - 1) / kWidth; }
   int begin() const { return begin_; }
   int end() const { return end_; }
+  const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
   TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
     int index = time_ + dt + p.history;

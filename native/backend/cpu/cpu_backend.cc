@@ -42,7 +42,7 @@ void CpuBackend<S>::set_cancel(const std::atomic<bool>* cancel) {
 template <class S>
 std::unique_ptr<Recurrence<S>> CpuBackend<S>::recurrence(const std::string& kind,
                                                          const Spec& spec) {
-  return make_cpu_recurrence<S>(runtime_, DeviceKind::kCpu, kind, spec);
+  return make_cpu_recurrence<S>(runtime_, kind, spec);
 }
 
 /// In slices of rows that take a few milliseconds, with a look at the cancel flag between them; an

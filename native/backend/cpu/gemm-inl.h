@@ -298,21 +298,42 @@ constexpr int64_t gradient_scratch() {
   return most;
 }
 
-/// Copies `count` units of a run of steps into lines of their own: [unit][step][tile rows]. In a
-/// tape the steps of a unit lie a power of two apart, where they would evict each other from every
-/// cache.
+/// Steps that a chunk of a tile with `rows` rows covers: as many as its lines hold, which have room
+/// for `run` steps of a full tile.
 template <class V>
-void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int64_t line,
+constexpr int steps_of_run(int run, int rows) {
+  return rows == kTileRows<V> ? run : (run - 1) * kTileRows<V> / rows;
+}
+
+/// Vectors that `steps` steps of `rows` rows fill.
+template <class V>
+constexpr int packed_vectors(int steps, int rows) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  return (steps * rows + kWidth - 1) / kWidth;
+}
+
+/// Copies `count` units of a run of steps into lines of their own: [unit][step][rows], without the
+/// rows that a last tile lacks. In a tape the steps of a unit lie a power of two apart, where they
+/// would evict each other from every cache.
+template <class V>
+void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int rows, int64_t line,
                 ScalarOf<V>* to) {
+  using S = ScalarOf<V>;
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  const int groups = (rows + kWidth - 1) / kWidth;
   for (int t = 0; t < steps; ++t) {
     for (int k = 0; k < count; ++k) {
-      for (int g = 0; g < kGroups; ++g) {
-        at<V>(to + k * line + t * kStride + g * kWidth) =
-            at<V>(from + t * step + k * kStride + g * kWidth);
+      // Whole vectors: what is too much, the next step writes over.
+      S* const place = to + k * line + t * rows;
+      for (int g = 0; g < groups; ++g) {
+        const V numbers = at<V>(from + t * step + k * kStride + g * kWidth);
+        __builtin_memcpy(place + g * kWidth, &numbers, sizeof(V));
       }
     }
   }
+  const int end = steps * rows;
+  for (int k = 0; end % kWidth != 0 && k < count; ++k)
+    for (int i = end; i % kWidth != 0; ++i) to[k * line + i] = S(0);
 }
 
 /// dW[o][k] += sum over `vectors` vectors of d[o] x[k], for o < kOut, k < kIn; those beyond the

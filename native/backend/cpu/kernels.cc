@@ -40,8 +40,7 @@ void cpu_gemm(const Gemm<S>& g, ThreadPool& pool) {
   const int64_t panels = (g.n + kernels.gemm_panel - 1) / kernels.gemm_panel;
   // A product below some ten thousand multiply-adds is done before another thread has woken up.
   const int workers = g.m * g.n * g.k < 20000 ? 1 : pool.threads();
-  const auto part = [&](int worker) {
-    if (worker >= workers) return;
+  pool.run(workers, [&](int worker) {
     // One packed panel a worker, kept: a training step allocates nothing.
     thread_local AlignedArray<S> panel;
     if (panel.size() < g.k * kernels.gemm_panel) panel = AlignedArray<S>(g.k * kernels.gemm_panel);
@@ -53,12 +52,7 @@ void cpu_gemm(const Gemm<S>& g, ThreadPool& pool) {
       const int64_t begin = g.m * worker / workers, end = g.m * (worker + 1) / workers;
       if (begin < end) kernels.gemm(g, begin, end, 0, g.n, panel.data());
     }
-  };
-  if (workers == 1) {
-    part(0);
-  } else {
-    pool.run(part);
-  }
+  });
 }
 
 template void cpu_gemm(const Gemm<float>&, ThreadPool&);

@@ -9,10 +9,9 @@
 
 namespace lookback {
 
-/// `device` kEmulated runs the GPU's kernel bodies on host threads; ERR_DEVICE where that is not
-/// built in. `runtime` must outlive the recurrence.
+/// `runtime` must outlive the recurrence.
 template <class S>
-std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, DeviceKind device,
-                                                   const std::string& cell, const Spec& spec);
+std::unique_ptr<Recurrence<S>> make_cpu_recurrence(CpuRuntime& runtime, const std::string& cell,
+                                                   const Spec& spec);
 
 }  // namespace lookback

@@ -58,7 +58,8 @@ void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args
           x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
           (source.begin + int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
       pack_lines<V>(from, int64_t{args.slots[source.slot].size} * kTileRows<V>, last - first,
-                    chunk.steps, line, to + (begin + first - chunk.unit_begin) * line);
+                    chunk.steps, x.rows_of(chunk.tile), line,
+                    to + (begin + first - chunk.unit_begin) * line);
     }
     begin += source.size;
   }
@@ -68,13 +69,14 @@ void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args
 /// the first-level cache.
 template <class V>
 void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk, int64_t depth) {
+               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk, int run,
+               int64_t depth) {
   using S = ScalarOf<V>;
   constexpr int kStride = kTileRows<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
-  const int64_t line = packed_line<V>(chunk.steps);
-  // A tile of one vector leaves the second one of each step at zero, which adds nothing.
-  const int vectors = chunk.steps * kGroups;
+  const int tile_rows = x.rows_of(chunk.tile);
+  const int64_t line = packed_line<V>(run);
+  const int vectors = packed_vectors<V>(chunk.steps, tile_rows);
   x.set_time(chunk.time);
   S* units = g.scratch;
   S* rows = units + chunk.units * line;
@@ -85,7 +87,7 @@ void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
   const bool with_bias = g.db != nullptr && chunk.unit_begin == 0;
   for (int o = g.row_begin; o < g.row_end; o += kOut) {
     const int outs = g.row_end - o < kOut ? g.row_end - o : kOut;
-    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, chunk.steps, line, rows);
+    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, chunk.steps, tile_rows, line, rows);
     for (int k = 0; k < chunk.units; k += kIn) {
       const int ins = chunk.units - k < kIn ? chunk.units - k : kIn;
       outer_block<V>(rows, outs, units + k * line, ins, line, vectors,
@@ -114,12 +116,13 @@ void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient
   const int run = gradient_run<V>(units);
   for (int begin = 0; begin < depth; begin += units) {
     for (int tile = 0; tile < args.tiles; ++tile) {
+      const int most = steps_of_run<V>(run, x.rows_of(tile));
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
-        for (int t = g.first_step; t < args.steps; t += run) {
+        for (int t = g.first_step; t < args.steps; t += most) {
           const GradientChunk chunk{begin, depth - begin < units ? depth - begin : units,
                                     tile,  repeat,
-                                    t,     args.steps - t < run ? args.steps - t : run};
-          add_chunk<V>(x, args, g, chunk, depth);
+                                    t,     args.steps - t < most ? args.steps - t : most};
+          add_chunk<V>(x, args, g, chunk, run, depth);
         }
       }
     }

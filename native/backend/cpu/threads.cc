@@ -6,8 +6,6 @@
 #include <fstream>
 #include <string>
 
-#include "backend/cpu/denormals.h"
-
 #if defined(__linux__)
 #include <sched.h>
 #endif

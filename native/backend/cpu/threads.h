@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "backend/cpu/denormals.h"
+
 namespace lookback {
 
 /// A fixed team of threads. The caller of `run` is worker 0, so a pool of one makes no thread at
@@ -25,6 +27,20 @@ class ThreadPool {
   /// Calls f(worker) once on each worker and returns when all are done. The first exception is
   /// rethrown here.
   void run(const std::function<void(int worker)>& f);
+  /// Likewise on the first `workers` only. The caller alone wakes nobody: that would cost a step of
+  /// one row more than its numbers do.
+  template <class F>
+  void run(int workers, const F& f) {
+    if (workers > 1) {
+      const auto some = [&](int worker) {
+        if (worker < workers) f(worker);
+      };
+      run(std::ref(some));  // a copy would be one on the heap
+    } else {
+      const FlushDenormals flush;
+      f(0);
+    }
+  }
 
  private:
   void serve(int worker);

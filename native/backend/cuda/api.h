@@ -1,5 +1,5 @@
 /// The border between the host code and the CUDA library: one table of C functions with a version
-/// number. The library (library.cu) and, in test builds, an implementation on host threads
+/// number. The library (library.cu) and, in test builds, an implementation on the host
 /// (emulated_device.cc) fill it, so that the same host code runs against both. Nothing throws
 /// across it and no C++ object crosses it.
 #pragma once

@@ -1,192 +1,190 @@
-/// The GPU's execution context: the threads of one block share a tile of batch rows for the whole
-/// sequence and meet in a barrier after every operation of a program. The same text runs as CUDA
-/// threads and, for tests without a GPU, as host threads (emulated.h): `Threads` gives thread(),
-/// threads() and sync().
+/// The GPU's execution context: the threads of a block share some batch rows for the whole sequence
+/// and meet in a barrier after every operation of a program. The same text runs as CUDA threads
+/// and, for tests without a GPU, on the host (emulated.h): `Threads` gives thread(), threads(),
+/// block(), blocks() and sync(site).
+///
+/// One context serves two drivers. The resident one runs a whole pass in one kernel, with columns
+/// and weights in shared memory where they fit. The stepwise one runs, launch by launch, the
+/// operations between two products of one step; the products are large ones over the whole batch.
+/// Programs are the same: the context counts products and reductions as a program runs through
+/// them, and takes part in the phase that the launch names.
 #pragma once
 
-#include "backend/sequence.h"
+#include "backend/cuda/block_args.h"
+#include "backend/cuda/block_product.h"
+#include "backend/cuda/block_sync.h"
 #include "base/portable.h"
 #include "cells/cell.h"
 #include "math/scalar.h"
 
 namespace lookback {
 
-struct BlockColumn {
-  int64_t offset = 0;
-};
-
-/// One batch row of a tile of kRows, as programs and the loop over time see it.
-template <class S, int kRows>
+/// One batch row of a block, as programs and the loop over time see it.
+template <class S>
 class BlockRow {
  public:
-  HD BlockRow(S* base, const S* active, int64_t batch)
-      : base_(base), active_(active), batch_(batch) {}
-  HD S& operator()(BlockColumn c, int j) const { return base_[c.offset + int64_t{j} * kRows]; }
-  HD S& at(BlockColumn c, int j) const { return (*this)(c, j); }
+  HD BlockRow(int row, const S* active, int64_t batch, int first = 0, int stride = 1)
+      : row_(row), first_(first), stride_(stride), active_(active), batch_(batch) {}
+  HD S& operator()(BlockColumn<S> c, int j) const { return c.base[row_ * c.stride + j]; }
+  HD S& at(BlockColumn<S> c, int j) const { return (*this)(c, j); }
   HD S active() const { return *active_; }
   HD int64_t batch() const { return batch_; }
+  HD int first() const { return first_; }
+  HD int stride() const { return stride_; }
 
  private:
-  S* base_;
+  int row_, first_, stride_;
   const S* active_;
   int64_t batch_;
 };
 
-/// Tiles [begin, end) belong to this block: one, or the whole batch where rows meet in batch
-/// statistics.
-template <class Threads, class Scalar, int kRows>
+template <class Threads, class Scalar>
 class BlockContext {
  public:
   using Number = Scalar;
   using S = Scalar;
-  using Column = BlockColumn;
-  using Row = BlockRow<S, kRows>;
+  using Column = BlockColumn<S>;
+  using Row = BlockRow<S>;
 
-  HD BlockContext(Threads threads, const SequenceArgs<S>& args, int begin, int end)
-      : threads_(threads), args_(args), begin_(begin), end_(end) {}
+  HD BlockContext(Threads threads, const BlockPlaces<S>& places, const BlockWork& work)
+      : threads_(threads), places_(places), args_(places.args), work_(work) {}
 
   HD int time() const { return time_; }
-  HD bool training() const { return args_.training; }
-  HD int initial_entries() const { return args_.initial_entries; }
-  HD bool default_start() const { return args_.default_start; }
+  HD bool training() const { return args_.walk.training; }
+  HD int initial_entries() const { return args_.walk.initial_entries; }
+  HD bool default_start() const { return args_.walk.default_start; }
   /// Whether the caller gave the initial value of state `i`, in the order of Declaration::states.
-  HD bool state_given(int i) const { return args_.state[i].initial != nullptr; }
+  HD bool state_given(int i) const { return args_.walk.state[i].initial != nullptr; }
   HD Column at(Slot slot, int dt = 0) const { return place(slot.id, dt); }
   HD const S* vector(Vector v) const { return args_.vectors[v.id]; }
-  HD bool given(int sequence) const { return args_.sequence[sequence].data != nullptr; }
+  HD bool given(int sequence) const { return args_.walk.sequence[sequence].data != nullptr; }
   HD Slot sequence_slot(int sequence) const {
-    return {args_.sequence[sequence].slot, args_.sequence[sequence].size};
+    return {args_.walk.sequence[sequence].slot, args_.walk.sequence[sequence].size};
   }
 
+  /// Neighbouring threads take neighbouring units.
   template <class F>
   HD void each(int n, F f) const {
-    const int64_t rows = real_rows();
-    for (int64_t i = threads_.thread(); i < rows * n; i += threads_.threads()) {
-      f(row(i % rows), static_cast<int>(i / rows));
+    if (!here()) return;
+    const int threads = threads_.threads(), lanes = n < threads ? n : threads;
+    const int groups = lanes > 0 ? threads / lanes : 0;
+    const int group = lanes > 0 ? threads_.thread() / lanes : groups;
+    if (group < groups) {
+      for (int i = group; i < places_.rows; i += groups) {
+        const Row r = row(i);
+        for (int j = threads_.thread() % lanes; j < n; j += lanes) f(r, j);
+      }
     }
-    threads_.sync();
+    threads_.sync(SyncSite::kOperation);
   }
   template <class F>
   HD void rows(int n, F f) const {
     each(n, f);
   }
 
-  HD void linear(Linear l) const {
-    const PackedLinear<S>& p = args_.linears[l.id];
-    int64_t depth = 0;
-    for (int i = 0; i < p.sources; ++i) depth += p.source[i].size;
-    const BlockColumn out = place(p.out, 0);
-    each(p.rows * p.repeat, [&](Row r, int index) {
-      const int o = index % p.rows, repeat = index / p.rows;
-      S& to = r(out, p.out_begin + index);
-      S sum = p.accumulate ? to : p.forward.bias != nullptr ? p.forward.bias[o] : S(0);
-      const S* w = p.forward.data + o * depth;
-      for (int i = 0; i < p.sources; ++i) {
-        const auto& source = p.source[i];
-        const BlockColumn from = place(source.slot, source.dt);
-        for (int k = 0; k < source.size; ++k) {
-          sum = fma(*w++, r(from, source.begin + repeat * source.size + k), sum);
-        }
-      }
-      to = sum;
-    });
+  HD void linear(Linear l) {
+    ++count_;
+    const BlockProduct<S>& product = args_.linears[l.id].forward;
+    if (work_.phase >= 0 || (product.sources == 0 && product.bias == nullptr)) return;
+    block_product(threads_, places_, time_, product);
   }
-
-  HD void adjoint(Linear l) const {
-    const PackedLinear<S>& p = args_.linears[l.id];
-    const BlockColumn d_out = place(p.d_out, 0);
-    for (int i = 0; i < p.sources; ++i) {
-      const auto& source = p.source[i];
-      if (p.adjoint[i].data == nullptr) continue;
-      const BlockColumn to = place(source.gradient, source.dt);
-      each(source.size * p.repeat, [&](Row r, int index) {
-        const int k = index % source.size, repeat = index / source.size;
-        const int unit = source.begin + index;
-        S sum = source.accumulate ? r(to, unit) : S(0);
-        const S* w = p.adjoint[i].data + int64_t{k} * p.rows;
-        for (int o = 0; o < p.rows; ++o)
-          sum = fma(w[o], r(d_out, p.d_out_begin + repeat * p.rows + o), sum);
-        r(to, unit) = sum;
-      });
-    }
+  HD void adjoint(Linear l) {
+    ++count_;
+    if (work_.phase >= 0) return;
+    const BlockLinear<S>& linear = args_.linears[l.id];
+    for (int i = 0; i < linear.adjoints; ++i)
+      block_product(threads_, places_, time_, linear.adjoint[i]);
   }
 
   /// A thread takes whole features; the statistics around the first active row, as on the CPU.
   template <class F>
   HD void moments(BatchSite id, int features, int entries, F value) {
-    const BatchSiteState<S>& site = args_.sites[id.id];
-    const S count = batch_rows() * S(entries);
-    S* out = site.moments + int64_t{time_} * 2 * features;
-    for (int j = threads_.thread(); j < features; j += threads_.threads()) {
-      S pivot(0), sum(0), squares(0);
-      bool found = false;
-      for_active([&](Row r) {
-        if (!found) pivot = value(r, j, 0);
-        found = true;
-        for (int e = 0; e < entries; ++e) sum += value(r, j, e) - pivot;
-      });
-      const S mean = count > S(0) ? pivot + sum / count : S(0);
-      for_active([&](Row r) {
-        for (int e = 0; e < entries; ++e) {
-          const S apart = value(r, j, e) - mean;
-          squares = fma(apart, apart, squares);
-        }
-      });
-      const S variance = count > S(0) ? squares / count : S(0);
-      out[j] = mean;
-      out[features + j] = variance;
-      if (site.pooled) continue;
-      update_running(site, j, count, mean, variance);
-      out[features + j] = S(1) / sqrt(variance + args_.batch_eps);
+    ++count_;
+    if (reduces()) {
+      const BatchSiteState<S>& site = args_.sites[id.id];
+      const S count = batch_rows() * S(entries);
+      S* out = site.moments + int64_t{time_} * 2 * features;
+      for (int j = first_feature(); j < features; j += feature_stride()) {
+        S pivot(0), sum(0), squares(0);
+        bool found = false;
+        for_active([&](Row r) {
+          if (!found) pivot = value(r, j, 0);
+          found = true;
+          for (int e = 0; e < entries; ++e) sum += value(r, j, e) - pivot;
+        });
+        const S mean = count > S(0) ? pivot + sum / count : S(0);
+        for_active([&](Row r) {
+          for (int e = 0; e < entries; ++e) {
+            const S apart = value(r, j, e) - mean;
+            squares = fma(apart, apart, squares);
+          }
+        });
+        const S variance = count > S(0) ? squares / count : S(0);
+        out[j] = mean;
+        out[features + j] = variance;
+        if (site.pooled) continue;
+        update_running(site, j, count, mean, variance);
+        out[features + j] = S(1) / sqrt(variance + args_.walk.batch_eps);
+      }
+      threads_.sync(SyncSite::kReduction);
     }
-    threads_.sync();
+    ++count_;
   }
   /// Of a pooled site, whose `moments` has left mean and variance of every step: those of all steps
   /// together.
   HD void pool_moments(BatchSite id, int steps) {
-    const BatchSiteState<S>& site = args_.sites[id.id];
-    const int F = site.features;
-    for (int j = threads_.thread(); j < F; j += threads_.threads()) {
-      S mean(0), squares(0);
-      for (int t = 0; t < steps; ++t) {
-        const S* one = site.moments + int64_t{t} * 2 * F;
-        const S apart = one[j] - mean;
-        mean += apart / S(t + 1);
-        squares += one[F + j] + apart * apart * S(t) / S(t + 1);
+    ++count_;
+    if (reduces()) {
+      const BatchSiteState<S>& site = args_.sites[id.id];
+      const int F = site.features;
+      for (int j = first_feature(); j < F; j += feature_stride()) {
+        S mean(0), squares(0);
+        for (int t = 0; t < steps; ++t) {
+          const S* one = site.moments + int64_t{t} * 2 * F;
+          const S apart = one[j] - mean;
+          mean += apart / S(t + 1);
+          squares += one[F + j] + apart * apart * S(t) / S(t + 1);
+        }
+        const S variance = squares / S(steps);
+        update_running(site, j, S(args_.walk.batch * steps), mean, variance);
+        for (int t = 0; t < steps; ++t) {
+          S* one = site.moments + int64_t{t} * 2 * F;
+          one[j] = mean;
+          one[F + j] = S(1) / sqrt(variance + args_.walk.batch_eps);
+        }
       }
-      const S variance = squares / S(steps);
-      update_running(site, j, S(args_.batch * steps), mean, variance);
-      for (int t = 0; t < steps; ++t) {
-        S* one = site.moments + int64_t{t} * 2 * F;
-        one[j] = mean;
-        one[F + j] = S(1) / sqrt(variance + args_.batch_eps);
-      }
+      threads_.sync(SyncSite::kReduction);
     }
-    threads_.sync();
+    ++count_;
   }
   HD const S* mean(BatchSite site) const {
     return args_.sites[site.id].moments + int64_t{time_} * 2 * args_.sites[site.id].features;
   }
   HD const S* rstd(BatchSite site) const { return mean(site) + args_.sites[site.id].features; }
   HD S batch_rows() const {
-    return static_cast<S>(args_.active_rows != nullptr ? args_.active_rows[time_] : args_.batch);
+    const int64_t* rows = args_.walk.active_rows;
+    return static_cast<S>(rows != nullptr ? rows[time_] : args_.walk.batch);
   }
 
   template <class F>
   HD const S* sums(int features, F f) {
-    S* total = args_.totals;
-    for (int j = threads_.thread(); j < features; j += threads_.threads()) {
-      S first(0), second(0);
-      for_active([&](Row r) {
-        S a(0), b(0);
-        f(r, j, a, b);
-        first += a;
-        second += b;
-      });
-      total[j] = first;
-      total[features + j] = second;
+    S* total = args_.walk.totals;
+    ++count_;
+    if (reduces()) {
+      for (int j = first_feature(); j < features; j += feature_stride()) {
+        S first(0), second(0);
+        for_active([&](Row r) {
+          S a(0), b(0);
+          f(r, j, a, b);
+          first += a;
+          second += b;
+        });
+        total[j] = first;
+        total[features + j] = second;
+      }
+      threads_.sync(SyncSite::kReduction);
     }
-    threads_.sync();
+    ++count_;
     return total;
   }
 
@@ -194,39 +192,98 @@ class BlockContext {
   HD void set_time(int t) { time_ = t; }
   HD void read_fresh_moments(bool) {}
   HD void set_active(int t) {
-    each(1, [&](Row r, int) {
-      const bool running = args_.lengths == nullptr || t < args_.lengths[r.batch()];
-      args_.active[r.batch()] = running ? S(1) : S(0);
+    const int32_t* lengths = args_.walk.lengths;
+    S* const active = args_.walk.active;
+    each(1, [=](Row r, int) {
+      active[r.batch()] = lengths == nullptr || t < lengths[r.batch()] ? S(1) : S(0);
     });
   }
   template <class F>
   HD void each_row(F f) const {
-    const int64_t rows = real_rows();
-    for (int64_t i = threads_.thread(); i < rows; i += threads_.threads()) f(row(i));
-    threads_.sync();
+    if (!here()) return;
+    const int threads = threads_.threads();
+    const int lanes = places_.rows < threads ? threads / places_.rows : 1;
+    const int group = threads_.thread() / lanes, groups = threads / lanes;
+    if (group < groups) {
+      for (int i = group; i < places_.rows; i += groups)
+        f(row(i, threads_.thread() % lanes, lanes));
+    }
+    threads_.sync(SyncSite::kOperation);
   }
   /// All threads of a block must agree, so one asks for all.
-  HD bool stop() const { return threads_.agree(args_.cancel); }
-  HD Column place(int slot, int dt) const {
-    const SlotPlace& p = args_.slots[slot];
-    int index = time_ + dt + p.history;
-    if (index >= p.depth || index < 0) index = ((index % p.depth) + p.depth) % p.depth;
-    return {p.offset + int64_t{index} * p.size * kRows};
+  HD bool stop() const {
+    return work_.phase < 0 && time_ % Threads::kStopEvery == 0 && threads_.agree(args_.walk.cancel);
+  }
+  HD const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
+  HD Column place(int slot, int dt) const { return places_.column(slot, time_ + dt); }
+
+  /// Gradients on their way to earlier steps: all of them and the sums, or the oldest column.
+  HD void zero_carried(bool all) const {
+    if (!here()) return;
+    for (int s = 0; s < args_.slot_count; ++s) {
+      const BlockSlot& p = args_.slots[s];
+      if (!p.carry && !(all && p.sum)) continue;
+      for (int back = all ? 0 : p.history; back <= p.history; ++back)
+        zero(place(s, -back), p.stride);
+    }
+    threads_.sync(SyncSite::kOperation);
+  }
+
+  /// Before the first operation of a kernel: weights and rings come into shared memory.
+  HD void open(bool backward) {
+    if (!staged()) return;
+    backward_ = backward;
+    for (int l = 0; l < kMaxBlockLinears; ++l) {
+      const BlockLinear<S>& linear = args_.linears[l];
+      if (!backward) load_weights(linear.forward);
+      for (int i = 0; backward && i < linear.adjoints; ++i) load_weights(linear.adjoint[i]);
+    }
+    move_rings(kLoadAll);
+  }
+  HD void close() const {
+    if (!staged()) return;
+    move_rings(kStoreAll);
+  }
+  HD void begin_step() {
+    if (!staged()) return;
+    for (int s = 0; s < args_.slot_count; ++s) {
+      const BlockSlot& p = args_.slots[s];
+      if ((p.staging & kLoadStep) == 0) continue;
+      if (!backward_) {
+        move(s, time_, true);
+      } else {
+        for (int back = opened_ ? p.reach : 0; back <= p.reach; ++back) move(s, time_ - back, true);
+      }
+    }
+    opened_ = true;
+  }
+  HD void end_step() const {
+    if (!staged()) return;
+    for (int s = 0; s < args_.slot_count; ++s) {
+      if ((args_.slots[s].staging & kStoreStep) != 0) move(s, time_, false);
+    }
   }
 
  private:
-  HD int64_t real_rows() const {
-    const int64_t last = int64_t{end_} * kRows;
-    return (last < args_.batch ? last : args_.batch) - int64_t{begin_} * kRows;
+  /// Whether the operation at hand belongs to this launch.
+  HD bool here() const { return work_.phase < 0 || (work_.phase == count_ && !work_.batchwise); }
+  HD bool reduces() const { return work_.phase < 0 || work_.phase == count_; }
+  HD bool staged() const { return places_.shared != nullptr && work_.phase < 0; }
+  HD int first_feature() const {
+    return work_.batchwise ? threads_.block() * threads_.threads() + threads_.thread()
+                           : threads_.thread();
   }
-  HD Row row(int64_t i) const {
-    const int64_t b = int64_t{begin_} * kRows + i;
-    return Row(args_.storage + b / kRows * args_.tile_stride + b % kRows, args_.active + b, b);
+  HD int feature_stride() const {
+    return work_.batchwise ? threads_.blocks() * threads_.threads() : threads_.threads();
+  }
+
+  HD Row row(int i, int first = 0, int stride = 1) const {
+    const int64_t b = places_.begin + i;
+    return Row(i, args_.walk.active + b, b, first, stride);
   }
   template <class F>
   HD void for_active(F f) const {
-    const int64_t rows = real_rows();
-    for (int64_t i = 0; i < rows; ++i) {
+    for (int i = 0; i < places_.rows; ++i) {
       const Row r = row(i);
       if (r.active() != S(0)) f(r);
     }
@@ -234,64 +291,56 @@ class BlockContext {
   HD void update_running(const BatchSiteState<S>& site, int j, S count, S mean, S variance) const {
     if (site.running_mean == nullptr || count == S(0)) return;
     const int stat_row = time_ < site.stat_rows ? time_ : site.stat_rows - 1;
-    const S rho = args_.batch_momentum;
+    const S rho = args_.walk.batch_momentum;
     S& running_mean = site.running_mean[int64_t{stat_row} * site.features + j];
     S& running_var = site.running_var[int64_t{stat_row} * site.features + j];
     running_mean = (S(1) - rho) * running_mean + rho * mean;
     if (count <= S(1)) return;
-    const S apart = args_.batch_unbiased ? variance * count / (count - S(1)) : variance;
+    const S apart = args_.walk.batch_unbiased ? variance * count / (count - S(1)) : variance;
     running_var = (S(1) - rho) * running_var + rho * apart;
   }
 
-  Threads threads_;
-  const SequenceArgs<S>& args_;
-  int begin_, end_;
-  int time_ = 0;
-};
-
-/// Rows of dW and db: a thread takes whole elements and sums them over tiles, steps and rows in
-/// order.
-template <class Threads, class S, int kRows>
-HD void block_weight_gradient(Threads threads, const SequenceArgs<S>& args, int linear,
-                              int first_step, int row_begin, int row_end, S* dW, S* db) {
-  const PackedLinear<S>& p = args.linears[linear];
-  int64_t depth = 0;
-  for (int i = 0; i < p.sources; ++i) depth += p.source[i].size;
-  BlockContext<Threads, S, kRows> x(threads, args, 0, args.tiles);
-  const int64_t columns = depth + 1;  // the last one is the bias
-  for (int64_t index = threads.thread(); index < (row_end - row_begin) * columns;
-       index += threads.threads()) {
-    const int o = row_begin + static_cast<int>(index / columns);
-    const int64_t k = index % columns;
-    int source = 0;
-    int64_t unit = k;
-    while (source < p.sources && unit >= p.source[source].size) unit -= p.source[source++].size;
-    const int begin = source < p.sources ? p.source[source].begin : 0;
-    S sum(0);
-    for (int t = first_step; t < args.steps; ++t) {
-      x.set_time(t);
-      const BlockColumn d = x.place(p.d_out, 0);
-      const BlockColumn from =
-          source < p.sources ? x.place(p.source[source].slot, p.source[source].dt) : BlockColumn();
-      for (int repeat = 0; repeat < p.repeat; ++repeat) {
-        for (int64_t b = 0; b < args.batch; ++b) {
-          const S* base = args.storage + b / kRows * args.tile_stride + b % kRows;
-          const S left = base[d.offset + int64_t{p.d_out_begin + repeat * p.rows + o} * kRows];
-          sum +=
-              k < depth
-                  ? left *
-                        base[from.offset + (begin + repeat * p.source[source].size + unit) * kRows]
-                  : left;
-        }
-      }
-    }
-    if (k < depth) {
-      dW[o * depth + k] = sum;
-    } else if (db != nullptr) {
-      db[o] = sum;
+  HD void zero(Column column, int size) const {
+    const int all = places_.rows * size;
+    for (int i = threads_.thread(); i < all; i += threads_.threads()) column.base[i] = S(0);
+  }
+  HD void copy(const S* from, S* to, int64_t count) const {
+    for (int64_t i = threads_.thread(); i < count; i += threads_.threads()) to[i] = from[i];
+  }
+  HD void load_weights(const BlockProduct<S>& product) const {
+    for (int i = 0; i < product.sources; ++i) {
+      const auto& source = product.source[i];
+      copy(source.weights, places_.shared + source.shared,
+           int64_t{source.shared_quads} * 4 * product.rows);
     }
   }
-  threads.sync();
-}
+  /// The block's rows of one column. Columns of steps that do not exist are left alone.
+  HD void move(int s, int t, bool load) const {
+    const BlockSlot& p = args_.slots[s];
+    if (t < -p.history) return;
+    const Column near = places_.column(s, t), far = places_.global_column(p, t);
+    const int64_t count = int64_t{places_.rows} * p.stride;
+    if (load) {
+      copy(far.base, near.base, count);
+    } else {
+      copy(near.base, far.base, count);
+    }
+  }
+  HD void move_rings(BlockStaging which) const {
+    for (int s = 0; s < args_.slot_count; ++s) {
+      const BlockSlot& p = args_.slots[s];
+      if ((p.staging & which) == 0) continue;
+      for (int t = 0; t <= p.reach; ++t) move(s, t, which == kLoadAll);
+    }
+  }
+
+  Threads threads_;
+  const BlockPlaces<S>& places_;
+  const BlockArgs<S>& args_;
+  const BlockWork& work_;
+  int time_ = 0;
+  int count_ = 0;  ///< products and reductions that the program has passed
+  bool backward_ = false, opened_ = false;
+};
 
 }  // namespace lookback

@@ -1,4 +1,4 @@
-/// A CUDA device as a backend, over the table of api.h: a GPU's, or that on host threads.
+/// A CUDA device as a backend, over the table of api.h: a GPU's, or that on the host.
 #pragma once
 
 #include <memory>

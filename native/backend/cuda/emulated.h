@@ -1,52 +1,53 @@
-/// The threads of a block on a host: for tests without a GPU. A forgotten barrier is a data race
-/// that ThreadSanitizer reports.
+/// The threads of a recurrence's block on a host: for tests without a GPU.
 #pragma once
 
 #include <atomic>
-#include <barrier>
-#include <thread>
-#include <vector>
+
+#include "backend/cuda/block_sync.h"
+#include "backend/cuda/emulated_fibers.h"
 
 namespace lookback {
 
+/// In which order the threads of a block run, and which barrier they leave out; for tests.
+struct EmulatedSchedule {
+  bool descending = false;  ///< the last thread goes first
+  SyncSite left_out = SyncSite::kCount;
+};
+EmulatedSchedule& emulated_schedule();
+
 /// What the threads of one emulated block share.
 struct EmulatedBlock {
-  explicit EmulatedBlock(int threads) : barrier(threads) {}
-  std::barrier<> barrier;
+  EmulatedBlock(int threads, SyncSite without) : team(threads), left_out(without) {}
+
+  FiberTeam team;
+  SyncSite left_out;
   bool stop = false;
 };
 
 class EmulatedThreads {
  public:
-  EmulatedThreads(EmulatedBlock* block, int thread, int threads)
-      : block_(block), thread_(thread), threads_(threads) {}
+  static constexpr int kStopEvery = 1;
+  EmulatedThreads(EmulatedBlock* shared, int thread, int threads, int block, int blocks)
+      : shared_(shared), thread_(thread), threads_(threads), block_(block), blocks_(blocks) {}
   int thread() const { return thread_; }
   int threads() const { return threads_; }
-  void sync() const { block_->barrier.arrive_and_wait(); }
+  int block() const { return block_; }
+  int blocks() const { return blocks_; }
+  void sync(SyncSite site) const {
+    if (site != shared_->left_out) shared_->team.wait(thread_);
+  }
   bool agree(const std::atomic<bool>* flag) const {
     if (flag == nullptr) return false;
-    if (thread_ == 0) block_->stop = flag->load(std::memory_order_relaxed);
-    sync();
-    const bool stop = block_->stop;
-    sync();
+    if (thread_ == 0) shared_->stop = flag->load(std::memory_order_relaxed);
+    shared_->team.wait(thread_);
+    const bool stop = shared_->stop;
+    shared_->team.wait(thread_);
     return stop;
   }
 
  private:
-  EmulatedBlock* block_;
-  int thread_, threads_;
+  EmulatedBlock* shared_;
+  int thread_, threads_, block_, blocks_;
 };
-
-/// Calls body(EmulatedThreads) on `threads` host threads that form a block.
-template <class Body>
-void launch_emulated(int threads, Body body) {
-  EmulatedBlock block(threads);
-  std::vector<std::thread> team;
-  for (int i = 1; i < threads; ++i) {
-    team.emplace_back([&, i] { body(EmulatedThreads(&block, i, threads)); });
-  }
-  body(EmulatedThreads(&block, 0, threads));
-  for (std::thread& member : team) member.join();
-}
 
 }  // namespace lookback

@@ -191,24 +191,21 @@ const void* cancel_flag(CudaSession* session) {
   return session->cancel != nullptr ? session->cancel : &session->never;
 }
 
-/// All blocks, one after another, on a team of threads.
+/// All blocks, one after another, by one team.
 template <class Body>
 void run_blocks(int threads, int64_t shared_bytes, const Body& body) {
-  std::barrier<> barrier(threads);
+  FiberTeam team(threads);
   std::vector<char> shared(static_cast<size_t>(shared_bytes) + kAlign);
   const auto at = reinterpret_cast<uintptr_t>(shared.data());
   char* const aligned = shared.data() + (kAlign - at % kAlign) % kAlign;
   const int64_t blocks = body.blocks();
   const auto member = [&](int thread) {
     for (int64_t index = 0; index < blocks; ++index) {
-      body(EmulatedKernelBlock(barrier, aligned, thread, threads, index));
-      barrier.arrive_and_wait();
+      body(EmulatedKernelBlock(team, aligned, thread, threads, index));
+      team.wait(thread);
     }
   };
-  std::vector<std::thread> team;
-  for (int thread = 1; thread < threads; ++thread) team.emplace_back(member, thread);
-  member(0);
-  for (std::thread& each : team) each.join();
+  if (blocks > 0) team.run(member);
 }
 
 /// In an order that no item may rely on.

@@ -1,11 +1,81 @@
+/// The recurrent drivers on the host.
+#include <cstring>
+#include <vector>
+
+#include "backend/cuda/block_loop.h"
+#include "backend/cuda/block_tools.h"
+#include "backend/cuda/emulated.h"
+#include "backend/cuda/emulated_session.h"
 #include "backend/cuda/faults.h"
-#include "backend/cuda/recurrent_operations.h"
+#include "backend/cuda/operation_list.h"
+#include "cells/registry.h"
 
 namespace lookback {
+namespace {
 
-/// Drivers of recurrent cells are not part of this device yet: its backend runs them on the host.
-int32_t launch_recurrent(CudaSession*, int32_t, int32_t, const void*, int64_t, CudaFault* fault) {
-  return set_fault(fault, kCudaFailed, "a launch", "unknown operation");
+// Small and odd, so that rows and units divide unevenly among threads.
+constexpr int kThreads = 3;
+
+template <class S>
+using Loop = void (*)(EmulatedThreads, const LoopOp<S>&, S* shared);
+
+template <class S, class Cell>
+void run_cell(EmulatedThreads threads, const LoopOp<S>& op, S* shared) {
+  if (op.backward) {
+    block_backward<Cell>(threads, op.args, op.work, shared);
+  } else {
+    block_forward<Cell>(threads, op.args, op.work, shared);
+  }
+}
+
+template <class S, class List>
+struct Loops;
+template <class S, class... Types>
+struct Loops<S, CellList<Types...>> {
+  static constexpr Loop<S> kLoops[] = {run_cell<S, Types>...};
+};
+
+/// One team runs all blocks, one after another.
+template <class S>
+void run(const LoopOp<S>& op) {
+  const EmulatedSchedule schedule = emulated_schedule();
+  EmulatedBlock block(kThreads, schedule.left_out);
+  std::vector<Quad<S>> shared(static_cast<size_t>(op.args.shared_numbers) / 4 + 1);
+  S* const numbers = op.shared_bytes > 0 ? shared.front().v : nullptr;
+  const Loop<S> loop = Loops<S, Cells>::kLoops[op.index];
+  const auto member = [&](int thread) {
+    for (int index = 0; index < op.blocks; ++index) {
+      loop(EmulatedThreads(&block, thread, kThreads, index, op.blocks), op, numbers);
+      block.team.wait(thread);
+    }
+  };
+  block.team.run(member, schedule.descending);
+}
+
+/// In an order that no item may rely on.
+template <class Op>
+requires requires(const Op& op) { op.items(); }
+void run(const Op& op) {
+  const int64_t n = op.items();
+  for (int64_t i = 1; i < n; i += 2) op(i);
+  for (int64_t i = (n - 1) / 2 * 2; i >= 0 && n > 0; i -= 2) op(i);
+}
+
+}  // namespace
+
+EmulatedSchedule& emulated_schedule() {
+  static EmulatedSchedule schedule;
+  return schedule;
+}
+
+int32_t launch_recurrent(CudaSession*, int32_t operation, int32_t dtype, const void* arguments,
+                         int64_t bytes, CudaFault* fault) {
+  const auto go = [](const auto& op) { run(op); };
+  const bool known =
+      dtype == sizeof(float)
+          ? with_operation(RecurrentOperations<float>(), operation, arguments, bytes, go)
+          : with_operation(RecurrentOperations<double>(), operation, arguments, bytes, go);
+  return known ? kCudaOk : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
 
 }  // namespace lookback

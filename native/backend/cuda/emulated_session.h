@@ -1,16 +1,15 @@
-/// A device on host threads: what its session holds. Its memory cannot be touched but inside the
+/// A device on the host: what its session holds. Its memory cannot be touched but inside the
 /// calls of the table and inside kernels, so host code that follows a device pointer dies at once,
 /// and every block has sentinels behind it that are looked at when it is released.
 #pragma once
 
 #include <atomic>
-#include <barrier>
 #include <cstdint>
 #include <map>
-#include <thread>
 #include <vector>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/emulated_fibers.h"
 
 namespace lookback {
 
@@ -61,19 +60,19 @@ class EmulatedAccess {
 /// A thread of a block, for the operations of operations.h.
 class EmulatedKernelBlock {
  public:
-  EmulatedKernelBlock(std::barrier<>& barrier, char* shared, int thread, int threads, int64_t index)
-      : barrier_(barrier), shared_(shared), thread_(thread), threads_(threads), index_(index) {}
+  EmulatedKernelBlock(FiberTeam& team, char* shared, int thread, int threads, int64_t index)
+      : team_(team), shared_(shared), thread_(thread), threads_(threads), index_(index) {}
   int thread() const { return thread_; }
   int threads() const { return threads_; }
   int64_t index() const { return index_; }
-  void sync() const { barrier_.arrive_and_wait(); }
+  void sync() const { team_.wait(thread_); }
   template <class T>
   T* shared() const {
     return reinterpret_cast<T*>(shared_);
   }
 
  private:
-  std::barrier<>& barrier_;
+  FiberTeam& team_;
   char* shared_;
   int thread_, threads_;
   int64_t index_;

@@ -22,7 +22,7 @@ struct GemmTile {
   static constexpr int threads = (kM / kThreadM) * (kN / kThreadN);
 };
 using GpuGemmTile = GemmTile<64, 64, 16, 4, 4>;
-/// Small and odd, for host threads.
+/// Small and odd, for the host.
 using EmulatedGemmTile = GemmTile<4, 6, 5, 2, 3>;
 
 /// `Tile` is the device's; `GemmOp<S, void>` is what crosses the table.

@@ -1,5 +1,6 @@
 // Launches of the operations outside of time loops.
 #include "backend/cuda/faults.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/operation_list.h"
 #include "backend/cuda/session.cuh"
 
@@ -21,13 +22,6 @@ class GpuBlock {
     return reinterpret_cast<T*>(memory);
   }
 };
-
-template <class Op>
-__global__ void __launch_bounds__(kThreads) for_items(const Op op) {
-  const int64_t stride = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < op.items(); i += stride)
-    op(i);
-}
 
 template <class Body>
 __global__ void __launch_bounds__(kThreads) for_blocks(const Body body) {
@@ -54,12 +48,7 @@ int32_t run(CudaSession* session, const GemmOp<S>& op, CudaFault* fault) {
 template <class Op>
 int32_t run(CudaSession* session, const Op& op, CudaFault* fault) {
   if constexpr (requires { op.items(); }) {
-    if (op.items() == 0) return kCudaOk;
-    const int64_t wanted = (op.items() + kThreads - 1) / kThreads;
-    const int64_t enough = int64_t{16} * session->properties.multiProcessorCount;
-    const auto blocks = static_cast<unsigned>(wanted < enough ? wanted : enough);
-    for_items<<<blocks, kThreads, 0, session->stream>>>(op);
-    return cuda_check_launch("a launch", fault);
+    return run_items(session, op, fault);
   } else {
     return run_blocks(session, op, kThreads, fault);
   }

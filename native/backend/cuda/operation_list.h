@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/block_tools.h"
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/operations.h"
 
@@ -23,6 +24,11 @@ using Operations =
                   ReadIndicesOp<S>, WeighTermsOp<S>, FillOp<S>, AddOp<S>, SumSquaresOp<S>,
                   UpdateOp<S>>;
 
+/// Those of recurrences, which their own part of a library launches.
+template <class S>
+using RecurrentOperations = OperationList<MovesOp<S>, ColumnSumsOp<S>, InputOp<S>, MasksOp<S>,
+                                          StatisticsOp<S>, ExponentialsOp<S>, LoopOp<S>>;
+
 template <class... Types>
 constexpr uint64_t mix_sizes(OperationList<Types...>, uint64_t seed) {
   ((seed = seed * 1099511628211u + sizeof(Types)), ...);
@@ -35,7 +41,8 @@ constexpr uint64_t cuda_layout() {
   uint64_t seed = kCudaApiVersion;
   for (const uint64_t size : {sizeof(CudaTable), sizeof(CudaFault), sizeof(CudaDeviceInfo)})
     seed = seed * 1099511628211u + size;
-  return mix_sizes(Operations<double>(), mix_sizes(Operations<float>(), seed));
+  seed = mix_sizes(Operations<double>(), mix_sizes(Operations<float>(), seed));
+  return mix_sizes(RecurrentOperations<double>(), mix_sizes(RecurrentOperations<float>(), seed));
 }
 
 /// Calls run(op) with the operation's own type. False where there is none of that number and size.

@@ -1,11 +1,44 @@
-// The drivers of recurrent cells.
+// The drivers of recurrent cells: which kernel an operation is.
 #include "backend/cuda/faults.h"
-#include "backend/cuda/recurrent_operations.h"
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/loops/loops.h"
+#include "backend/cuda/operation_list.h"
+#include "backend/cuda/session.cuh"
+#include "cells/registry.h"
 
 namespace lookback {
+namespace {
 
-int32_t launch_recurrent(CudaSession*, int32_t, int32_t, const void*, int64_t, CudaFault* fault) {
-  return set_fault(fault, kCudaFailed, "a launch", "unknown operation");
+template <class S, class List>
+struct Loops;
+template <class S, class... Types>
+struct Loops<S, CellList<Types...>> {
+  using Launch = cudaError_t (*)(const LoopOp<S>&, cudaStream_t);
+  static constexpr Launch kLaunch[] = {launch_loop<Types, S>...};
+};
+
+template <class S>
+int32_t run_loop(CudaSession* session, const LoopOp<S>& op, CudaFault* fault) {
+  return cuda_check(Loops<S, Cells>::kLaunch[op.index](op, session->stream), "a time loop", fault);
+}
+
+}  // namespace
+
+int32_t launch_recurrent(CudaSession* session, int32_t operation, int32_t dtype,
+                         const void* arguments, int64_t bytes, CudaFault* fault) {
+  int32_t status = kCudaOk;
+  const auto go = [&]<class Op>(const Op& op) {
+    if constexpr (requires { op.items(); }) {
+      status = run_items(session, op, fault);
+    } else {
+      status = run_loop(session, op, fault);
+    }
+  };
+  const bool known =
+      dtype == sizeof(float)
+          ? with_operation(RecurrentOperations<float>(), operation, arguments, bytes, go)
+          : with_operation(RecurrentOperations<double>(), operation, arguments, bytes, go);
+  return known ? status : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
 
 }  // namespace lookback

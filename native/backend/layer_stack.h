@@ -2,11 +2,13 @@
 /// its document).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "backend/cpu/cell_recurrence.h"
+#include "backend/array_space.h"
+#include "backend/backend.h"
 
 namespace lookback {
 
@@ -26,13 +28,19 @@ class StackTape;
 template <class S>
 class LayerStack final : public Recurrence<S> {
  public:
-  LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels, const std::string& key,
+  /// Makes a layer from its own spec.
+  using MakeLayer = std::function<std::unique_ptr<Recurrence<S>>(const Spec& spec)>;
+
+  LayerStack(MakeLayer make_layer, const ArraySpace<S>& arrays, const std::string& key,
              const Spec& spec);
 
   const CellInfo& info() const override { return info_; }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
   std::vector<std::string> differentiable_inputs() const override;
   std::string couples_rows(bool training) const override;
+  std::string explain(int64_t batch, int64_t steps, bool training) const override {
+    return layers_.front()->explain(batch, steps, training);
+  }
   std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
@@ -40,7 +48,7 @@ class LayerStack final : public Recurrence<S> {
   void backward(const BackwardCall<S>& call, Tape& tape) override;
 
  private:
-  using Layers = std::vector<std::unique_ptr<CellRecurrence<S>>>;
+  using Layers = std::vector<std::unique_ptr<Recurrence<S>>>;
 
   bool replays() const {
     return stacking_ == Stacking::kReplay || stacking_ == Stacking::kReplayResidual;
@@ -59,9 +67,14 @@ class LayerStack final : public Recurrence<S> {
   void write_states(const ForwardCall<S>& call, const StackTape<S>& t);
   void join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass);
   void run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass);
+  void bind_state_gradients(const BackwardCall<S>& call, StackTape<S>& t, int pass,
+                            BackwardCall<S>& inner);
 
-  CpuRuntime& runtime_;
-  const DriverTable<S>& kernels_;
+  /// Zeros in the steps that rows do not have.
+  void clear_ended(const StackTape<S>& t, S* stream) const;
+
+  MakeLayer make_layer_;
+  ArraySpace<S> arrays_;
   std::string key_;
   Spec spec_;
   int passes_ = 1;       ///< L

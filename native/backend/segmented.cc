@@ -1,10 +1,10 @@
-#include "backend/cpu/segmented.h"
+#include "backend/segmented.h"
 
 #include <algorithm>
 #include <map>
 #include <utility>
 
-#include "backend/cpu/plan.h"
+#include "base/arena.h"
 #include "base/error.h"
 
 namespace lookback {
@@ -46,13 +46,11 @@ inline size_t batch_axis(const std::string& name, const std::vector<int64_t>& sh
 template <class S>
 struct Owned {
   std::vector<int64_t> shape;
-  AlignedArray<S> numbers;
+  Buffer<S> numbers;
 
   Owned() = default;
-  explicit Owned(std::vector<int64_t> dims) : shape(std::move(dims)) {
-    int64_t count = 1;
-    for (const int64_t extent : shape) count = checked_mul(count, extent, "segments");
-    numbers = AlignedArray<S>(count);
+  Owned(std::vector<int64_t> dims, const ArraySpace<S>& arrays) : shape(std::move(dims)) {
+    numbers = arrays.make(element_count(shape, "segments"), "segments");
   }
 };
 template <class S>
@@ -106,16 +104,19 @@ class SegmentedTape final : public Tape {
 
 /// The segments of every row, in the order of rows and steps.
 template <class S>
-std::vector<Segment> cut(const ForwardCall<S>& call, const Tensor<const S>& resets) {
+std::vector<Segment> cut(const ForwardCall<S>& call, const Tensor<const S>& resets,
+                         const ArraySpace<S>& arrays) {
   const std::vector<int64_t> expected{call.batch, call.steps};
   REQUIRE(resets.shape == expected, kShape, "input resets has another shape than [", call.batch,
           ",", call.steps, "]");
+  std::vector<S> afresh(static_cast<size_t>(call.batch * call.steps));
+  arrays.fetch(resets.data, call.batch * call.steps, afresh.data());
   std::vector<Segment> segments;
   for (int64_t b = 0; b < call.batch; ++b) {
     const int64_t length = call.lengths == nullptr ? call.steps : call.lengths[b];
     Segment segment{b, 0, 0, true, false};
     for (int64_t t = 0; t < call.steps; ++t) {
-      if (resets.data[b * call.steps + t] == S(0) || t >= length) continue;
+      if (afresh[static_cast<size_t>(b * call.steps + t)] == S(0) || t >= length) continue;
       segment.length = t - segment.begin;
       if (segment.length > 0) segments.push_back(segment);
       segment = {b, t, 0, false, false};
@@ -190,11 +191,11 @@ void for_runs(const SegmentPart<S>& part, const std::string& name,
 
 template <class S>
 Owned<S> gather(const SegmentPart<S>& part, const std::string& name, const Tensor<const S>& whole,
-                bool sequence) {
-  Owned<S> own(shape_of(part, name, whole.shape, sequence));
+                bool sequence, const ArraySpace<S>& arrays) {
+  Owned<S> own(shape_of(part, name, whole.shape, sequence), arrays);
   for_runs(part, name, whole.shape, sequence,
            [&](const Segment&, int64_t from, int64_t to, int64_t count) {
-             std::copy_n(whole.data + from, count, own.numbers.data() + to);
+             arrays.copy(whole.data + from, count, own.numbers.data() + to);
            });
   return own;
 }
@@ -202,16 +203,11 @@ Owned<S> gather(const SegmentPart<S>& part, const std::string& name, const Tenso
 /// Copies the rows of segments that `wanted` says yes to.
 template <class S, class Wanted>
 void scatter(const SegmentPart<S>& part, const std::string& name, const Owned<S>& own,
-             const Tensor<S>& whole, bool sequence, Wanted wanted) {
+             const Tensor<S>& whole, bool sequence, Wanted wanted, const ArraySpace<S>& arrays) {
   for_runs(part, name, whole.shape, sequence,
            [&](const Segment& segment, int64_t to, int64_t from, int64_t count) {
-             if (wanted(segment)) std::copy_n(own.numbers.data() + from, count, whole.data + to);
+             if (wanted(segment)) arrays.copy(own.numbers.data() + from, count, whole.data + to);
            });
-}
-
-template <class S>
-void zero(const Tensor<S>& tensor) {
-  std::fill_n(tensor.data, tensor.size(), S(0));
 }
 
 inline bool every(const Segment&) { return true; }
@@ -219,7 +215,7 @@ inline bool ends_row(const Segment& segment) { return segment.last; }
 
 template <class S>
 void forward_part(const ForwardCall<S>& call, Recurrence<S>& recurrence, SegmentPart<S>& part,
-                  const std::set<std::string>& of_rows) {
+                  const std::set<std::string>& of_rows, const ArraySpace<S>& arrays) {
   ForwardCall<S> inner;
   inner.batch = part.rows();
   inner.steps = part.steps;
@@ -232,7 +228,7 @@ void forward_part(const ForwardCall<S>& call, Recurrence<S>& recurrence, Segment
   for (const auto& [name, tensor] : call.inputs) {
     if (name == "resets" || is_buffer(name)) continue;
     if (is_state(name) && !part.given()) continue;
-    part.inputs[name] = gather(part, name, tensor, !is_state(name));
+    part.inputs[name] = gather(part, name, tensor, !is_state(name), arrays);
   }
   inner.inputs = const_views(part.inputs);
   for (const auto& [name, tensor] : call.inputs)
@@ -240,7 +236,7 @@ void forward_part(const ForwardCall<S>& call, Recurrence<S>& recurrence, Segment
   OwnedTensors<S> rows;
   for (const auto& [name, tensor] : call.outputs) {
     if (of_rows.count(name) != 0) {
-      rows[name] = Owned<S>(shape_of(part, name, tensor.shape, name == "y"));
+      rows[name] = Owned<S>(shape_of(part, name, tensor.shape, name == "y"), arrays);
     } else {
       inner.outputs[name] = tensor;
     }
@@ -249,22 +245,23 @@ void forward_part(const ForwardCall<S>& call, Recurrence<S>& recurrence, Segment
   recurrence.forward(inner, *part.tape);
   for (const auto& [name, own] : rows) {
     const bool sequence = name == "y";
-    scatter(part, name, own, call.outputs.at(name), sequence, sequence ? every : ends_row);
+    scatter(part, name, own, call.outputs.at(name), sequence, sequence ? every : ends_row, arrays);
   }
 }
 
 template <class S>
-void backward_part(const BackwardCall<S>& call, Recurrence<S>& recurrence, SegmentPart<S>& part) {
+void backward_part(const BackwardCall<S>& call, Recurrence<S>& recurrence, SegmentPart<S>& part,
+                   const ArraySpace<S>& arrays) {
   BackwardCall<S> inner;
   inner.params = call.params;
   inner.d_params = call.d_params;
   OwnedTensors<S> upstream, gradients;
   for (const auto& [name, tensor] : call.upstream) {
-    Owned<S> own = gather(part, name, tensor, name == "y");
+    Owned<S> own = gather(part, name, tensor, name == "y", arrays);
     if (name != "y") {
       for_runs(part, name, tensor.shape, false,
                [&](const Segment& segment, int64_t, int64_t at, int64_t count) {
-                 if (!segment.last) std::fill_n(own.numbers.data() + at, count, S(0));
+                 if (!segment.last) arrays.zero(own.numbers.data() + at, count);
                });
     }
     upstream[name] = std::move(own);
@@ -274,16 +271,16 @@ void backward_part(const BackwardCall<S>& call, Recurrence<S>& recurrence, Segme
     if (is_state(name) && !part.given()) continue;
     const bool of_rows = name == "x" || is_state(name);
     gradients[name] =
-        Owned<S>(of_rows ? shape_of(part, name, tensor.shape, name == "x") : tensor.shape);
+        Owned<S>(of_rows ? shape_of(part, name, tensor.shape, name == "x") : tensor.shape, arrays);
   }
   inner.d_inputs = views(gradients);
   recurrence.backward(inner, *part.tape);
   for (const auto& [name, own] : gradients) {
     const Tensor<S>& to = call.d_inputs.at(name);
     if (name == "x" || is_state(name)) {
-      scatter(part, name, own, to, name == "x", every);
+      scatter(part, name, own, to, name == "x", every, arrays);
     } else {
-      for (int64_t i = 0; i < own.numbers.size(); ++i) to.data[i] += own.numbers.data()[i];
+      arrays.add(own.numbers.size(), own.numbers.data(), to.data);
     }
   }
 }
@@ -291,8 +288,9 @@ void backward_part(const BackwardCall<S>& call, Recurrence<S>& recurrence, Segme
 }  // namespace segmented
 
 template <class S>
-SegmentedRecurrence<S>::SegmentedRecurrence(std::unique_ptr<Recurrence<S>> whole)
-    : whole_(std::move(whole)), rows_{"y_last", "queue_count"} {
+SegmentedRecurrence<S>::SegmentedRecurrence(std::unique_ptr<Recurrence<S>> whole,
+                                            const ArraySpace<S>& arrays)
+    : whole_(std::move(whole)), arrays_(arrays), rows_{"y_last", "queue_count"} {
   for (const TensorInfo& out : whole_->outputs(1, 1))
     if (out.differentiable) rows_.insert(out.name);
 }
@@ -323,15 +321,15 @@ void SegmentedRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
     REQUIRE(call.lengths[b] >= 0 && call.lengths[b] <= call.steps, kShape, "lengths[", b, "] is ",
             call.lengths[b], "; expected 0 to ", call.steps);
   }
-  std::vector<segmented::Segment> segments = segmented::cut(call, resets->second);
+  std::vector<segmented::Segment> segments = segmented::cut(call, resets->second, arrays_);
   t.whole.reset();
   std::vector<segmented::SegmentPart<S>> before = std::move(t.parts);
   t.parts.clear();
   t.parts = segmented::make_parts(std::move(segments), std::move(before), *whole_, t.keep);
   for (const auto& [name, tensor] : call.outputs)
-    if (name == "y") segmented::zero(tensor);
+    if (name == "y") arrays_.zero(tensor.data, tensor.size());
   for (segmented::SegmentPart<S>& part : t.parts)
-    segmented::forward_part(call, *whole_, part, rows_);
+    segmented::forward_part(call, *whole_, part, rows_, arrays_);
 }
 
 template <class S>
@@ -343,14 +341,14 @@ void SegmentedRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) 
     whole_->read_saved(*t.whole, to);
     return;
   }
-  for (const auto& [name, tensor] : to) segmented::zero(tensor);
+  for (const auto& [name, tensor] : to) arrays_.zero(tensor.data, tensor.size());
   for (const segmented::SegmentPart<S>& part : t.parts) {
     segmented::OwnedTensors<S> own;
     for (const auto& [name, tensor] : to)
-      own[name] = segmented::Owned<S>(segmented::shape_of(part, name, tensor.shape, true));
+      own[name] = segmented::Owned<S>(segmented::shape_of(part, name, tensor.shape, true), arrays_);
     whole_->read_saved(*part.tape, segmented::views(own));
     for (const auto& [name, tensor] : own)
-      segmented::scatter(part, name, tensor, to.at(name), true, segmented::every);
+      segmented::scatter(part, name, tensor, to.at(name), true, segmented::every, arrays_);
   }
 }
 
@@ -362,8 +360,9 @@ void SegmentedRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     whole_->backward(call, *t.whole);
     return;
   }
-  for (const auto& [name, tensor] : call.d_inputs) segmented::zero(tensor);
-  for (segmented::SegmentPart<S>& part : t.parts) segmented::backward_part(call, *whole_, part);
+  for (const auto& [name, tensor] : call.d_inputs) arrays_.zero(tensor.data, tensor.size());
+  for (segmented::SegmentPart<S>& part : t.parts)
+    segmented::backward_part(call, *whole_, part, arrays_);
 }
 
 template class SegmentedRecurrence<float>;

@@ -1,8 +1,10 @@
-#include "backend/cpu/layer_stack.h"
+#include "backend/layer_stack.h"
 
 #include <algorithm>
 
+#include "backend/stack_tape.h"
 #include "base/error.h"
+#include "cells/cell.h"
 
 namespace lookback {
 namespace {
@@ -17,41 +19,9 @@ std::string buffer_name(const std::string& name, int layer) {
 }  // namespace
 
 template <class S>
-class StackTape final : public Tape {
- public:
-  size_t bytes() const override {
-    int64_t numbers = stream.size() + part.size();
-    for (const auto* set : {&h, &queue, &d_h, &d_queue}) {
-      for (const AlignedArray<S>& a : *set) numbers += a.size();
-    }
-    size_t total = static_cast<size_t>(numbers) * sizeof(S);
-    for (const auto& tape : tapes) total += tape->bytes();
-    return total;
-  }
-
-  /// Where the last step of row b begins in [B,T,units]; -1 for a row without steps.
-  int64_t last_step(int64_t b, int64_t units) const {
-    const int64_t length = lengths.empty() ? steps : lengths[static_cast<size_t>(b)];
-    return length == 0 ? -1 : (b * steps + length - 1) * units;
-  }
-
-  int64_t batch = 0, steps = 0;
-  bool keep = false, masked = false, filled = false;
-  std::vector<std::unique_ptr<Tape>> tapes;  ///< one a pass
-  /// [B,T,H]: what the next layer reads, or the sum so far. In backward: its gradient.
-  AlignedArray<S> stream;
-  /// [B,T,H] of one layer. In backward: the gradient of its input, [B,T,inputs] of the first.
-  AlignedArray<S> part;
-  std::vector<AlignedArray<S>> h, queue;      ///< final states of each pass: [B,H], [k,B,H]
-  std::vector<AlignedArray<S>> d_h, d_queue;  ///< gradients of a replay's handed-over states
-  std::vector<int> given;                     ///< queue entries that each pass started from
-  std::vector<int32_t> lengths;
-};
-
-template <class S>
-LayerStack<S>::LayerStack(CpuRuntime& runtime, const DriverTable<S>& kernels,
-                          const std::string& key, const Spec& spec)
-    : runtime_(runtime), kernels_(kernels), key_(key), spec_(spec) {
+LayerStack<S>::LayerStack(MakeLayer make_layer, const ArraySpace<S>& arrays, const std::string& key,
+                          const Spec& spec)
+    : make_layer_(std::move(make_layer)), arrays_(arrays), key_(key), spec_(spec) {
   passes_ = spec.integer("layers", 1, 1, 64);
   stacking_ = static_cast<Stacking>(
       spec.choice("stacking", {"stack", "residual", "replay", "replayResidual"}));
@@ -86,8 +56,7 @@ typename LayerStack<S>::Layers LayerStack<S>::make_layers(const Spec& spec) {
   for (int layer = 0; layer < weight_sets_; ++layer) {
     Spec one = spec;
     if (layer > 0) one.set("inputSize", static_cast<double>(units_));
-    layers.push_back(
-        std::make_unique<CellRecurrence<S>>(runtime_, kernels_, one, instantiate_cell(key_, one)));
+    layers.push_back(make_layer_(one));
   }
   return layers;
 }
@@ -126,7 +95,7 @@ void LayerStack<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
   REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
   for (int pass = 0; pass < passes_; ++pass) {
     const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
-    const CellRecurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[layer];
+    const Recurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[layer];
     Tensors<S> own;
     for (const TensorInfo& info : cell.saved(t.batch, t.steps)) {
       const auto wanted = to.find(layer_name(pass) + info.name);
@@ -151,16 +120,16 @@ std::unique_ptr<Tape> LayerStack<S>::make_tape(int64_t batch, int64_t steps, boo
   const int64_t rows = checked_mul(checked_mul(batch, steps, "activations"), units_, "activations");
   const int64_t state = checked_mul(batch, units_, "states");
   if (has_stream()) {
-    t->stream = AlignedArray<S>(rows);
+    t->stream = arrays_.make(rows, "activations");
     const int64_t first = checked_mul(batch * steps, inputs_, "activations");
-    t->part = AlignedArray<S>(keep ? std::max(rows, first) : rows);
+    t->part = arrays_.make(keep ? std::max(rows, first) : rows, "activations");
   }
   for (int pass = 0; replays() && pass < passes_; ++pass) {
-    t->h.emplace_back(state);
-    t->queue.emplace_back(checked_mul(state, window_, "states"));
+    t->h.push_back(arrays_.make(state, "states"));
+    t->queue.push_back(arrays_.make(checked_mul(state, window_, "states"), "states"));
     if (!keep) continue;
-    t->d_h.emplace_back(state);
-    t->d_queue.emplace_back(checked_mul(state, window_, "states"));
+    t->d_h.push_back(arrays_.make(state, "states"));
+    t->d_queue.push_back(arrays_.make(checked_mul(state, window_, "states"), "states"));
   }
   build_tapes(*t, false);
   return t;
@@ -223,7 +192,7 @@ void LayerStack<S>::forward(const ForwardCall<S>& call, Tape& tape) {
 template <class S>
 void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
   const int layer = replays() ? 0 : pass;
-  CellRecurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
+  Recurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
   ForwardCall<S> inner;
   inner.batch = call.batch;
   inner.steps = call.steps;
@@ -323,20 +292,30 @@ void LayerStack<S>::write_states(const ForwardCall<S>& call, const StackTape<S>&
   for (int pass = 0; replays() && pass < passes_; ++pass) {
     const size_t p = static_cast<size_t>(pass);
     if (h_n != call.outputs.end())
-      std::copy_n(t.h[p].data(), state, h_n->second.data + pass * state);
+      arrays_.copy(t.h[p].data(), state, h_n->second.data + pass * state);
     if (queue_n != call.outputs.end()) {
-      std::copy_n(t.queue[p].data(), window_ * state,
-                  queue_n->second.data + pass * window_ * state);
+      arrays_.copy(t.queue[p].data(), window_ * state,
+                   queue_n->second.data + pass * window_ * state);
     }
   }
   const auto count = call.outputs.find("queue_count");
   if (count == call.outputs.end()) return;
+  std::vector<S> counts;
   for (int pass = 0; pass < passes_; ++pass) {
     for (int64_t b = 0; b < t.batch; ++b) {
       const int64_t steps = t.lengths.empty() ? t.steps : t.lengths[static_cast<size_t>(b)];
-      count->second.data[pass * t.batch + b] =
-          static_cast<S>(std::min<int64_t>(t.given[static_cast<size_t>(pass)] + steps, window_));
+      const int64_t pushed = t.given[static_cast<size_t>(pass)] + steps;
+      counts.push_back(static_cast<S>(std::min<int64_t>(pushed, window_)));
     }
+  }
+  arrays_.put(counts.data(), static_cast<int64_t>(counts.size()), count->second.data);
+}
+
+template <class S>
+void LayerStack<S>::clear_ended(const StackTape<S>& t, S* stream) const {
+  for (size_t b = 0; b < t.lengths.size(); ++b) {
+    S* const row = stream + static_cast<int64_t>(b) * t.steps * units_;
+    arrays_.zero(row + int64_t{t.lengths[b]} * units_, (t.steps - t.lengths[b]) * units_);
   }
 }
 
@@ -344,162 +323,29 @@ void LayerStack<S>::write_states(const ForwardCall<S>& call, const StackTape<S>&
 template <class S>
 void LayerStack<S>::join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
   const int64_t numbers = t.batch * t.steps * units_;
-  S* stream = t.stream.data();
-  const S* output = t.part.data();
-  if (stacking_ == Stacking::kResidual || stacking_ == Stacking::kReplayResidual) {
-    const S* before = pass == 0 ? call.inputs.at("x").data : stream;
-    for (int64_t i = 0; i < numbers; ++i) stream[i] = before[i] + output[i];
-    for (size_t b = 0; b < t.lengths.size(); ++b) {
-      S* row = stream + static_cast<int64_t>(b) * t.steps * units_;
-      std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
-    }
+  S* const stream = t.stream.data();
+  if (residual()) {
+    if (pass == 0) arrays_.copy(call.inputs.at("x").data, numbers, stream);
+    arrays_.add(numbers, t.part.data(), stream);
+    clear_ended(t, stream);
   } else {
-    std::copy_n(output, numbers, stream);
+    arrays_.copy(t.part.data(), numbers, stream);
   }
   if (pass < passes_ - 1) return;
   const auto y = call.outputs.find("y"), y_last = call.outputs.find("y_last");
-  if (y != call.outputs.end()) std::copy_n(stream, numbers, y->second.data);
-  for (int64_t b = 0; y_last != call.outputs.end() && b < t.batch; ++b) {
-    S* const to = y_last->second.data + b * units_;
+  if (y != call.outputs.end()) arrays_.copy(stream, numbers, y->second.data);
+  if (y_last == call.outputs.end()) return;
+  S* const to = y_last->second.data;
+  if (t.lengths.empty()) {
+    const int64_t row = t.steps * units_;
+    return arrays_.copy_rows(t.batch, units_, stream + row - units_, row, to, units_);
+  }
+  for (int64_t b = 0; b < t.batch; ++b) {
     const int64_t from = t.last_step(b, units_);
     if (from < 0) {
-      std::fill_n(to, units_, S(0));
+      arrays_.zero(to + b * units_, units_);
     } else {
-      std::copy_n(stream + from, units_, to);
-    }
-  }
-}
-
-template <class S>
-void LayerStack<S>::backward(const BackwardCall<S>& call, Tape& tape) {
-  auto& t = static_cast<StackTape<S>&>(tape);
-  REQUIRE(t.filled, kState, "backward needs the tape of a forward pass, once");
-  t.filled = false;
-  const int64_t numbers = t.batch * t.steps * units_;
-  const auto dy = call.upstream.find("y");
-  if (has_stream()) {
-    if (dy != call.upstream.end()) {
-      std::copy_n(dy->second.data, numbers, t.stream.data());
-      for (size_t b = 0; b < t.lengths.size(); ++b) {
-        S* row = t.stream.data() + static_cast<int64_t>(b) * t.steps * units_;
-        std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
-      }
-    } else {
-      std::fill_n(t.stream.data(), numbers, S(0));
-    }
-    const auto dy_last = call.upstream.find("y_last");
-    for (int64_t b = 0; dy_last != call.upstream.end() && b < t.batch; ++b) {
-      const int64_t to = t.last_step(b, units_);
-      for (int j = 0; to >= 0 && j < units_; ++j) {
-        t.stream.data()[to + j] += dy_last->second.data[b * units_ + j];
-      }
-    }
-  }
-  const auto dx = call.d_inputs.find("x");
-  if (replays() && dx != call.d_inputs.end()) {
-    const int64_t inputs = t.batch * t.steps * inputs_;
-    if (stacking_ == Stacking::kReplayResidual) {
-      std::copy_n(t.stream.data(), inputs, dx->second.data);
-    } else {
-      std::fill_n(dx->second.data, inputs, S(0));
-    }
-  }
-  for (int pass = passes_ - 1; pass >= 0; --pass) run_pass_backward(call, t, pass);
-}
-
-template <class S>
-void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass) {
-  const size_t p = static_cast<size_t>(pass);
-  const int layer = replays() ? 0 : pass;
-  CellRecurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
-  const int64_t state = t.batch * units_, numbers = t.batch * t.steps * units_;
-  BackwardCall<S> inner;
-  const auto first = static_cast<ptrdiff_t>(params_per_layer_) * layer;
-  inner.params.assign(call.params.begin() + first,
-                      call.params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
-  inner.d_params.assign(call.d_params.begin() + first,
-                        call.d_params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
-
-  const auto dy = call.upstream.find("y"), dx = call.d_inputs.find("x");
-  if (!has_stream()) {
-    const auto dy_last = call.upstream.find("y_last");
-    if (dy != call.upstream.end()) inner.upstream["y"] = dy->second;
-    if (dy_last != call.upstream.end()) inner.upstream["y_last"] = dy_last->second;
-    if (dx != call.d_inputs.end()) inner.d_inputs["x"] = dx->second;
-  } else {
-    // A plain replay shows only its last pass.
-    if (stacking_ != Stacking::kReplay || pass == passes_ - 1) {
-      inner.upstream["y"] = {t.stream.data(), {t.batch, t.steps, units_}};
-    }
-    if (pass > 0 || dx != call.d_inputs.end()) {
-      inner.d_inputs["x"] = {t.part.data(),
-                             {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
-    }
-  }
-
-  const auto d_h = call.upstream.find("h_n"), d_queue = call.upstream.find("queue_n");
-  if (replays()) {
-    S* const sum_h = t.d_h[p].data();
-    S* const sum_queue = t.d_queue[p].data();
-    if (pass == passes_ - 1) {
-      std::fill_n(sum_h, state, S(0));
-      std::fill_n(sum_queue, window_ * state, S(0));
-    }
-    for (int64_t i = 0; d_h != call.upstream.end() && i < state; ++i) {
-      sum_h[i] += d_h->second.data[pass * state + i];
-    }
-    for (int64_t i = 0; d_queue != call.upstream.end() && i < window_ * state; ++i) {
-      sum_queue[i] += d_queue->second.data[pass * window_ * state + i];
-    }
-    inner.upstream["h_n"] = {sum_h, {t.batch, units_}};
-    inner.upstream["queue_n"] = {sum_queue, {window_, t.batch, units_}};
-    if (pass > 0) {
-      // The states this pass started from are the final ones of the pass before.
-      S* const before = t.d_queue[p - 1].data();
-      std::fill_n(before, window_ * state, S(0));
-      inner.d_inputs["h0"] = {t.d_h[p - 1].data(), {t.batch, units_}};
-      inner.d_inputs["queue0"] = {before + (window_ - t.given[p]) * state,
-                                  {t.given[p], t.batch, units_}};
-    }
-  } else {
-    if (d_h != call.upstream.end()) {
-      inner.upstream["h_n"] = {d_h->second.data + pass * state, {t.batch, units_}};
-    }
-    if (d_queue != call.upstream.end()) {
-      inner.upstream["queue_n"] = {d_queue->second.data + pass * window_ * state,
-                                   {window_, t.batch, units_}};
-    }
-  }
-  if (!replays() || pass == 0) {
-    const auto h0 = call.d_inputs.find("h0"), queue0 = call.d_inputs.find("queue0");
-    if (h0 != call.d_inputs.end()) {
-      inner.d_inputs["h0"] = {h0->second.data + layer * state, {t.batch, units_}};
-    }
-    if (queue0 != call.d_inputs.end()) {
-      inner.d_inputs["queue0"] = {queue0->second.data + layer * t.given[p] * state,
-                                  {t.given[p], t.batch, units_}};
-    }
-  }
-  cell.backward(inner, *t.tapes[p]);
-
-  if (!has_stream() || inner.d_inputs.count("x") == 0) return;
-  const S* from = t.part.data();
-  if (replays()) {
-    for (int64_t i = 0; dx != call.d_inputs.end() && i < t.batch * t.steps * inputs_; ++i) {
-      dx->second.data[i] += from[i];
-    }
-    return;
-  }
-  S* stream = t.stream.data();
-  if (pass == 0) {
-    for (int64_t i = 0; i < t.batch * t.steps * inputs_; ++i) {
-      dx->second.data[i] = residual() ? stream[i] + from[i] : from[i];
-    }
-  } else {
-    for (int64_t i = 0; i < numbers; ++i) stream[i] = residual() ? stream[i] + from[i] : from[i];
-    for (size_t b = 0; b < t.lengths.size(); ++b) {
-      S* row = stream + static_cast<int64_t>(b) * t.steps * units_;
-      std::fill(row + int64_t{t.lengths[b]} * units_, row + t.steps * units_, S(0));
+      arrays_.copy(stream + from, units_, to + b * units_);
     }
   }
 }

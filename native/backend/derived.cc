@@ -1,4 +1,4 @@
-#include "backend/cpu/derived.h"
+#include "backend/derived.h"
 
 #include <algorithm>
 #include <cmath>

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/array_space.h"
 #include "backend/backend.h"
 
 namespace lookback {
@@ -22,7 +23,8 @@ namespace lookback {
 template <class S>
 class SegmentedRecurrence final : public Recurrence<S> {
  public:
-  explicit SegmentedRecurrence(std::unique_ptr<Recurrence<S>> whole);
+  explicit SegmentedRecurrence(std::unique_ptr<Recurrence<S>> whole,
+                               const ArraySpace<S>& arrays = ArraySpace<S>());
 
   const CellInfo& info() const override { return whole_->info(); }
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override {
@@ -37,6 +39,9 @@ class SegmentedRecurrence final : public Recurrence<S> {
     return whole_->differentiable_inputs();
   }
   std::string couples_rows(bool training) const override { return whole_->couples_rows(training); }
+  std::string explain(int64_t batch, int64_t steps, bool training) const override {
+    return whole_->explain(batch, steps, training);
+  }
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
@@ -47,6 +52,7 @@ class SegmentedRecurrence final : public Recurrence<S> {
 
  private:
   std::unique_ptr<Recurrence<S>> whole_;
+  ArraySpace<S> arrays_;
   std::set<std::string> rows_;  ///< outputs that belong to rows; the others are of the weights
 };
 

@@ -1,0 +1,114 @@
+/// What the host hands to the kernels of a recurrence: plain structs of fixed size, which a launch
+/// copies as they are. All pointers are the device's.
+///
+/// Batch rows are in order: a block owns `rows` of them from a multiple of `rows` on. A slot lies
+/// in the device's memory as [depth][padded rows][stride], units last, so that all its steps
+/// together are one matrix; beside that it may have columns in the block's shared memory, [shared
+/// depth][rows][stride].
+#pragma once
+
+#include <cstdint>
+
+#include "backend/sequence.h"
+#include "base/rng.h"
+
+namespace lookback {
+
+constexpr int kMaxBlockSlots = 64;
+constexpr int kMaxBlockVectors = 40;
+constexpr int kMaxBlockSites = 8;
+constexpr int kMaxBlockLinears = 8;
+constexpr int kMaxCellBytes = 1024;
+
+/// Rows whose sums a thread holds in registers at a time; the largest of 1, 2, 4, 8.
+constexpr int kMostRows = 8;
+/// The threads that a product of few outputs is cut for, whatever the block has: a row's sum must
+/// not depend on that.
+constexpr int kNominalThreads = 256;
+
+/// So that a thread has 255 registers.
+constexpr int kMostBlockThreads = 256;
+
+/// Which columns move between shared and global memory, and when.
+enum BlockStaging : uint8_t {
+  kNotStaged = 0,
+  kLoadStep = 1,   ///< before each step: the column that comes into reach
+  kStoreStep = 2,  ///< after each step: its own column
+  kLoadAll = 4,    ///< before the first step
+  kStoreAll = 8,   ///< after the last
+};
+
+struct BlockSlot : SlotPlace {
+  int32_t stride = 0;   ///< numbers from row to row
+  int32_t shared = -1;  ///< where its columns begin in shared memory; -1: they are not there
+  bool sum = false;     ///< zero before backward
+  int32_t reach = 0;    ///< steps back that shared memory holds besides the current one
+  uint8_t staging = kNotStaged;
+};
+
+/// out[o] = initial + sum over the sources; a Linear's, or the adjoint of one of its sources.
+template <class S>
+struct BlockProduct {
+  int32_t out = -1, out_dt = 0, out_begin = 0;
+  int32_t rows = 0;  ///< outputs
+  int32_t repeat = 1;
+  int32_t sources = 0;
+  int32_t chunks = 1;  ///< parts of a sum that threads share
+  bool accumulate = false;
+  const S* bias = nullptr;  ///< [rows] or null
+  struct Source {
+    int32_t slot = 0, dt = 0, begin = 0, size = 0;
+    const S* weights = nullptr;  ///< [quads of k][rows][4], zeros behind the last k
+    int32_t shared = 0;          ///< where the first quads lie in shared memory
+    int32_t shared_quads = 0;    ///< how many do
+  } source[kMaxSources];
+};
+
+template <class S>
+struct BlockLinear {
+  BlockProduct<S> forward;
+  int32_t adjoints = 0;
+  BlockProduct<S> adjoint[kMaxSources];
+};
+
+template <class S>
+struct BlockArgs {
+  SequenceArgs<S> walk;  ///< without slots, linears, vectors and sites, which are here
+  BlockSlot slots[kMaxBlockSlots];
+  BlockLinear<S> linears[kMaxBlockLinears];
+  const S* vectors[kMaxBlockVectors] = {};
+  BatchSiteState<S> sites[kMaxBlockSites];
+  int32_t slot_count = 0;
+  int32_t rows = 1;      ///< of a block
+  int64_t padded = 0;    ///< rows of the batch, up to a multiple of `rows`
+  int32_t partials = 0;  ///< in shared memory: room for parts of sums
+  int32_t partial_numbers = 0;
+  int32_t shared_numbers = 0;  ///< of a block, all of it
+  alignas(16) unsigned char cell[kMaxCellBytes] = {};
+};
+
+/// What part of a pass a launch runs.
+enum class BlockPass : int32_t {
+  kForward,  ///< all of it, in one kernel
+  kBackward,
+  // Of the stepwise driver, at `time`:
+  kSurveyStep,
+  kPool,
+  kStart,
+  kForwardStep,
+  kTurn,
+  kBackwardStep,
+  kSettleStep,
+  kFinish,
+};
+
+struct BlockWork {
+  BlockPass pass = BlockPass::kForward;
+  int32_t time = 0;
+  /// Of a stepwise pass: the operations between product number `phase` and the next; -1: all.
+  int32_t phase = -1;
+  bool batchwise =
+      false;  ///< the phase is one reduction over the batch, its features over the grid
+};
+
+}  // namespace lookback

@@ -1,0 +1,65 @@
+/// The loop over time on the GPU: a whole pass by one block (resident driver), or the part of one
+/// that a launch names (stepwise driver).
+#pragma once
+
+#include "backend/cuda/block_context.h"
+#include "backend/walk.h"
+
+namespace lookback {
+
+template <class Threads, class S>
+HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
+                            S* shared) {
+  if (work.batchwise) return {args, shared, 0, static_cast<int>(args.walk.batch)};
+  const int64_t begin = int64_t{threads.block()} * args.rows, left = args.walk.batch - begin;
+  return {args, shared, begin, static_cast<int>(left < args.rows ? left : args.rows)};
+}
+
+template <class Cell, class Threads, class S>
+HD void block_forward(Threads threads, const BlockArgs<S>& args, const BlockWork& work, S* shared) {
+  using X = BlockContext<Threads, S>;
+  const BlockPlaces<S> places = places_of(threads, args, work, shared);
+  const Cell& cell = *reinterpret_cast<const Cell*>(args.cell);
+  X x(threads, places, work);
+  const bool whole = work.pass == BlockPass::kForward;
+  const int first = whole ? 0 : work.time, last = whole ? args.walk.steps : work.time + 1;
+  x.open(false);
+  if constexpr (requires { cell.pools(x); }) {
+    if ((whole && cell.pools(x)) || work.pass == BlockPass::kSurveyStep) {
+      for (int t = first; t < last && !x.stop(); ++t) walk_survey_step(args.walk, cell, x, t);
+    }
+    if ((whole && cell.pools(x)) || work.pass == BlockPass::kPool) cell.pool(x, args.walk.steps);
+  }
+  if (whole || work.pass == BlockPass::kStart) walk_start(args.walk, cell, x);
+  if (whole || work.pass == BlockPass::kForwardStep) {
+    for (int t = first; t < last && !x.stop(); ++t) walk_forward_step(args.walk, cell, x, t);
+  }
+  x.close();
+}
+
+template <class Cell, class Threads, class S>
+HD void block_backward(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
+                       S* shared) {
+  using X = BlockContext<Threads, S>;
+  const BlockPlaces<S> places = places_of(threads, args, work, shared);
+  const Cell& cell = *reinterpret_cast<const Cell*>(args.cell);
+  X x(threads, places, work);
+  const bool whole = work.pass == BlockPass::kBackward;
+  const int first = whole ? args.walk.steps - 1 : work.time, last = whole ? 0 : work.time;
+  x.open(true);
+  if (whole || work.pass == BlockPass::kTurn) walk_turn(args.walk, x);
+  if (whole || work.pass == BlockPass::kBackwardStep) {
+    for (int t = first; t >= last && !x.stop(); --t) walk_backward_step(args.walk, cell, x, t);
+  }
+  if constexpr (requires { cell.pools(x); }) {
+    if ((whole && cell.pools(x)) || work.pass == BlockPass::kSettleStep) {
+      const S* const totals = walk_settle_begin(cell, x);
+      for (int t = last; t <= first && !x.stop(); ++t)
+        walk_settle_step(args.walk, cell, x, t, totals);
+    }
+  }
+  if (whole || work.pass == BlockPass::kFinish) walk_finish(args.walk, cell, x);
+  x.close();
+}
+
+}  // namespace lookback

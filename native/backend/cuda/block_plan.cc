@@ -1,0 +1,330 @@
+#include "backend/cuda/block_plan.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace lookback {
+namespace {
+
+constexpr int kLeastThreads = 128;
+
+int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+int quads(int size) { return (size + 3) / 4; }
+
+int source_units(const LinearInfo& info, const LinearSource& source) {
+  return (source.units > 0 ? source.units : source.value.size) / info.repeat;
+}
+
+}  // namespace
+
+BlockChoice& block_choice() {
+  static BlockChoice choice;
+  return choice;
+}
+
+BlockLayout::BlockLayout(const Declaration& d) : d_(d) {
+  REQUIRE(d.slots.size() <= kMaxBlockSlots && d.linears.size() <= kMaxBlockLinears &&
+              d.vectors.size() <= kMaxBlockVectors && d.sites.size() <= kMaxBlockSites,
+          kInternal, "a cell has ", d.slots.size(), " slots, ", d.linears.size(), " products, ",
+          d.vectors.size(), " vectors and ", d.sites.size(), " batch sites; make room for them");
+  choose_input_sources();
+  const auto place = [this](int64_t numbers) {
+    const PackedPlace at = {packed_numbers_, numbers};
+    packed_numbers_ += (numbers + 15) / 16 * 16;
+    return at;
+  };
+  for (size_t l = 0; l < d.linears.size(); ++l) {
+    const LinearInfo& info = d.linears[l];
+    REQUIRE(info.sources.size() <= kMaxSources, kInternal, "a Linear has ", info.sources.size(),
+            " sources");
+    int64_t depth = 0;
+    forward_.emplace_back();
+    adjoint_.emplace_back();
+    input_.emplace_back();
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      const int size = source_size(l, s);
+      const bool before = input_source_[l] == static_cast<int>(s);
+      if (before) input_.back() = place(int64_t{info.rows} * size);
+      forward_.back().push_back(before ? PackedPlace()
+                                       : place(int64_t{quads(size)} * 4 * info.rows));
+      const LinearSource& source = info.sources[s];
+      const bool after = input_gradient_after_ && source.gradient.id == d.dx.id;
+      const bool wanted = source.gradient.id >= 0 && !after;
+      adjoint_.back().push_back(wanted ? place(int64_t{quads(info.rows)} * 4 * size)
+                                       : PackedPlace());
+      depth += size;
+    }
+    bias_.push_back(info.biases.empty() ? PackedPlace() : place(info.rows));
+    depth_.push_back(depth);
+  }
+}
+
+int BlockLayout::source_size(size_t l, size_t source) const {
+  return source_units(d_.linears[l], d_.linears[l].sources[source]);
+}
+
+/// x is multiplied before the loop where the product's result has room for every step. The gradient
+/// of x is left for after the loop where products alone make it.
+void BlockLayout::choose_input_sources() {
+  bool assigned = false, after = true;
+  for (const LinearInfo& info : d_.linears) {
+    int chosen = -1;
+    const bool taped =
+        d_.slots[static_cast<size_t>(info.out.id)].life == Life::kTape && info.repeat == 1;
+    const bool d_taped = d_.slots[static_cast<size_t>(info.d_out.id)].life == Life::kTape;
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      const LinearSource& source = info.sources[s];
+      if (source.value.id != d_.x.id || source.dt != 0) continue;
+      if (taped && !info.accumulate && !info.from_initial && chosen < 0)
+        chosen = static_cast<int>(s);
+      if (source.gradient.id != d_.dx.id) continue;
+      assigned = assigned || !source.accumulate;
+      after = after && d_taped && chosen == static_cast<int>(s) && source.begin == 0;
+    }
+    input_source_.push_back(chosen);
+  }
+  input_gradient_after_ = assigned && after;
+}
+
+namespace {
+
+/// Decides what fits.
+class Planner {
+ public:
+  Planner(const BlockLayout& layout, const BlockShape& shape, const BlockLimits& limits)
+      : layout_(layout), d_(layout.declaration()), shape_(shape), limits_(limits) {}
+
+  BlockPlan plan() {
+    const BlockChoice& choice = block_choice();
+    if (choice.shared_bytes >= 0)
+      limits_.shared_bytes = std::min(limits_.shared_bytes, choice.shared_bytes);
+    plan_.threads = choose_threads();
+    plan_.rows = choice.rows > 0 && !shape_.coupled ? choice.rows : choose_rows();
+    place_rows();
+    plan_.forward = share(false);
+    plan_.backward = share(true);
+    choose_driver(choice);
+    if (plan_.driver == BlockDriver::kStepwise) {
+      plan_.rows = stepwise_rows(choice);
+      place_rows();
+      plan_.forward = plan_.backward = SharedPlan();
+      plan_.forward.slots = plan_.backward.slots = std::vector<int32_t>(d_.slots.size(), -1);
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  /// One thread an output of the widest product, within reason.
+  int choose_threads() const {
+    int widest = 0;
+    for (const LinearInfo& info : d_.linears) widest = std::max(widest, info.rows * info.repeat);
+    return std::clamp(round_up(widest, 32), kLeastThreads, kMostBlockThreads);
+  }
+  /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
+  /// read serves up to eight rows, so more of them make no block faster.
+  int choose_rows() const {
+    if (shape_.coupled) return static_cast<int>(shape_.batch);
+    for (const int rows : {1, 2, 4}) {
+      if ((shape_.batch + rows - 1) / rows <= limits_.multiprocessors) return rows;
+    }
+    return kMostRows;
+  }
+  int stepwise_rows(const BlockChoice& choice) const {
+    if (choice.rows > 0) return choice.rows;
+    const int64_t rows =
+        (shape_.batch + 2 * limits_.multiprocessors - 1) / (2 * int64_t{limits_.multiprocessors});
+    return static_cast<int>(std::clamp<int64_t>(rows, 1, 32));
+  }
+
+  void place_rows() {
+    plan_.blocks = static_cast<int>((shape_.batch + plan_.rows - 1) / plan_.rows);
+    plan_.padded = int64_t{plan_.blocks} * plan_.rows;
+    plan_.slots.clear();
+    int64_t offset = 0;
+    for (size_t s = 0; s < d_.slots.size(); ++s) {
+      const SlotInfo& info = d_.slots[s];
+      BlockSlot place;
+      const bool kept = info.life == Life::kTape && (shape_.keep || for_all_steps(s));
+      const bool before_first = info.life == Life::kPast || info.life == Life::kPastGradient;
+      place.offset = offset;
+      place.size = info.size;
+      place.stride = round_up(info.size, 4);
+      place.history = kept ? std::min(info.history, shape_.entries) : info.history;
+      const int64_t depth = place.history + (before_first ? 0 : kept ? shape_.steps : int64_t{1});
+      REQUIRE(depth < std::numeric_limits<int32_t>::max(), kShape, "steps ", shape_.steps,
+              " are too many; at most 2^30");
+      place.depth = static_cast<int32_t>(depth);
+      place.carry = info.life == Life::kCarry;
+      place.sum = info.life == Life::kSum;
+      place.reach = info.history;
+      const int64_t column = checked_mul(plan_.padded, place.stride, "activations");
+      offset = checked_add(offset, checked_mul(depth, column, "activations"), "activations");
+      plan_.slots.push_back(place);
+    }
+    plan_.storage_numbers = offset;
+  }
+  /// What products over all steps read and write.
+  bool for_all_steps(size_t slot) const {
+    if (static_cast<int>(slot) == d_.x.id) return true;
+    for (size_t l = 0; l < d_.linears.size(); ++l) {
+      if (layout_.input_source(l) >= 0 && d_.linears[l].out.id == static_cast<int>(slot))
+        return true;
+    }
+    return false;
+  }
+
+  /// Columns first, small ones before large ones, then weights likewise.
+  SharedPlan share(bool backward) const {
+    SharedPlan out;
+    out.slots.assign(d_.slots.size(), -1);
+    for (const LinearInfo& info : d_.linears) out.weights.emplace_back(info.sources.size());
+    const int64_t budget = limits_.shared_bytes / shape_.number_bytes;
+    if (kNominalThreads * kMostRows > budget) return out;
+    out.partial_numbers = kNominalThreads * kMostRows;
+    int64_t used = out.partial_numbers;
+    std::vector<size_t> order(d_.slots.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return slot_numbers(a) < slot_numbers(b); });
+    for (const size_t s : order) {
+      if (!may_share(s, backward) || used + slot_numbers(s) > budget) continue;
+      out.slots[s] = static_cast<int32_t>(used);
+      used += slot_numbers(s);
+    }
+    share_weights(backward, budget, used, out);
+    out.numbers = static_cast<int32_t>(used);
+    return out;
+  }
+  void share_weights(bool backward, int64_t budget, int64_t& used, SharedPlan& out) const {
+    struct Part {
+      int64_t numbers;
+      size_t linear, source;
+    };
+    std::vector<Part> parts;
+    for (size_t l = 0; l < d_.linears.size(); ++l) {
+      for (size_t s = 0; s < d_.linears[l].sources.size(); ++s) {
+        const PackedPlace& at = backward ? layout_.adjoint(l, s) : layout_.forward(l, s);
+        if (at.numbers > 0) parts.push_back({at.numbers, l, s});
+        out.weight_numbers += at.numbers;
+      }
+    }
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const Part& a, const Part& b) { return a.numbers < b.numbers; });
+    for (const Part& part : parts) {
+      const int64_t outputs =
+          backward ? layout_.source_size(part.linear, part.source) : d_.linears[part.linear].rows;
+      const int64_t fit = std::min(part.numbers, budget - used) / (4 * outputs);
+      out.weights[part.linear][part.source] = {static_cast<int32_t>(used),
+                                               static_cast<int32_t>(fit)};
+      used += fit * 4 * outputs;
+      out.weight_numbers_shared += fit * 4 * outputs;
+    }
+  }
+  int64_t slot_numbers(size_t s) const {
+    const BlockSlot& p = plan_.slots[s];
+    return (int64_t{p.reach} + 1) * plan_.rows * p.stride;
+  }
+  /// Statistics over whole sequences walk through the tape more than once, so it stays where it is.
+  bool may_share(size_t s, bool backward) const {
+    const int id = static_cast<int>(s);
+    const bool pooled = std::any_of(d_.sites.begin(), d_.sites.end(),
+                                    [](const BatchSiteInfo& site) { return site.pooled; });
+    switch (d_.slots[s].life) {
+      case Life::kTape:
+        return id != d_.x.id && !pooled;
+      case Life::kScratch:
+        return backward ? id != d_.dx.id || !layout_.input_gradient_after()
+                        : id != d_.dx.id && id != d_.dy.id;
+      case Life::kCarry:
+      case Life::kSum:
+        return backward;
+      case Life::kRing:
+        return true;
+      case Life::kPast:
+      case Life::kPastGradient:
+        return false;
+    }
+    return false;
+  }
+
+  void choose_driver(const BlockChoice& choice);
+
+  const BlockLayout& layout_;
+  const Declaration& d_;
+  BlockShape shape_;
+  BlockLimits limits_;
+  BlockPlan plan_;
+};
+
+/// A resident step costs the products' arithmetic on the blocks' multiprocessors, and what of the
+/// weights has to come from the second-level cache in every step; a stepwise one the launches. The
+/// numbers are section 3.3 of the anchors' model and stand until a device has measured them.
+void Planner::choose_driver(const BlockChoice& choice) {
+  constexpr double kClock = 1.9e3;  // cycles in a microsecond
+  constexpr double kProductsACycle =
+      32;  // multiply-adds of one multiprocessor, fed from shared memory
+  constexpr double kFarBytesACycle = 24;  // from the second-level cache to one multiprocessor
+  constexpr double kLaunch = 3.0;         // of a kernel from a stream, in microseconds
+  const double waves =
+      static_cast<double>((plan_.blocks + limits_.multiprocessors - 1) / limits_.multiprocessors);
+  const auto numbers = static_cast<double>(plan_.forward.weight_numbers);
+  const auto far = numbers - static_cast<double>(plan_.forward.weight_numbers_shared);
+  const double groups = std::max(1.0, plan_.rows / static_cast<double>(kMostRows));
+  const double resident =
+      waves *
+      (numbers * plan_.rows / kProductsACycle +
+       far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle) /
+      kClock;
+  const double launches = 2.0 * static_cast<double>(d_.linears.size()) + 1 +
+                          2.0 * static_cast<double>(shape_.coupled ? d_.sites.size() : 0);
+  const double whole =
+      numbers * static_cast<double>(shape_.batch) / (64.0 * limits_.multiprocessors) / kClock;
+  const double stepwise = launches * kLaunch + whole;
+  const bool takes_steps = choice.driver == BlockChoice::kModel
+                               ? stepwise < resident
+                               : choice.driver == BlockChoice::kStepwise;
+  plan_.driver = takes_steps ? BlockDriver::kStepwise : BlockDriver::kResident;
+  std::ostringstream why;
+  why.precision(3);
+  if (choice.driver != BlockChoice::kModel) why << "asked for; ";
+  why << "a step by the model: resident " << resident << " us, stepwise " << stepwise << " us";
+  plan_.why = why.str();
+}
+
+}  // namespace
+
+std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) const {
+  std::ostringstream out;
+  const int64_t bytes = shape.number_bytes;
+  const bool resident = driver == BlockDriver::kResident;
+  out << (resident ? "resident" : "stepwise") << ": " << blocks << " blocks of " << rows
+      << " rows and " << threads << " threads; " << why;
+  if (!resident) return out.str();
+  for (const bool back : {false, true}) {
+    const SharedPlan& plan = back ? backward : forward;
+    int64_t inside = 0, slots_inside = 0;
+    for (size_t s = 0; s < d.slots.size(); ++s) {
+      if (plan.slots[s] < 0) continue;
+      ++slots_inside;
+      inside += (int64_t{slots[s].reach} + 1) * rows * slots[s].stride;
+    }
+    out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
+        << " bytes of shared memory, " << slots_inside << " of " << d.slots.size()
+        << " slots in it (" << inside * bytes << " bytes), weights "
+        << plan.weight_numbers_shared * bytes << " of " << plan.weight_numbers * bytes << " bytes";
+  }
+  return out.str();
+}
+
+BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,
+                      const BlockLimits& limits) {
+  REQUIRE(shape.batch < std::numeric_limits<int>::max() / 2, kShape, "batch ", shape.batch,
+          " is too large; at most 2^30");
+  return Planner(layout, shape, limits).plan();
+}
+
+}  // namespace lookback

@@ -1,0 +1,110 @@
+/// How a cell's loop runs on a GPU: which driver, how many rows a block has, and what of its
+/// columns and weights lies in shared memory. A small model of sizes decides; docs/adr/0009 has its
+/// reasons.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/block_args.h"
+#include "cells/cell.h"
+
+namespace lookback {
+
+enum class BlockDriver { kResident, kStepwise };
+
+/// What a device has.
+struct BlockLimits {
+  int multiprocessors = 1;
+  int64_t shared_bytes = 0;  ///< of one block
+};
+
+/// Tests choose what the model of sizes would not.
+struct BlockChoice {
+  enum Driver { kModel, kResident, kStepwise } driver = kModel;
+  int rows = 0;               ///< of a block; 0: as the model says
+  int64_t shared_bytes = -1;  ///< at most this much; -1: as the device has
+};
+BlockChoice& block_choice();
+
+/// One call's size.
+struct BlockShape {
+  int64_t batch = 0, steps = 0;
+  bool keep = false, coupled = false;
+  int entries = 1;  ///< of the initial states
+  int64_t number_bytes = 4;
+};
+
+/// Where a product's packed weights lie: quads of one source, from `offset` on.
+struct PackedPlace {
+  int64_t offset = 0;
+  int64_t numbers = 0;
+};
+
+/// What is the same for all shapes of a cell.
+class BlockLayout {
+ public:
+  explicit BlockLayout(const Declaration& d);
+
+  /// Source of Linear l that is multiplied before the loop, by one product over all steps; -1:
+  /// none.
+  int input_source(size_t l) const { return input_source_[l]; }
+  /// The gradient of x is one product for each of those, after the loop.
+  bool input_gradient_after() const { return input_gradient_after_; }
+  /// Numbers of dW of Linear l: [rows][depth].
+  int64_t depth(size_t l) const { return depth_[l]; }
+  int source_size(size_t l, size_t source) const;
+  int64_t packed_numbers() const { return packed_numbers_; }
+  /// [Linear][source]; forward ones without numbers are multiplied before the loop.
+  const PackedPlace& forward(size_t l, size_t source) const { return forward_[l][source]; }
+  const PackedPlace& adjoint(size_t l, size_t source) const { return adjoint_[l][source]; }
+  /// The dense weights [rows][size] of `input_source`.
+  const PackedPlace& input(size_t l) const { return input_[l]; }
+  const PackedPlace& bias(size_t l) const { return bias_[l]; }
+  const Declaration& declaration() const { return d_; }
+
+ private:
+  void choose_input_sources();
+
+  const Declaration& d_;
+  std::vector<int> input_source_;
+  bool input_gradient_after_ = false;
+  std::vector<int64_t> depth_;
+  std::vector<std::vector<PackedPlace>> forward_, adjoint_;
+  std::vector<PackedPlace> input_, bias_;
+  int64_t packed_numbers_ = 0;
+};
+
+/// What a direction keeps in shared memory.
+struct SharedPlan {
+  /// The first quads of a source's weights.
+  struct Weights {
+    int32_t begin = 0, quads = 0;
+  };
+  std::vector<int32_t> slots;                 ///< where each begins; -1: in global memory only
+  std::vector<std::vector<Weights>> weights;  ///< [Linear][source]
+  int32_t partials = 0, partial_numbers = 0;
+  int32_t numbers = 0;
+  int64_t weight_numbers = 0, weight_numbers_shared = 0;
+};
+
+struct BlockPlan {
+  BlockDriver driver = BlockDriver::kResident;
+  int rows = 1;  ///< of a block
+  int blocks = 1;
+  int threads = 128;
+  int64_t padded = 0;
+  std::vector<BlockSlot> slots;
+  int64_t storage_numbers = 0;
+  SharedPlan forward, backward;
+  std::string why;
+
+  /// In words: what a user sees with `explain: true`.
+  std::string explain(const Declaration& d, const BlockShape& shape) const;
+};
+
+BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,
+                      const BlockLimits& limits);
+
+}  // namespace lookback

@@ -1,0 +1,17 @@
+/// The places where the threads of a block wait for each other. Each has a name, so that a test can
+/// leave one out and see that it is missed. (Columns that move between shared and global memory
+/// need none: a thread moves the same numbers in both directions, and an operation always follows
+/// before another thread reads them.)
+#pragma once
+
+namespace lookback {
+
+enum class SyncSite {
+  kOperation,  ///< after work on rows and units
+  kPartials,   ///< between the parts of a sum and their total
+  kProduct,    ///< after a product
+  kReduction,  ///< after statistics over the batch
+  kCount
+};
+
+}  // namespace lookback

@@ -1,0 +1,492 @@
+#include "backend/cuda/cuda_recurrence.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/tensors.h"
+#include "base/error.h"
+
+namespace lookback {
+
+template <class S>
+CudaTape<S>::CudaTape(MemorySpace& space)
+    : storage(space),
+      active(space),
+      totals(space),
+      moments(space),
+      gradients(space),
+      sums(space),
+      lengths(space),
+      active_rows(space),
+      origins(space) {}
+
+template <class S>
+size_t CudaTape<S>::bytes() const {
+  int64_t all = storage.bytes() + active.bytes() + totals.bytes() + moments.bytes() +
+                gradients.bytes() + sums.bytes();
+  for (const auto* set : {&masks, &d_initial}) {
+    for (const Buffer<S>& each : *set) all += each.bytes();
+  }
+  return static_cast<size_t>(all);
+}
+
+template <class S>
+CudaRecurrence<S>::CudaRecurrence(Backend<S>& backend, CudaDevice& device, CellInstance cell)
+    : CellHost<S>(std::move(cell)),
+      backend_(backend),
+      device_(device),
+      layout_(cell_.declaration),
+      weights_(layout_, backend, device) {
+  REQUIRE(cell_.bytes <= kMaxCellBytes, kInternal, "the struct of cell ", cell_.key, " has ",
+          cell_.bytes, " bytes; a launch has room for ", kMaxCellBytes);
+  for (const DerivedInfo& derivation : cell_.declaration.derivations) {
+    const int64_t count =
+        element_count({derivation.shape.begin(), derivation.shape.end()}, "a derived matrix");
+    derived_values_.emplace_back(count, "a derived matrix", device);
+    derived_gradients_.emplace_back(count, "a derived matrix", device);
+  }
+}
+
+template <class S>
+BlockLimits CudaRecurrence<S>::limits() const {
+  return {device_.info().multiprocessors, device_.info().shared_bytes};
+}
+
+template <class S>
+BlockShape CudaRecurrence<S>::shape_of(int64_t batch, int64_t steps, bool keep,
+                                       bool training) const {
+  return {batch, steps, keep, training && !cell_.declaration.sites.empty(), 1, sizeof(S)};
+}
+
+template <class S>
+std::string CudaRecurrence<S>::explain(int64_t batch, int64_t steps, bool training) const {
+  const BlockShape shape = shape_of(batch, steps, training, training);
+  return plan_blocks(layout_, shape, limits()).explain(cell_.declaration, shape);
+}
+
+template <class S>
+std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t batch, int64_t steps, bool keep) {
+  REQUIRE(batch > 0 && steps > 0, kShape, "batch ", batch, " and steps ", steps,
+          " must be at least 1");
+  const Declaration& d = cell_.declaration;
+  auto t = std::make_unique<CudaTape<S>>(device_);
+  t->shape = shape_of(batch, steps, keep, keep);
+  t->plan = plan_blocks(layout_, t->shape, limits());
+  t->storage.ensure(t->plan.storage_numbers, "activations");
+  t->active.ensure(batch, "activations");
+  int64_t features = 0, moments = 0;
+  for (const BatchSiteInfo& site : d.sites) {
+    features = std::max<int64_t>(features, site.features);
+    moments += checked_mul(steps, 2 * int64_t{site.features}, "batch statistics");
+  }
+  t->totals.ensure(2 * features, "batch statistics");
+  t->moments.ensure(moments, "batch statistics");
+  for (size_t i = 0; i < d.sequences.size(); ++i) t->masks.emplace_back(device_);
+  for (size_t i = 0; i < d.states.size(); ++i) {
+    t->d_initial.emplace_back(device_);
+    t->noisy.emplace_back(device_);
+  }
+  return t;
+}
+
+/// The plan of a tape changes with what the call needs: rows that meet, and room for initial
+/// states.
+template <class S>
+void CudaRecurrence<S>::ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t) {
+  const int entries = t.loop.args.walk.initial_entries;
+  BlockShape shape = shape_of(t.shape.batch, t.shape.steps, t.shape.keep, call.training);
+  shape.entries = std::max(entries, t.shape.entries);
+  if (shape.coupled == t.shape.coupled && shape.entries == t.shape.entries &&
+      t.plan.storage_numbers > 0 && t.storage.size() > 0)
+    return;
+  t.storage.clear();  // two at a time could be more than the device has
+  t.plan = plan_blocks(layout_, shape, limits());
+  t.storage.ensure(t.plan.storage_numbers, "activations");
+  t.shape = shape;
+}
+
+template <class S>
+void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
+  BlockArgs<S>& a = t.loop.args;
+  const Declaration& d = cell_.declaration;
+  t.loop.index = cell_.index;
+  t.loop.threads = t.plan.threads;
+  t.loop.blocks = t.plan.blocks;
+  std::memcpy(a.cell, cell_.cell.get(), cell_.bytes);
+  a.walk.storage = t.storage.data();
+  a.walk.active = t.active.data();
+  a.walk.totals = t.totals.data();
+  a.walk.keep = t.shape.keep;
+  a.slot_count = static_cast<int32_t>(t.plan.slots.size());
+  std::copy(t.plan.slots.begin(), t.plan.slots.end(), a.slots);
+  a.rows = t.plan.rows;
+  a.padded = t.plan.padded;
+  for (size_t v = 0; v < d.vectors.size(); ++v) a.vectors[v] = weights_.vector(v);
+}
+
+/// Every product's place in memory; its sources that are multiplied before the loop are left out.
+template <class S>
+void CudaRecurrence<S>::bind_products(CudaTape<S>& t, bool backward, bool with_dx) {
+  const Declaration& d = cell_.declaration;
+  const SharedPlan& shared = backward ? t.plan.backward : t.plan.forward;
+  const auto chunks = [&](int outputs) {
+    const bool room = shared.partial_numbers > 0 && t.plan.driver == BlockDriver::kResident;
+    return room ? std::max(1, kNominalThreads / outputs) : 1;
+  };
+  const auto place = [&](size_t l, size_t s, const PackedPlace& at) {
+    typename BlockProduct<S>::Source source;
+    source.weights = weights_.at(at);
+    if (!shared.weights.empty()) {
+      source.shared = shared.weights[l][s].begin;
+      source.shared_quads = shared.weights[l][s].quads;
+    }
+    return source;
+  };
+  for (size_t l = 0; l < d.linears.size(); ++l) {
+    const LinearInfo& info = d.linears[l];
+    BlockLinear<S>& linear = t.loop.args.linears[l] = BlockLinear<S>();
+    BlockProduct<S>& p = linear.forward;
+    p.out = info.out.id;
+    p.out_begin = info.out_begin;
+    p.rows = info.rows;
+    p.repeat = info.repeat;
+    p.accumulate = info.accumulate || layout_.input_source(l) >= 0;
+    if (!info.biases.empty()) p.bias = weights_.at(layout_.bias(l));
+    p.chunks = chunks(info.rows * info.repeat);
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      const LinearSource& from = info.sources[s];
+      const int size = layout_.source_size(l, s);
+      if (layout_.input_source(l) != static_cast<int>(s)) {
+        auto& source = p.source[p.sources++] = place(l, s, layout_.forward(l, s));
+        source.slot = from.value.id;
+        source.dt = from.dt;
+        source.begin = from.begin;
+        source.size = size;
+      }
+      const bool wanted =
+          layout_.adjoint(l, s).numbers > 0 && (with_dx || from.gradient.id != d.dx.id);
+      if (!backward || !wanted) continue;
+      BlockProduct<S>& q = linear.adjoint[linear.adjoints++];
+      q.out = from.gradient.id;
+      q.out_dt = from.dt;
+      q.out_begin = from.begin;
+      q.rows = size;
+      q.repeat = info.repeat;
+      q.accumulate = from.accumulate;
+      q.chunks = chunks(size * info.repeat);
+      q.sources = 1;
+      q.source[0] = place(l, s, layout_.adjoint(l, s));
+      // Stepwise products have one dense matrix for both directions.
+      const bool before = layout_.input_source(l) == static_cast<int>(s);
+      if (t.plan.driver == BlockDriver::kStepwise)
+        q.source[0].weights = weights_.at(before ? layout_.input(l) : layout_.forward(l, s));
+      q.source[0].slot = info.d_out.id;
+      q.source[0].begin = info.d_out_begin;
+      q.source[0].size = info.rows;
+    }
+  }
+}
+
+/// What moves between shared and global memory, and when.
+template <class S>
+void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
+  const Declaration& d = cell_.declaration;
+  BlockArgs<S>& a = t.loop.args;
+  const bool resident = t.plan.driver == BlockDriver::kResident;
+  const SharedPlan& shared = backward ? t.plan.backward : t.plan.forward;
+  a.partials = shared.partials;
+  a.partial_numbers = shared.partial_numbers;
+  a.shared_numbers = shared.numbers;
+  t.loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
+  const auto is_result = [&](size_t s) {
+    return std::any_of(d.linears.begin(), d.linears.end(),
+                       [&](const LinearInfo& l) { return l.d_out.id == static_cast<int>(s); });
+  };
+  for (size_t s = 0; s < d.slots.size(); ++s) {
+    BlockSlot& slot = a.slots[s];
+    slot.shared = resident ? shared.slots[s] : -1;
+    slot.staging = kNotStaged;
+    if (slot.shared < 0) continue;
+    const Life life = d.slots[s].life;
+    bool before = false;
+    for (size_t l = 0; l < d.linears.size(); ++l) {
+      before =
+          before || (layout_.input_source(l) >= 0 && d.linears[l].out.id == static_cast<int>(s));
+    }
+    if (life == Life::kTape) {
+      const bool load = backward || before, store = backward ? is_result(s) : t.shape.keep;
+      slot.staging = static_cast<uint8_t>((load ? kLoadStep : 0) | (store ? kStoreStep : 0));
+    }
+    if (life == Life::kRing && t.shape.keep) slot.staging = backward ? kLoadAll : kStoreAll;
+    if (life == Life::kSum) slot.staging = kStoreAll;
+  }
+}
+
+template <class S>
+S* CudaRecurrence<S>::column(CudaTape<S>& t, int slot, int64_t step) const {
+  const BlockSlot& p = t.plan.slots[static_cast<size_t>(slot)];
+  return t.storage.data() + p.offset + (step + p.history) * t.plan.padded * p.stride;
+}
+
+template <class S>
+void CudaRecurrence<S>::move_input(CudaTape<S>& t, const S* from, S* to, bool out) {
+  const SequenceArgs<S>& walk = t.loop.args.walk;
+  const int slot = cell_.declaration.x.id;
+  InputOp<S> op = {};
+  op.from = from;
+  op.to = to;
+  op.out = out;
+  op.batch = t.shape.batch;
+  op.steps = t.shape.steps;
+  op.padded = t.plan.padded;
+  op.size = info_.input_size;
+  op.stride = t.plan.slots[static_cast<size_t>(slot)].stride;
+  op.lengths = walk.lengths;
+  if (walk.input_mask >= 0) op.mask = walk.sequence[walk.input_mask];
+  device_.template launch<S>(op.kId, op);
+}
+
+/// W_x x of all steps, which the loop goes on from.
+template <class S>
+void CudaRecurrence<S>::multiply_input(CudaTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  for (size_t l = 0; l < d.linears.size(); ++l) {
+    if (layout_.input_source(l) < 0) continue;
+    const LinearInfo& info = d.linears[l];
+    Gemm<S> g;
+    g.m = t.shape.steps * t.plan.padded;
+    g.n = info.rows;
+    g.k = info_.input_size;
+    g.a = column(t, d.x.id, 0);
+    g.a_row = t.plan.slots[static_cast<size_t>(d.x.id)].stride;
+    g.b = weights_.at(layout_.input(l));
+    g.b_row = 1;
+    g.b_col = g.k;
+    g.c = column(t, info.out.id, 0) + info.out_begin;
+    g.c_row = t.plan.slots[static_cast<size_t>(info.out.id)].stride;
+    backend_.gemm(g);
+  }
+}
+
+template <class S>
+void CudaRecurrence<S>::bind_rows(const ForwardCall<S>& call, CudaTape<S>& t) {
+  SequenceArgs<S>& a = t.loop.args.walk;
+  const Declaration& d = cell_.declaration;
+  if (call.lengths == nullptr) return;
+  t.lengths.ensure(call.batch, "lengths");
+  device_.copy_in(call.lengths, call.batch, t.lengths.data());
+  a.lengths = t.lengths.data();
+  if (d.sites.empty()) return;
+  const std::vector<int64_t> rows = this->active_rows(call.lengths, call.batch, call.steps);
+  t.active_rows.ensure(call.steps, "lengths");
+  device_.copy_in(rows.data(), call.steps, t.active_rows.data());
+  a.active_rows = t.active_rows.data();
+}
+
+template <class S>
+void CudaRecurrence<S>::draw_masks(const ForwardCall<S>& call, CudaTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.loop.args.walk;
+  this->bind_masks(call, a);
+  for (size_t i = 0; i < d.sequences.size(); ++i) {
+    const SequenceInput& s = d.sequences[i];
+    if (!this->is_drawn(call, a, static_cast<int>(i))) continue;
+    MasksOp<S> op = {};
+    op.stream = dropout_stream(call.dropout->seed, call.dropout->step, call.dropout->layer);
+    op.site = static_cast<uint32_t>(i + 1);
+    op.zoneout = s.zoneout;
+    op.constant = s.constant;
+    op.rate = s.rate;
+    op.batch = call.batch;
+    op.width = this->row_of_mask(a, static_cast<int>(i));
+    op.size = s.slot.size;
+    if (call.origins != nullptr) {
+      std::vector<int64_t> origins;
+      for (int64_t b = 0; b < call.batch; ++b) {
+        origins.push_back(call.origins[b].row);
+        origins.push_back(call.origins[b].step);
+      }
+      t.origins.ensure(2 * call.batch, "masks");
+      device_.copy_in(origins.data(), 2 * call.batch, t.origins.data());
+      op.origins = t.origins.data();
+    }
+    t.masks[i].ensure(checked_mul(call.batch, op.width, "masks"), "masks");
+    op.to = t.masks[i].data();
+    device_.template launch<S>(op.kId, op);
+    a.sequence[i].data = t.masks[i].data();
+  }
+  this->drop_idle_zoneout(a);
+}
+
+template <class S>
+void CudaRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CudaTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  SequenceArgs<S>& a = t.loop.args.walk;
+  a.batch_unbiased = d.batch_unbiased;
+  a.batch_eps = static_cast<S>(d.batch_eps);
+  a.batch_momentum = static_cast<S>(d.batch_momentum);
+  S* moments = t.moments.data();
+  for (size_t i = 0; i < d.sites.size(); ++i) {
+    BatchSiteState<S>& site = t.loop.args.sites[i] = BatchSiteState<S>();
+    site.features = d.sites[i].features;
+    site.stat_rows = this->stat_rows(d.sites[i]);
+    site.pooled = d.sites[i].pooled;
+    site.moments = moments;
+    moments += 2 * int64_t{site.features} * call.steps;
+    const std::vector<int64_t> shape = this->stat_shape(d.sites[i]);
+    const std::string name = "buf." + d.sites[i].name;
+    const S* const mean = find(call.inputs, name + ".mean", shape);
+    const S* const var = find(call.inputs, name + ".var", shape);
+    S* const mean_out = find_out(call.outputs, name + ".mean");
+    S* const var_out = find_out(call.outputs, name + ".var");
+    const int64_t numbers = int64_t{site.features} * site.stat_rows;
+    if (mean != nullptr && mean_out != nullptr) device_.copy(mean, numbers, mean_out);
+    if (var != nullptr && var_out != nullptr) device_.copy(var, numbers, var_out);
+    if (call.training) {
+      site.running_mean = mean_out;
+      site.running_var = var_out;
+      continue;
+    }
+    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
+            ".mean and .var are missing; evaluation needs them");
+    const StatisticsOp<S> op = {site.moments,   mean,       var,           nullptr,    nullptr,
+                                site.stat_rows, call.steps, site.features, a.batch_eps};
+    device_.template launch<S>(op.kId, op);
+  }
+}
+
+/// The mean and variance that every step has used.
+template <class S>
+void CudaRecurrence<S>::show_statistics(const ForwardCall<S>& call, CudaTape<S>& t) {
+  const Declaration& d = cell_.declaration;
+  for (size_t i = 0; d.shows_statistics && i < d.sites.size(); ++i) {
+    S* const mean = find_out(call.outputs, "mean_" + d.sites[i].name);
+    S* const var = find_out(call.outputs, "var_" + d.sites[i].name);
+    if (mean == nullptr && var == nullptr) continue;
+    const BatchSiteState<S>& site = t.loop.args.sites[i];
+    const StatisticsOp<S> op = {site.moments, nullptr,       nullptr,
+                                mean,         var,           site.pooled ? 1 : call.steps,
+                                call.steps,   site.features, t.loop.args.walk.batch_eps};
+    device_.template launch<S>(op.kId, op);
+  }
+}
+
+/// Everything that the loop reads in place of the weights. What is the same as before stays packed,
+/// but where the parameters lie is looked at in every call.
+template <class S>
+void CudaRecurrence<S>::prepare(const ForwardCall<S>& call, bool quads) {
+  const bool built = call.version != 0 && call.version == version_;
+  version_ = 0;  // should this fail
+  if (!built) build_derived(call);
+  find_weights(call.params);
+  if (!built) weights_.fill_tables(all_weights_);
+  if (!built || quads != quads_) pack(quads);
+  version_ = call.version;
+}
+
+template <class S>
+void CudaRecurrence<S>::find_weights(const std::vector<const S*>& params) {
+  all_weights_ = params;
+  for (const Buffer<S>& derived : derived_values_) all_weights_.push_back(derived.data());
+  weights_.find_vectors(all_weights_);
+}
+
+template <class S>
+void CudaRecurrence<S>::pack(bool quads) {
+  weights_.pack(all_weights_, quads);
+  quads_ = quads;
+}
+
+/// In training a row of a state may start from what it starts from plus noise of its own.
+template <class S>
+void CudaRecurrence<S>::add_noise(const ForwardCall<S>& call, CudaTape<S>& t) {
+  for (size_t i = 0; i < cell_.declaration.states.size(); ++i) {
+    if (!this->is_noisy(call, i)) continue;
+    StatePlace<S>& place = t.loop.args.walk.state[i];
+    const int64_t size = place.size, all = call.batch * size;
+    const std::vector<S> noise = this->noise_of(call, i);
+    t.noisy[i].ensure(all, "noise");
+    S* const to = t.noisy[i].data();
+    device_.copy_in(noise.data(), all, to);
+    for (int64_t b = 0; place.initial != nullptr && place.repeated && b < call.batch; ++b)
+      backend_.add(size, place.initial, to + b * size);
+    if (place.initial != nullptr && !place.repeated) backend_.add(all, place.initial, to);
+    place.initial = to;
+    place.repeated = false;
+  }
+}
+
+template <class S>
+void CudaRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
+  const auto& t = static_cast<const CudaTape<S>&>(tape);
+  REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
+  for (const SavedInfo& s : cell_.declaration.saved) {
+    const auto wanted = to.find(s.name);
+    if (wanted == to.end()) continue;
+    const BlockSlot& slot = t.plan.slots[static_cast<size_t>(s.slot.id)];
+    InputOp<S> op = {};
+    op.from = t.storage.data() + slot.offset + slot.history * t.plan.padded * slot.stride + s.begin;
+    op.to = wanted->second.data;
+    op.out = true;
+    op.batch = t.shape.batch;
+    op.steps = t.shape.steps;
+    op.padded = t.plan.padded;
+    op.size = static_cast<int32_t>(wanted->second.size() / (op.batch * op.steps));
+    op.stride = slot.stride;
+    op.lengths = t.loop.args.walk.lengths;
+    device_.template launch<S>(op.kId, op);
+  }
+}
+
+template <class S>
+void CudaRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
+  auto& t = static_cast<CudaTape<S>&>(tape);
+  REQUIRE(call.batch == t.shape.batch && call.steps == t.shape.steps, kInternal,
+          "the tape was made for another shape");
+  this->require_call(call);
+  t.filled = false;
+  SequenceArgs<S>& a = t.loop.args.walk;
+  a = SequenceArgs<S>();
+  this->bind_sequence(call, a);
+  this->bind_states(call, a);
+  ensure_plan(call, t);
+  prepare(call, t.plan.driver == BlockDriver::kResident);
+  add_noise(call, t);
+  bind_tape(t);
+  bind_products(t, false, false);
+  bind_rows(call, t);
+  draw_masks(call, t);
+  bind_statistics(call, t);
+  stage(t, false);
+  move_input(t, a.x, column(t, cell_.declaration.x.id, 0), false);
+  multiply_input(t);
+  // The loop finds x where it is.
+  a.x = nullptr;
+  a.input_size = 0;
+  a.input_mask = -1;
+  run_loop(t, false);
+  a.input_size = info_.input_size;
+  a.input_mask = cell_.declaration.input_mask;
+  show_statistics(call, t);
+  t.filled = t.shape.keep;
+}
+
+template class CudaTape<float>;
+template class CudaTape<double>;
+
+#define LOOKBACK_INSTANTIATE(S)                                                        \
+  template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, CellInstance);  \
+  template std::string CudaRecurrence<S>::explain(int64_t, int64_t, bool) const;       \
+  template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool); \
+  template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);              \
+  template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);            \
+  template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                    \
+  template void CudaRecurrence<S>::pack(bool);                                         \
+  template void CudaRecurrence<S>::find_weights(const std::vector<const S*>&);         \
+  template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);       \
+  template S* CudaRecurrence<S>::column(CudaTape<S>&, int, int64_t) const;
+LOOKBACK_INSTANTIATE(float)
+LOOKBACK_INSTANTIATE(double)
+#undef LOOKBACK_INSTANTIATE
+
+}  // namespace lookback

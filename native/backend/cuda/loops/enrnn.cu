@@ -1,0 +1,8 @@
+#include "backend/cuda/loops/loops.cuh"
+#include "cells/enrnn.h"
+
+namespace lookback {
+
+LOOKBACK_CUDA_LOOPS(Enrnn)
+
+}  // namespace lookback

@@ -1,0 +1,47 @@
+/// The kernels of a cell's loop over time, for the source of one cell.
+#pragma once
+
+#include "backend/cuda/block_loop.h"
+#include "backend/cuda/block_tools.h"
+#include "backend/cuda/gpu.cuh"
+#include "backend/cuda/loops/loops.h"
+
+namespace lookback {
+
+template <class Cell, class S>
+__global__ void __launch_bounds__(kMostBlockThreads, 1)
+    loop_forward(const __grid_constant__ BlockArgs<S> args,
+                 const __grid_constant__ BlockWork work) {
+  extern __shared__ double2 shared[];
+  S* const numbers = args.shared_numbers > 0 ? reinterpret_cast<S*>(shared) : nullptr;
+  block_forward<Cell>(GpuThreads(), args, work, numbers);
+}
+
+template <class Cell, class S>
+__global__ void __launch_bounds__(kMostBlockThreads, 1)
+    loop_backward(const __grid_constant__ BlockArgs<S> args,
+                  const __grid_constant__ BlockWork work) {
+  extern __shared__ double2 shared[];
+  S* const numbers = args.shared_numbers > 0 ? reinterpret_cast<S*>(shared) : nullptr;
+  block_backward<Cell>(GpuThreads(), args, work, numbers);
+}
+
+template <class Cell, class S>
+cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
+  const auto kernel = op.backward ? loop_backward<Cell, S> : loop_forward<Cell, S>;
+  if (op.shared_bytes > 48 << 10) {
+    const cudaError_t result =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_bytes);
+    if (result != cudaSuccess) return result;
+  }
+  kernel<<<static_cast<unsigned>(op.blocks), static_cast<unsigned>(op.threads),
+           static_cast<unsigned>(op.shared_bytes), stream>>>(op.args, op.work);
+  return cudaGetLastError();
+}
+
+/// Both number types of one entry of the registry.
+#define LOOKBACK_CUDA_LOOPS(...)                                                            \
+  template cudaError_t launch_loop<__VA_ARGS__, float>(const LoopOp<float>&, cudaStream_t); \
+  template cudaError_t launch_loop<__VA_ARGS__, double>(const LoopOp<double>&, cudaStream_t);
+
+}  // namespace lookback

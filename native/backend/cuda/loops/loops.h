@@ -1,0 +1,14 @@
+/// The loops of one cell on the GPU, which its own source in this folder instantiates and
+/// recurrent.cu names.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "backend/cuda/block_tools.h"
+
+namespace lookback {
+
+template <class Cell, class S>
+cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream);
+
+}  // namespace lookback

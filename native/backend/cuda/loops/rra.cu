@@ -1,0 +1,8 @@
+#include "backend/cuda/loops/loops.cuh"
+#include "cells/rra.h"
+
+namespace lookback {
+
+LOOKBACK_CUDA_LOOPS(Rra)
+
+}  // namespace lookback

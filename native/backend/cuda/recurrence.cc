@@ -1,0 +1,32 @@
+#include "backend/cuda/recurrence.h"
+
+#include "backend/cuda/cuda_recurrence.h"
+#include "backend/layer_stack.h"
+#include "backend/segmented.h"
+
+namespace lookback {
+
+template <class S>
+std::unique_ptr<Recurrence<S>> make_cuda_recurrence(Backend<S>& backend, CudaDevice& device,
+                                                    const std::string& cell, const Spec& spec) {
+  const ArraySpace<S> arrays(backend);
+  CellInstance instance = instantiate_cell(cell, spec);
+  std::unique_ptr<Recurrence<S>> whole;
+  if (instance.layered) {
+    const auto make_layer = [&backend, &device, cell](const Spec& one) {
+      return std::unique_ptr<Recurrence<S>>(
+          std::make_unique<CudaRecurrence<S>>(backend, device, instantiate_cell(cell, one)));
+    };
+    whole = std::make_unique<LayerStack<S>>(make_layer, arrays, cell, spec);
+  } else {
+    whole = std::make_unique<CudaRecurrence<S>>(backend, device, std::move(instance));
+  }
+  return std::make_unique<SegmentedRecurrence<S>>(std::move(whole), arrays);
+}
+
+template std::unique_ptr<Recurrence<float>> make_cuda_recurrence(Backend<float>&, CudaDevice&,
+                                                                 const std::string&, const Spec&);
+template std::unique_ptr<Recurrence<double>> make_cuda_recurrence(Backend<double>&, CudaDevice&,
+                                                                  const std::string&, const Spec&);
+
+}  // namespace lookback

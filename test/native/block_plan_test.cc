@@ -1,0 +1,86 @@
+/// The model of sizes that chooses how a cell's loop runs on a GPU.
+#include "backend/cuda/block_plan.h"
+
+#include <iostream>
+#include <string>
+
+#include "backend/cell_host.h"
+#include "native/cell_case.h"
+#include "native/check.h"
+
+namespace lookback {
+namespace {
+
+constexpr BlockLimits kLarge = {132, 227 << 10};
+
+struct Reference {
+  const char* name;
+  const char* cell;
+  Options options;
+  BlockShape shape;
+};
+
+BlockPlan plan_of(const Reference& r, const BlockLimits& limits = kLarge) {
+  const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
+  const BlockLayout layout(cell.declaration);
+  return plan_blocks(layout, r.shape, limits);
+}
+
+std::vector<Reference> references() {
+  const auto gated = [](double inputs, double units) {
+    return Options{{"inputSize", inputs}, {"units", units}};
+  };
+  Options window = gated(9, 32);
+  window.push_back({"heads", 4.0});
+  window.push_back({"window", 16.0});
+  return {{"lstm HAR", "lstm", gated(9, 32), {64, 128, true}},
+          {"lstm HAR, large", "lstm", gated(9, 128), {1024, 128, true}},
+          {"lstm MNIST", "lstm", gated(1, 128), {128, 784, true}},
+          {"lstm PTB", "lstm", gated(50, 512), {128, 150, true}},
+          {"larnn HAR", "larnn", window, {256, 128, true}}};
+}
+
+TEST(small_cells_stay_on_chip_and_large_ones_go_step_by_step) {
+  for (const Reference& r : references()) {
+    const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
+    std::cout << "     " << r.name << ": " << plan_of(r).explain(cell.declaration, r.shape) << "\n";
+  }
+  const std::vector<Reference> all = references();
+  CHECK(plan_of(all[0]).driver == BlockDriver::kResident);
+  CHECK(plan_of(all[3]).driver == BlockDriver::kStepwise);
+  const BlockPlan small = plan_of(all[0]);
+  CHECK_EQUAL(small.rows, 1);
+  CHECK_EQUAL(small.forward.weight_numbers, small.forward.weight_numbers_shared);
+  CHECK_EQUAL(plan_of(all[1]).rows, 8);
+  // The ring of projected keys and values, and their gradients, are on chip.
+  const CellInstance larnn = instantiate_cell("larnn", spec_of(all[4].options));
+  const BlockPlan plan = plan_of(all[4]);
+  for (size_t s = 0; s < larnn.declaration.slots.size(); ++s) {
+    if (larnn.declaration.slots[s].history == 16) CHECK(plan.backward.slots[s] >= 0);
+  }
+}
+
+TEST(a_plan_never_takes_more_shared_memory_than_there_is) {
+  for (const Reference& r : references()) {
+    for (const int64_t bytes : {0, 1000, 17000, 48 << 10, 227 << 10}) {
+      const BlockPlan plan = plan_of(r, {132, bytes});
+      CHECK(int64_t{plan.forward.numbers} * 4 <= bytes);
+      CHECK(int64_t{plan.backward.numbers} * 4 <= bytes);
+    }
+  }
+}
+
+TEST(rows_that_meet_share_a_block) {
+  Reference r = {
+      "bnlstm", "bnlstm", {{"inputSize", 3.0}, {"units", 5.0}, {"tMax", 6.0}}, {37, 6, true}};
+  r.shape.coupled = true;
+  block_choice().driver = BlockChoice::kResident;
+  block_choice().rows = 2;
+  const BlockPlan plan = plan_of(r);
+  block_choice() = BlockChoice();
+  CHECK_EQUAL(plan.blocks, 1);
+  CHECK_EQUAL(plan.rows, 37);
+}
+
+}  // namespace
+}  // namespace lookback

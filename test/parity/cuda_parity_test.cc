@@ -1,0 +1,37 @@
+/// A GPU computes what the CPU computes, for every cell and driver. Skipped where there is no GPU,
+/// or no library for it (LOOKBACK_CUDA_LIBRARY names one that lies elsewhere). PARITY_ONLY: cases
+/// whose names hold that. PARITY_EVERY: one of so many cases.
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "backend/cuda/library.h"
+#include "base/error.h"
+#include "parity/drivers.h"
+
+namespace lookback {
+namespace {
+
+std::string variable(const char* name, const char* otherwise) {
+  const char* const value = std::getenv(name);
+  return value != nullptr ? value : otherwise;
+}
+
+/// Null where there is nothing to test.
+const CudaTable* library() {
+  try {
+    return &cuda_library();
+  } catch (const Error& error) {
+    std::cout << "SKIPPED: " << error.message() << "\n";
+    return nullptr;
+  }
+}
+
+TEST(a_gpu_agrees_with_the_cpu) {
+  const CudaTable* const table = library();
+  if (table == nullptr) return;
+  check_drivers(*table, std::stoul(variable("PARITY_EVERY", "1")), variable("PARITY_ONLY", ""));
+}
+
+}  // namespace
+}  // namespace lookback

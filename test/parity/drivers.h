@@ -1,0 +1,83 @@
+/// Every cell and driver of a CUDA device beside the CPU, up to rounding, in float and double: for
+/// the device on the host, and for a GPU.
+#pragma once
+
+#include <iterator>
+#include <memory>
+
+#include "backend/cpu/recurrence.h"
+#include "backend/cuda/block_plan.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/recurrence.h"
+#include "native/device_cell.h"
+#include "parity/parity.h"
+
+namespace lookback {
+
+/// A device on its own, without the rest of a model.
+template <class S>
+class LoneDevice final : public CudaBackend<S> {
+ public:
+  using CudaBackend<S>::CudaBackend;
+  std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
+    return make_cuda_recurrence<S>(*this, this->device_, kind, spec);
+  }
+};
+
+struct DriverChoice {
+  const char* name;
+  BlockChoice choice;
+};
+
+/// Ways that the model of sizes would not take for sizes this small.
+inline const std::vector<DriverChoice>& driver_choices() {
+  static const std::vector<DriverChoice> choices = {
+      {"as the model says", {}},
+      {"resident, 3 rows", {BlockChoice::kResident, 3, -1}},
+      {"resident, without shared memory", {BlockChoice::kResident, 2, 0}},
+      {"resident, little shared memory", {BlockChoice::kResident, 5, 17000}},
+      {"stepwise", {BlockChoice::kStepwise, 2, -1}},
+  };
+  return choices;
+}
+
+template <class S>
+CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const CellData& data,
+                            const BlockChoice& choice) {
+  block_choice() = choice;
+  LoneDevice<S> device(table);
+  DeviceCell<S> cell(device.memory(), device.recurrence(c.cell, c.spec));
+  CellResult<S> result = run_cell<S>(cell, data);
+  block_choice() = BlockChoice();
+  return result;
+}
+
+/// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
+inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "") {
+  Worst floats, doubles;
+  const std::vector<CellCase> cases = cell_cases();
+  const std::vector<DriverChoice>& choices = driver_choices();
+  for (size_t i = 0; i < cases.size(); i += every) {
+    const CellCase& c = cases[i];
+    if (c.name.find(only) == std::string::npos) continue;
+    CpuRuntime runtime(1);
+    const auto cpu = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
+    CellData data = make_data(c, *cpu);
+    round_to_float(data);
+    const CellResult<double> reference = run_cell(*cpu, data);
+    const Allowance allowance(data, reference, [&](const CellData& changed_data) {
+      return run_cell(*cpu, changed_data);
+    });
+    for (size_t d = 0; d < choices.size(); ++d) {
+      const auto& [name, choice] = choices[d];
+      compare(c, name, allowance, reference, run_on_device<double>(table, c, data, choice),
+              doubles);
+      if (i / every % choices.size() != d) continue;
+      compare(c, name, allowance, reference, run_on_device<float>(table, c, data, choice), floats);
+    }
+  }
+  std::cout << "     float: worst " << floats.ratio << " of its bound: " << floats.where << "\n"
+            << "     double: worst " << doubles.ratio << " of its bound: " << doubles.where << "\n";
+}
+
+}  // namespace lookback

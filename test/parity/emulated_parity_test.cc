@@ -1,0 +1,17 @@
+/// The GPU's kernel bodies on the host compute what the CPU computes, for every cell and
+/// driver.
+#include <cstdlib>
+
+#include "backend/cuda/emulated_session.h"
+#include "parity/drivers.h"
+
+namespace lookback {
+namespace {
+
+TEST(drivers_agree_with_the_cpu) {
+  const char* const only = std::getenv("PARITY_ONLY");
+  check_drivers(emulated_cuda_table(), kEvery, only != nullptr ? only : "");
+}
+
+}  // namespace
+}  // namespace lookback

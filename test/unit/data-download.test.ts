@@ -1,0 +1,288 @@
+/**
+ * Downloads from a local server: whole or not at all, checked, and resumed.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { datasets } from '../../lib/data';
+import type { DownloadOptions, DownloadProgress } from '../../lib/data';
+import { afterDownload, downloadFiles } from '../../lib/data/download';
+import type { Home } from '../../lib/data/homes';
+import { homes } from '../../lib/data/homes';
+import { LookbackError } from '../../lib/errors';
+import type { Folder } from './support/uci-tree';
+import { temporaryFolder } from './support/uci-tree';
+
+const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, at) => (at * at) % 251));
+const name = 'numbers.bin';
+const published = {
+  name,
+  bytes: bytes.length,
+  sha256: createHash('sha256').update(bytes).digest('hex'),
+};
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+let handle: Handler;
+let asked: { url: string; range: string | undefined }[] = [];
+let server: Server;
+let root: string;
+let folder: Folder;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    asked.push({ url: request.url ?? '', range: request.headers.range });
+    handle(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  root = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+beforeEach(() => {
+  asked = [];
+  handle = serve;
+  folder = temporaryFolder();
+});
+afterEach(() => folder[Symbol.dispose]());
+
+/** The file, or the part of it that is asked for. */
+const serve: Handler = (request, response) => {
+  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  if (from > 0)
+    response.writeHead(206, {
+      'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`,
+    });
+  response.end(bytes.subarray(from));
+};
+
+function homeAt(...from: string[]): Home {
+  return { title: 'Numbers', page: 'https://numbers.example/', from, files: [published] };
+}
+
+const fetchInto = (options: DownloadOptions = {}, home = homeAt(root)): Promise<void> =>
+  downloadFiles(home, [published], folder.path, options);
+
+async function failure(work: Promise<unknown>): Promise<LookbackError> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(LookbackError);
+  return error as LookbackError;
+}
+
+const inFolder = (): string[] => readdirSync(folder.path);
+const sizeOf = (file: string): number => statSync(join(folder.path, file)).size;
+
+describe('a download', () => {
+  it('brings the file, tells how far it is, and asks for nothing that is there', async () => {
+    const seen: DownloadProgress[] = [];
+    await fetchInto({ onProgress: (progress) => seen.push(progress) });
+    expect(inFolder()).toEqual([name]);
+    expect(readFileSync(join(folder.path, name)).equals(bytes)).toBe(true);
+    const counts = seen.map(({ received }) => received);
+    expect(counts).toEqual([...counts].sort((a, b) => a - b));
+    expect(seen.at(-1)).toEqual({ file: name, received: bytes.length, total: bytes.length });
+    await fetchInto();
+    expect(asked).toEqual([{ url: `/${name}`, range: undefined }]);
+  });
+
+  it('goes on where it was interrupted', async () => {
+    let connection: ServerResponse | undefined;
+    handle = (_request, response) => {
+      connection = response.writeHead(200, { 'content-length': bytes.length });
+      response.write(bytes.subarray(0, 70_000));
+    };
+    const onProgress = ({ received }: DownloadProgress): void => {
+      if (received === 70_000) connection?.destroy();
+    };
+    const error = await failure(fetchInto({ onProgress }));
+    expect(error).toMatchObject({ code: 'ERR_IO', details: { received: 70_000 } });
+    expect(error.message).toContain(`${root}${name} was interrupted after 70000 of 200000 bytes (`);
+    expect([inFolder(), sizeOf(`${name}.part`)]).toEqual([[`${name}.part`], 70_000]);
+    handle = serve;
+    const seen: number[] = [];
+    await fetchInto({ onProgress: ({ received }) => seen.push(received) });
+    expect(asked.map(({ range }) => range)).toEqual([undefined, 'bytes=70000-']);
+    expect(Math.min(...seen)).toBeGreaterThan(70_000);
+    expect(inFolder()).toEqual([name]);
+    expect(readFileSync(join(folder.path, name)).equals(bytes)).toBe(true);
+  });
+
+  it('takes an end that comes too early for an interruption', async () => {
+    handle = (_request, response) => response.end(bytes.subarray(0, 100));
+    expect((await failure(fetchInto())).message).toMatch(/interrupted after 100 of 200000 bytes; /);
+    expect(sizeOf(`${name}.part`)).toBe(100);
+  });
+
+  it('starts afresh where the server knows no ranges', async () => {
+    writeFileSync(join(folder.path, `${name}.part`), 'other bytes');
+    handle = (_request, response) => response.end(bytes);
+    await fetchInto();
+    expect(readFileSync(join(folder.path, name)).equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['refuses the range', 416, {}],
+    ['answers another range', 206, { 'content-range': 'bytes 5-10/200000' }],
+  ])('drops its part where the server %s', async (_what, status, headers) => {
+    writeFileSync(join(folder.path, `${name}.part`), bytes.subarray(0, 100));
+    handle = (_request, response) => response.writeHead(status, headers).end('x');
+    expect(await failure(fetchInto())).toMatchObject({ code: 'ERR_IO', details: { status } });
+    expect(inFolder()).toEqual([]);
+    handle = serve;
+    await fetchInto();
+    expect(inFolder()).toEqual([name]);
+  });
+
+  it('keeps nothing of bytes that are not the published ones', async () => {
+    const other = Buffer.from(bytes);
+    other[1234]! ^= 1;
+    handle = (_request, response) => response.end(other);
+    const error = await failure(fetchInto());
+    const actual = createHash('sha256').update(other).digest('hex');
+    expect(error).toMatchObject({
+      code: 'ERR_DATA',
+      details: { expected: published.sha256, actual },
+    });
+    expect(error.message).toContain(`its SHA-256 is ${actual}; expected ${published.sha256}`);
+    expect(inFolder()).toEqual([]);
+  });
+
+  it('keeps nothing of a part that was spoilt', async () => {
+    writeFileSync(join(folder.path, `${name}.part`), Buffer.alloc(70_000));
+    expect(await failure(fetchInto())).toMatchObject({ code: 'ERR_DATA' });
+    expect(inFolder()).toEqual([]);
+    await fetchInto();
+    expect(inFolder()).toEqual([name]);
+  });
+
+  it('stops at the published size', async () => {
+    handle = (_request, response) => response.end(Buffer.concat([bytes, bytes]));
+    const error = await failure(fetchInto());
+    expect(error.code).toBe('ERR_DATA');
+    expect(error.message).toContain('has more than the 200000 bytes of the published numbers.bin');
+    expect(inFolder()).toEqual([]);
+  });
+
+  it('tells the status of a server that refuses', async () => {
+    handle = (_request, response) => response.writeHead(403).end('no');
+    const error = await failure(fetchInto());
+    expect(error).toMatchObject({ code: 'ERR_IO', details: { status: 403 } });
+    expect(error.message).toBe(`${root}${name}: the server answers with status 403; expected 200`);
+    expect(inFolder()).toEqual([]);
+  });
+
+  it('tells that there is no network', async () => {
+    const closed = createServer();
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    const error = await failure(fetchInto({}, homeAt(`http://127.0.0.1:${port}/`)));
+    expect(error.code).toBe('ERR_IO');
+    expect(error.message).toMatch(
+      /could not be reached \(.*ECONNREFUSED.*\); is there a network\?$/,
+    );
+    expect(error.cause).toHaveProperty('message', 'fetch failed');
+  });
+
+  it('tries the next source, and tells of all when none serves', async () => {
+    handle = (request, response) =>
+      request.url?.startsWith('/open/') ? serve(request, response) : response.writeHead(404).end();
+    const closed = [`${root}first/`, `${root}second/`];
+    const error = await failure(fetchInto({}, homeAt(...closed)));
+    expect(error.message).toContain(`first/${name}: the server answers with status 404`);
+    expect(error.message).toContain(`second/${name}: the server answers with status 404`);
+    expect(error.message).toContain('Get "Numbers" from https://numbers.example/ by hand');
+    await fetchInto({}, homeAt(...closed, `${root}open/`));
+    expect(inFolder()).toEqual([name]);
+  });
+
+  it('can be cancelled, and goes on later', async () => {
+    const controller = new AbortController();
+    handle = (_request, response) => void response.write(bytes.subarray(0, 50_000));
+    const cancelled = fetchInto({
+      signal: controller.signal,
+      onProgress: ({ received }) => received === 50_000 && controller.abort('enough'),
+    });
+    expect(await failure(cancelled)).toMatchObject({ code: 'ERR_ABORTED', cause: 'enough' });
+    expect(sizeOf(`${name}.part`)).toBe(50_000);
+    handle = serve;
+    await fetchInto();
+    expect(asked.at(-1)?.range).toBe('bytes=50000-');
+    const early = await failure(
+      downloadFiles(homeAt(root), [{ ...published, name: 'more.bin' }], folder.path, {
+        signal: AbortSignal.abort('never'),
+      }),
+    );
+    expect(early).toMatchObject({ code: 'ERR_ABORTED', cause: 'never' });
+  });
+
+  it('tells what the disk refuses', async () => {
+    const path = join(folder.path, 'a-file');
+    writeFileSync(path, '');
+    const error = await failure(downloadFiles(homeAt(root), [published], path, {}));
+    expect(error).toMatchObject({ code: 'ERR_IO' });
+    expect(error.message).toContain('could not be written');
+  });
+
+  it('takes a compressed file for the plain one', async () => {
+    writeFileSync(join(folder.path, `${name}.gz`), '');
+    await fetchInto();
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('loaders', () => {
+  const chorales = { dir: '' };
+  beforeEach(() => {
+    chorales.dir = folder.path;
+  });
+
+  it('fetch nothing unless they are asked', () => {
+    expect(() => datasets.jsbChorales(chorales)).toThrow(
+      'get "JSB Chorales" from https://github.com/czhuang/JSB-Chorales-dataset, or ask for it with download: true',
+    );
+    expect(() => datasets.jsbChorales({ ...chorales, download: false })).toThrow('missing file');
+  });
+
+  it('read what has arrived', async () => {
+    const read = (): string => readFileSync(join(folder.path, name), 'utf8');
+    await expect(
+      afterDownload('ett', folder.path, { mirror: root }, read, [published]),
+    ).resolves.toBe(bytes.toString());
+  });
+
+  it.each([
+    ['mnist', () => datasets.mnist({ dir: folder.path, download: { mirror: root } }), 4],
+    ['ett', () => datasets.ett({ dir: folder.path, download: { mirror: root } }), 1],
+    ['jsbChorales', () => datasets.jsbChorales({ ...chorales, download: { mirror: root } }), 1],
+  ] as const)('%s takes no other bytes than the published ones', async (data, load, files) => {
+    handle = (_request, response) => response.end('[]');
+    const error = await failure(load());
+    expect(error).toMatchObject({ code: 'ERR_IO' });
+    const { name: first, bytes: total } = homes[data].files[0];
+    expect(error.message).toContain(`${root}${first} was interrupted after 2 of ${total} bytes`);
+    expect(homes[data].files.length).toBeGreaterThanOrEqual(files);
+  });
+
+  it('ask for the one table that is wanted', async () => {
+    handle = (_request, response) => response.writeHead(404).end();
+    await failure(datasets.ett({ dir: folder.path, name: 'ETTh2', download: { mirror: root } }));
+    expect(asked).toEqual([{ url: '/ETTh2.csv', range: undefined }]);
+  });
+
+  it.each([
+    ['yes' as never, 'download is "yes"'],
+    [{ mirror: 'ftp://numbers.example/' }, 'download'],
+    [{ progress: 1 } as never, 'download'],
+  ])('refuse %j', (download, message) => {
+    expect(() => datasets.mnist({ dir: folder.path, download })).toThrow(message);
+    expect(asked).toEqual([]);
+  });
+});
