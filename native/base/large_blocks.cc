@@ -125,6 +125,19 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept {
   return spare.start;
 }
 
+void fault_in(void* memory, size_t bytes) noexcept {
+#if defined(MADV_POPULATE_WRITE)
+  if (bytes < kLargeBlock) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+  const auto last = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
+#else
+  static_cast<void>(memory);
+  static_cast<void>(bytes);
+#endif
+}
+
 void free_large_block(void* block, size_t bytes) noexcept { spare_blocks().give({block, bytes}); }
 
 bool release_spare_blocks() noexcept { return spare_blocks().clear(); }

@@ -29,6 +29,10 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept;
 /// page, which takes longer than writing it, and what is freed is often wanted again.
 void free_large_block(void* block, size_t bytes) noexcept;
 
+/// Faults in the pages of memory that the caller is about to fill, wherever it came from, by one
+/// call instead of a fault for each. A wish; what is there stays.
+void fault_in(void* memory, size_t bytes) noexcept;
+
 /// Gives back the pages that wait for their next use; whether there were any.
 bool release_spare_blocks() noexcept;
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/large_blocks.h"
 
 namespace lookback {
 namespace {
@@ -94,7 +95,9 @@ Napi::Value write_numbers(Napi::Env env, const Buffer<T>& numbers) {
   // V8 ends the process where it cannot allocate a buffer.
   require_memory(count * static_cast<int64_t>(sizeof(T)), "a result");
   Array array = Array::New(env, static_cast<size_t>(count));
-  if (count > 0) std::memcpy(array.Data(), numbers.data(), static_cast<size_t>(count) * sizeof(T));
+  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+  fault_in(array.Data(), bytes);
+  if (count > 0) std::memcpy(array.Data(), numbers.data(), bytes);
   return array;
 }
 
