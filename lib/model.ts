@@ -283,8 +283,8 @@ export class Model {
    * ```ts
    * const remembering = layers.larnn({ units: 4, heads: 2, window: 3 });
    * const model = sequential({ inputShape: [6, 2], layers: [remembering] });
-   * for (const { name, meanByAge } of await model.attention(train.x)) {
-   *   console.log(name, meanByAge.data); // heads x window, the newest state first
+   * for (const { layer, meanByAge } of await model.attention(train.x)) {
+   *   console.log(layer, meanByAge.data); // heads x window, the newest state first
    * }
    * ```
    * @throws {LookbackError} as `predict`; ERR_STATE for a model without such a layer
