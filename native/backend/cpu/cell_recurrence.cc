@@ -184,8 +184,7 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
   const auto loop = backward ? loops.backward : loops.forward;
-  runtime_.pool.run(t.args.workers,
-                    [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
+  runtime_.pool.run(t.args.workers, [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
   REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted,
           "the job was cancelled");
