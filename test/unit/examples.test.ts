@@ -1,6 +1,6 @@
 /**
- * Every `@example` in the doc comments of lib/, and every example of the guides in docs/, runs as it stands, given the
- * few names that examples take for granted.
+ * Every `@example` in the doc comments of lib/, and every example of the README and of the guides in docs/, runs as it
+ * stands, given the few names that examples take for granted. The README's training run is cut to one epoch.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,14 +62,37 @@ function assumed(): Record<string, unknown> {
   };
 }
 
-async function runExample(code: string): Promise<void> {
+/** Zeros in the shapes of a cell's weights. */
+function zeroWeights(cell: lookback.Cell): Record<string, lookback.Tensor> {
+  const zeros = (shape: number[]): lookback.Tensor => ({
+    shape,
+    data: new Float64Array(shape.reduce((size, dim) => size * dim, 1)),
+  });
+  return Object.fromEntries(cell.weights.map(({ name, shape }) => [name, zeros([...shape])]));
+}
+
+/** The second layer of an encoder in PyTorch's names: a GRU of 64 units over 9 inputs. */
+function pytorchEncoder(): Record<string, lookback.Tensor> {
+  const tensor = (...shape: number[]): lookback.Tensor => ({
+    shape,
+    data: new Float32Array(shape.reduce((size, dim) => size * dim, 1)).fill(0.1),
+  });
+  return {
+    'encoder.weight_ih_l1': tensor(192, 9),
+    'encoder.weight_hh_l1': tensor(192, 64),
+    'encoder.bias_ih_l1': tensor(192),
+    'encoder.bias_hh_l1': tensor(192),
+  };
+}
+
+async function runExample(code: string, more: Record<string, unknown> = {}): Promise<void> {
   const options = {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS },
   };
   // The names of the package are there without it.
   const body = code.replace(/^import \{[^}]*\} from 'lookback';$/gm, '');
   const plain = ts.transpileModule(`async function example() {\n${body}\n}`, options).outputText;
-  const given = assumed();
+  const given = { ...assumed(), ...more };
   // An example that declares a name does not take it for granted.
   const used = Object.keys(given).filter(
     (name) => !new RegExp(`(const|let) (\\{[^}]*\\b)?${name}\\b`).test(code),
@@ -123,4 +146,24 @@ describe('examples', () => {
   it.each(found.filter(({ code }) => !needsDownload.test(code)))('$where', ({ code }) =>
     runExample(code),
   );
+
+  it('docs/weights.md: the layer of another library', async () => {
+    const [{ code } = { code: '' }] = documentExamples('docs/weights.md');
+    expect(code).toContain('importWeights');
+    const x = { shape: [1, 3, 9], data: new Float32Array(27) };
+    await runExample(code, { stateDict: pytorchEncoder(), x });
+  });
+
+  it('README.md: training, serving step by step, one cell', async () => {
+    const [training, serving, cell, ...others] = documentExamples('README.md');
+    expect(others).toEqual([]);
+    const short = (training?.code ?? '').replace('epochs: 10', 'epochs: 1');
+    expect(short).not.toEqual(training?.code);
+    const sensor = [0, 1, 2].map((at) => new Float32Array(9).fill(at));
+    await runExample(`${short}\n${serving?.code ?? ''}`, { sensor });
+    const x = { shape: [1, 2, 3], data: Float64Array.of(1, 2, 3, 4, 5, 6) };
+    const dLoss = { shape: [1, 2, 4], data: new Float64Array(8).fill(1) };
+    const like = lookback.cells.lstm({ inputSize: 3, units: 4 }, { dtype: 'float64' });
+    await runExample(cell?.code ?? '', { x, dLoss, weights: zeroWeights(like) });
+  }, 120_000);
 });

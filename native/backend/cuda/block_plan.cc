@@ -262,7 +262,7 @@ class Planner {
 
 /// A resident step costs the products' arithmetic on the blocks' multiprocessors, and what of the
 /// weights has to come from the second-level cache in every step; a stepwise one the launches. The
-/// numbers are section 3.3 of the anchors' model and stand until a device has measured them.
+/// numbers are those of ADR 0009 and stand until a device has measured them.
 void Planner::choose_driver(const BlockChoice& choice) {
   constexpr double kClock = 1.9e3;  // cycles in a microsecond
   constexpr double kProductsACycle =
