@@ -166,7 +166,9 @@ describe.each(Object.entries(small))('%s', (name, { sets = [], use, says }) => {
       '--set',
       `out=${out}2`,
     ];
-    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    // Where CI is set, the command line colours what it says even into a pipe.
+    const env = { ...process.env, NO_COLOR: '1' };
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env });
     expect(status).toBe(3);
     expect(stderr).toMatch(/ERR_DATA .*nothing.*https:\/\//s);
   });
