@@ -41,6 +41,7 @@ const betweenDevices = [
   'array_space',
   'backend',
   'barrier',
+  'block_stride',
   'cell_host',
   'derived',
   'driver',

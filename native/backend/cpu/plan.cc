@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/block_stride.h"
 #include "base/error.h"
 #include "math/scalar.h"
 
@@ -101,17 +102,6 @@ int PackedWeights<S>::best_block(int rows) const {
     }
   }
   return best;
-}
-
-/// Where the entries of a block lie in its weight: (r, c) is at begin + r * row + c * column.
-struct BlockStride {
-  int64_t begin, row, column;
-};
-
-BlockStride stride_of(const Declaration& d, const LinearBlock& b) {
-  const int64_t columns = d.shape_of(b.param).back();
-  const int64_t begin = b.param_row * columns + b.param_col;
-  return b.transposed ? BlockStride{begin, 1, columns} : BlockStride{begin, columns, 1};
 }
 
 template <class S>

@@ -2,21 +2,11 @@
 
 #include <algorithm>
 
+#include "backend/block_stride.h"
 #include "base/error.h"
 
 namespace lookback {
 namespace {
-
-/// Where the entries of a block lie in its weight: (r, c) is at begin + r * row + c * column.
-struct Stride {
-  int64_t begin, row, column;
-};
-
-Stride stride_of(const Declaration& d, const LinearBlock& b) {
-  const int64_t columns = d.shape_of(b.param).back();
-  const int64_t begin = b.param_row * columns + b.param_col;
-  return b.transposed ? Stride{begin, 1, columns} : Stride{begin, columns, 1};
-}
 
 /// The numbers [begin, end) that a move writes, widely taken.
 template <class Move>
@@ -103,7 +93,7 @@ void BlockWeights<S>::pack_linear(size_t l, const std::vector<const S*>& weights
   S* const packed = const_cast<S*>(packed_.data());
   for (const LinearBlock& b : info.blocks) {
     const auto source = static_cast<size_t>(b.source);
-    const Stride stride = stride_of(d_, b);
+    const BlockStride stride = stride_of(d_, b);
     Move move = {};
     move.from = weights[d_.place_of(b.param)] + stride.begin;
     move.from_row = stride.row;
@@ -137,17 +127,23 @@ void BlockWeights<S>::pack_linear(size_t l, const std::vector<const S*>& weights
     moves.push_back(move);
   }
   for (const BiasBlock& b : info.biases) {
-    Move move = {};
-    move.from = weights[d_.place_of(b.param)] + b.param_row;
-    move.from_col = 1;
-    move.to = packed + layout_.bias(l).offset + b.out_row;
-    move.to_col = 1;
-    move.rows = 1;
-    move.cols = b.rows;
-    move.add = true;
-    move.scale = S(1);
-    moves.push_back(move);
+    const S* const from = weights[d_.place_of(b.param)] + b.param_row;
+    moves.push_back(added(from, packed + layout_.bias(l).offset + b.out_row, b.rows));
   }
+}
+
+template <class S>
+typename BlockWeights<S>::Move BlockWeights<S>::added(const S* from, S* to, int count) {
+  Move move = {};
+  move.from = from;
+  move.from_col = 1;
+  move.to = to;
+  move.to_col = 1;
+  move.rows = 1;
+  move.cols = count;
+  move.add = true;
+  move.scale = S(1);
+  return move;
 }
 
 template <class S>
@@ -208,7 +204,7 @@ void BlockWeights<S>::scatter(size_t l, const S* dW, const S* db,
     if (to == nullptr) continue;
     int64_t k0 = b.source_col;
     for (int s = 0; s < b.source; ++s) k0 += layout_.source_size(l, static_cast<size_t>(s));
-    const Stride stride = stride_of(d_, b);
+    const BlockStride stride = stride_of(d_, b);
     Move move = {};
     move.from = dW + b.out_row * layout_.depth(l) + k0;
     move.from_row = layout_.depth(l);
@@ -224,17 +220,7 @@ void BlockWeights<S>::scatter(size_t l, const S* dW, const S* db,
   }
   for (const BiasBlock& b : info.biases) {
     S* const to = d_weights[d_.place_of(b.param)];
-    if (to == nullptr) continue;
-    Move move = {};
-    move.from = db + b.out_row;
-    move.from_col = 1;
-    move.to = to + b.param_row;
-    move.to_col = 1;
-    move.rows = 1;
-    move.cols = b.rows;
-    move.add = true;
-    move.scale = S(1);
-    moves.push_back(move);
+    if (to != nullptr) moves.push_back(added(db + b.out_row, to + b.param_row, b.rows));
   }
   launch(moves);
 }

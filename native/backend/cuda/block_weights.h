@@ -36,6 +36,8 @@ class BlockWeights {
 
  private:
   using Move = typename MovesOp<S>::Move;
+  /// Adds `count` numbers that lie one behind the other, such as those of a bias.
+  static Move added(const S* from, S* to, int count);
 
   void pack_linear(size_t l, const std::vector<const S*>& weights, bool quads,
                    std::vector<Move>& moves) const;
