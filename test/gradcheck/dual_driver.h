@@ -36,7 +36,7 @@ inline const DriverTable<Dual>& dual_kernels() {
       DualLoops<Cells>::kLoops,
       Cells::kSize,
       weight_gradient<Dual>,
-      gradient_scratch<Dual>(),
+      gradient_scratch<Dual>,
       gemm<Dual>,
       kTileRows<Dual>,
   };

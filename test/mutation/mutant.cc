@@ -33,7 +33,7 @@ const DriverTable<double>& mutated_kernels() {
       MutatedLoops<Cells>::kLoops,
       Cells::kSize,
       weight_gradient<Lanes<double>>,
-      gradient_scratch<Lanes<double>>(),
+      gradient_scratch<Lanes<double>>,
       gemm<Lanes<double>>,
       kTileRows<Lanes<double>>,
   };
