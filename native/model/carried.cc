@@ -43,7 +43,7 @@ template <class S>
 std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
   std::vector<Entry> list;
   for (const NamedCarrier<S>& each : model_.carriers()) {
-    for (StreamState<S>& state : each.carrier->held_states())
+    for (StreamState<S>& state : each.of(kind_).held_states())
       list.push_back({each.prefix + state.name, &state});
   }
   return list;
@@ -51,7 +51,7 @@ std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
 
 template <class S>
 void Carried<S>::set_started(bool started) {
-  for (const NamedCarrier<S>& each : model_.carriers()) each.carrier->set_started(started);
+  for (const NamedCarrier<S>& each : model_.carriers()) each.of(kind_).set_started(started);
   started_ = started;
 }
 
@@ -63,9 +63,9 @@ void Carried<S>::hold(int64_t batch) {
   if (batch != batch_) {
     batch_ = 0;
     try {
-      for (const NamedCarrier<S>& each : carriers) each.carrier->hold_states(batch);
+      for (const NamedCarrier<S>& each : carriers) each.of(kind_).hold_states(batch);
     } catch (...) {
-      for (const NamedCarrier<S>& each : carriers) each.carrier->hold_states(0);
+      for (const NamedCarrier<S>& each : carriers) each.of(kind_).hold_states(0);
       throw;
     }
     batch_ = batch;
@@ -75,7 +75,7 @@ void Carried<S>::hold(int64_t batch) {
 
 template <class S>
 void Carried<S>::keep() {
-  for (const NamedCarrier<S>& each : model_.carriers()) each.carrier->keep_states();
+  for (const NamedCarrier<S>& each : model_.carriers()) each.of(kind_).keep_states();
   set_started(true);
 }
 
@@ -109,6 +109,7 @@ void Carried<S>::check(const NamedTensors& states, int64_t rows) {
                         [](S value) { return std::isfinite(value); }),
             kData, "state '", given.name, "' holds numbers that are not finite");
   }
+  if (kind_ == StateKind::kGradients) return;
   for (const NamedTensor& wanted : known) {
     const auto same = std::count_if(states.begin(), states.end(), [&](const NamedTensor& each) {
       return each.name == wanted.name;
@@ -125,6 +126,10 @@ void Carried<S>::begin_from(const NamedTensors& states, int64_t first) {
     const auto same = std::find_if(states.begin(), states.end(), [&](const NamedTensor& each) {
       return each.name == entry.name;
     });
+    if (same == states.end()) {
+      entry.state->values.zero();
+      continue;
+    }
     const size_t axis = row_axis(entry.name, entry.state->shape);
     copy_state_rows(Rows(entry.state->shape, axis), batch_,
                     std::get<Buffer<S>>(same->tensor.data).data(), same->tensor.shape[axis], first,
