@@ -3,27 +3,30 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
-#include "model/layer_stream.h"
+#include "model/recurrent_states.h"
 
 namespace lookback {
+
+/// What a layer goes on from.
+template <class S>
+struct HeldStates {
+  std::unique_ptr<RecurrentStates<S>> states;  ///< null: there is no room for any
+  bool started = false;                        ///< false: passes begin afresh
+};
 
 /// One recurrent layer that can begin a pass where another has ended.
 template <class S>
 class Carrier {
  public:
   virtual ~Carrier() = default;
-  /// Makes room for the states of `batch` rows, which have none yet; 0 frees it. ERR_STATE where
-  /// the layer's states mean nothing to a later pass.
-  virtual void hold_states(int64_t batch) = 0;
-  /// The states of the last pass that was kept.
-  virtual std::vector<StreamState<S>>& held_states() = 0;
-  /// The states of the last pass become the held ones: not before its update has succeeded.
-  virtual void keep_states() = 0;
-  /// False: passes begin afresh.
-  virtual void set_started(bool started) = 0;
+  /// Room for the states of `batch` rows, which have none yet. ERR_STATE where the layer's states
+  /// mean nothing to a later pass.
+  virtual std::unique_ptr<RecurrentStates<S>> make_states(int64_t batch) = 0;
+  /// Those that passes begin from; others may be put in their place.
+  virtual HeldStates<S>& held() = 0;
 };
 
 /// A carrier by its full name, '<layer>.'.

@@ -70,6 +70,7 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   std::vector<ParamInfo> params() const override { return params_; }
   std::vector<BufferInfo> buffers() const override { return recurrence_->info().buffers; }
 
+  bool settles() const override { return recurrence_->settles(); }
   std::vector<int> settle(const std::vector<S*>& params, bool first) override {
     Tensors<S> buffers;
     const std::vector<BufferInfo>& infos = recurrence_->info().buffers;
@@ -81,28 +82,18 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   void carriers(const std::string& prefix, std::vector<NamedCarrier<S>>& to) override {
     to.push_back({prefix, this});
   }
-  void hold_states(int64_t batch) override {
-    held_.reset();
-    if (batch == 0) return;
+  std::unique_ptr<RecurrentStates<S>> make_states(int64_t batch) override {
     REQUIRE(!go_backwards_, kState, "layer '", this->name_,
             "' reads each row from its end: its states cannot be given, returned or carried on");
     REQUIRE(!replays_, kState, "layer '", this->name_,
             "' reads each row several times: its states cannot be given, returned or carried on; "
             "use stacking 'stack' or 'residual'");
-    held_ = std::make_unique<RecurrentStates<S>>(*recurrence_, backend_.memory(), batch);
-    held_started_ = false;
+    return std::make_unique<RecurrentStates<S>>(*recurrence_, backend_.memory(), batch);
   }
-  std::vector<StreamState<S>>& held_states() override {
-    static std::vector<StreamState<S>> none;
-    return held_ ? held_->states() : none;
-  }
-  void keep_states() override {
-    if (held_) held_->keep();
-  }
-  void set_started(bool started) override { held_started_ = started; }
+  HeldStates<S>& held() override { return held_; }
 
   int64_t bytes() const override {
-    int64_t sum = held_ ? held_->bytes() : 0;
+    int64_t sum = held_.states ? held_.states->bytes() : 0;
     for (const Kept& kept : kept_) {
       if (kept.tape) sum += static_cast<int64_t>(kept.tape->bytes());
       for (const Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) sum += buffer->bytes();
@@ -177,8 +168,8 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
       call.inputs["resets"] = {resets_.data(), {pass.batch, pass.steps}};
     }
     if (pass.carry) {
-      held_->write_from(call);
-      if (held_started_) held_->read_into(call);
+      held_.states->write_from(call);
+      if (held_.started) held_.states->read_into(call);
     }
     recurrence_->forward(call, tape);
   }
@@ -215,9 +206,10 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   const char* output_name() const { return return_sequences_ ? "y" : "y_last"; }
 
   void build(Kept& kept, const Pass& pass) {
-    // The old tape goes first: two at a time could be more than the machine has.
+    // The old tape goes first: two at a time could be more than the machine has. The new one comes
+    // last: a shape whose calls could not be made has none.
     kept.tape.reset();
-    kept.tape = recurrence_->make_tape(pass.batch, pass.steps, pass.keep);
+    auto tape = recurrence_->make_tape(pass.batch, pass.steps, pass.keep);
     kept.batch = pass.batch;
     kept.steps = pass.steps;
     const std::vector<int64_t> x_shape{pass.batch, pass.steps, input_.features};
@@ -246,6 +238,7 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
       call.upstream[output_name()] = {nullptr, y_shape};
       if (want_dx) call.d_inputs["x"] = {nullptr, x_shape};
     }
+    kept.tape = std::move(tape);
   }
 
   std::unique_ptr<Recurrence<S>> recurrence_;
@@ -254,8 +247,7 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   bool go_backwards_ = false;
   bool replays_ = false;  ///< LARNN's stacks that run over the same input again and again
   Evaluation evaluation_ = Evaluation::kRunning;
-  std::unique_ptr<RecurrentStates<S>> held_;
-  bool held_started_ = false;
+  HeldStates<S> held_;
   Buffer<S> resets_;
   Kept kept_[2];  ///< for passes without and with a backward
 };
