@@ -160,7 +160,7 @@ void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
     std::vector<S>& mask = t.drawn_masks[i];
     mask.resize(static_cast<size_t>(t.batch * width));
     const int workers = runtime_.pool.threads();
-    runtime_.pool.run([&](int worker) {
+    runtime_.pool.run(workers, [&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
         const int64_t begin = s.constant ? 0 : origin.step * s.slot.size;
@@ -299,7 +299,7 @@ template <class S>
 void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   const int workers = runtime_.pool.threads();
-  runtime_.pool.run([&](int worker) {
+  runtime_.pool.run(workers, [&](int worker) {
     for (size_t i = 0; i < d.linears.size(); ++i) {
       WeightGradient<S> g;
       g.linear = static_cast<int>(i);
