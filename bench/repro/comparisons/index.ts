@@ -6,5 +6,17 @@ import { adding } from './adding';
 import { copying } from './copying';
 import { digits } from './digits';
 import { har } from './har';
+import { imdb } from './imdb';
+import { mnist, permutedMnist } from './mnist';
+import { ptb } from './ptb';
 
-export const COMPARISONS: Readonly<Record<string, Comparison>> = { har, adding, copying, digits };
+export const COMPARISONS: Readonly<Record<string, Comparison>> = {
+  har,
+  adding,
+  copying,
+  digits,
+  imdb,
+  mnist,
+  permutedMnist,
+  ptb,
+};
