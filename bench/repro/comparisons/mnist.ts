@@ -76,7 +76,7 @@ const comparison = (
     '784 steps of one pixel, ten digits; 55 000 images to train from, 5000 of the training part set aside as in the papers, 10 000 to test with. Every cell as',
     'near to the 16 400 learnt parameters of scoRNN with 170 units as its width allows, batch 128, two epochs, so 860 updates. Optimizers and rates as published',
     '(ENRNN: those of scoRNN; RRA and LSTM: Adam at 0.001 with clipNorm 1), nothing searched for. Published numbers are for these sizes, but for LSTM (128 units, 68 k) and',
-    'BN-LSTM (100 units), for 70 epochs and more, and the best epoch by the test part.',
+    'BN-LSTM (100 units), for 70 epochs and more; those of scoRNN and expRNN are the best epoch by the test part.',
   ].join('\n'),
   inputShape: [PIXELS, 1],
   config: {
