@@ -13,6 +13,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace lookback {
@@ -24,6 +26,11 @@ constexpr int kVectorBytes = 64;
 constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kVectorRegisters = 32;
+#else
+constexpr int kVectorRegisters = 16;
 #endif
 
 // g++ 12 mishandles vector_size on types that depend on a template parameter, hence one trait per
@@ -85,6 +92,9 @@ HD Lanes<float> fma(Lanes<float> a, Lanes<float> b, Lanes<float> c) {
   return Lanes<float>(Lanes<float>::Vector(_mm512_fmadd_ps(a.v, b.v, c.v)));
 #elif defined(__FMA__)
   return Lanes<float>(Lanes<float>::Vector(_mm256_fmadd_ps(a.v, b.v, c.v)));
+#elif defined(__aarch64__)
+  return Lanes<float>(
+      Lanes<float>::Vector(vfmaq_f32((float32x4_t)c.v, (float32x4_t)a.v, (float32x4_t)b.v)));
 #else
   return a * b + c;
 #endif
@@ -94,6 +104,9 @@ HD Lanes<double> fma(Lanes<double> a, Lanes<double> b, Lanes<double> c) {
   return Lanes<double>(Lanes<double>::Vector(_mm512_fmadd_pd(a.v, b.v, c.v)));
 #elif defined(__FMA__)
   return Lanes<double>(Lanes<double>::Vector(_mm256_fmadd_pd(a.v, b.v, c.v)));
+#elif defined(__aarch64__)
+  return Lanes<double>(
+      Lanes<double>::Vector(vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)));
 #else
   return a * b + c;
 #endif
@@ -151,6 +164,8 @@ HD Lanes<float> sqrt(Lanes<float> x) {
   return Lanes<float>(Lanes<float>::Vector(_mm512_maskz_sqrt_ps(0xffff, x.v)));
 #elif defined(__AVX2__)
   return Lanes<float>(Lanes<float>::Vector(_mm256_sqrt_ps(x.v)));
+#elif defined(__aarch64__)
+  return Lanes<float>(Lanes<float>::Vector(vsqrtq_f32((float32x4_t)x.v)));
 #else
   for (int i = 0; i < Lanes<float>::kWidth; ++i) x.v[i] = __builtin_sqrtf(x.v[i]);
   return x;
@@ -161,6 +176,8 @@ HD Lanes<double> sqrt(Lanes<double> x) {
   return Lanes<double>(Lanes<double>::Vector(_mm512_maskz_sqrt_pd(0xff, x.v)));
 #elif defined(__AVX2__)
   return Lanes<double>(Lanes<double>::Vector(_mm256_sqrt_pd(x.v)));
+#elif defined(__aarch64__)
+  return Lanes<double>(Lanes<double>::Vector(vsqrtq_f64((float64x2_t)x.v)));
 #else
   for (int i = 0; i < Lanes<double>::kWidth; ++i) x.v[i] = __builtin_sqrt(x.v[i]);
   return x;

@@ -13,14 +13,10 @@ namespace lookback {
 inline namespace LOOKBACK_ISA {
 
 /// Lanes groups of a tile: two vectors of rows per broadcast weight. With kMaxBlock outputs that
-/// makes 24 accumulators of 32 registers (AVX-512), or 12 of 16, beside the two rows vectors and
-/// the broadcast.
+/// makes 24 accumulators of 32 registers (AVX-512, NEON), or 12 of 16, beside the two rows vectors
+/// and the broadcast.
 constexpr int kGroups = 2;
-#if defined(__AVX512F__)
-constexpr int kMaxBlock = 12;
-#else
-constexpr int kMaxBlock = 6;
-#endif
+constexpr int kMaxBlock = kVectorRegisters == 32 ? 12 : 6;
 constexpr int kBlockSizes[5] = {kMaxBlock / 3, kMaxBlock / 2, kMaxBlock * 2 / 3, kMaxBlock * 5 / 6,
                                 kMaxBlock};
 
@@ -228,11 +224,7 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
 }
 
 /// Register block of the weight gradient: kOut x kIn accumulators.
-#if defined(__AVX512F__)
-constexpr int kOut = 4, kIn = 6;
-#else
-constexpr int kOut = 3, kIn = 4;
-#endif
+constexpr int kOut = kVectorRegisters == 32 ? 4 : 3, kIn = kVectorRegisters == 32 ? 6 : 4;
 
 /// Units that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run
 /// of steps may fill: most of the second-level cache, which has 1 MB or more where vectors have 512

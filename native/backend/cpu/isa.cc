@@ -45,7 +45,11 @@ Choice choose() {
   for (const Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
     if (supported(isa)) return {isa, "the best that this processor supports"};
   }
+#if defined(__aarch64__)
+  return {Isa::kGeneric, "the baseline of this processor, with NEON"};
+#else
   return {Isa::kGeneric, "the processor has neither AVX2 with FMA nor AVX-512"};
+#endif
 }
 
 const Choice& choice() {
