@@ -54,6 +54,7 @@
         "native/base/system_memory.cc",
         "native/backend/barrier.cc",
         "native/backend/cell_host.cc",
+        "native/backend/cpu/cancel.cc",
         "native/backend/cpu/cell_recurrence.cc",
         "native/backend/cpu/cell_statistics.cc",
         "native/backend/cpu/cpu_backend.cc",

@@ -11,6 +11,7 @@ set(LOOKBACK_CORE_SOURCES
   native/base/system_memory.cc
   native/backend/barrier.cc
   native/backend/cell_host.cc
+  native/backend/cpu/cancel.cc
   native/backend/cpu/cell_recurrence.cc
   native/backend/cpu/cell_statistics.cc
   native/backend/cpu/cpu_backend.cc

@@ -24,6 +24,23 @@ void require_rate_factor(double factor) {
           "; expected a finite number, 0 or more");
 }
 
+/// Work that is not to be left halfway: slots and parameters belong together.
+template <class S>
+class Uninterrupted {
+ public:
+  Uninterrupted(Backend<S>& backend, const std::atomic<bool>* cancel)
+      : backend_(backend), cancel_(cancel) {
+    backend_.set_cancel(nullptr);
+  }
+  ~Uninterrupted() { backend_.set_cancel(cancel_); }
+  Uninterrupted(const Uninterrupted&) = delete;
+  Uninterrupted& operator=(const Uninterrupted&) = delete;
+
+ private:
+  Backend<S>& backend_;
+  const std::atomic<bool>* cancel_;
+};
+
 }  // namespace
 
 template <class S>
@@ -326,13 +343,17 @@ void Trainer<S>::update(double rate_factor) {
               ". Lower learningRate, set clipNorm or scale the inputs"));
   }
   remember_params();
+  check_cancel();  // the last time: a cancelled update has not been
   // Only where something may fail behind it that is not the update's own doing.
   const bool settles = model_.settles();
   if (settles) optimizer_->keep();
   bool finite = true;
   try {
-    optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
-    finite = std::isfinite(backend_.sum_squares(params.size(), params.data()));
+    {
+      const Uninterrupted<S> whole(backend_, cancel_);
+      optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
+      finite = std::isfinite(backend_.sum_squares(params.size(), params.data()));
+    }
     if (!finite) require_finite_params(rate_factor);
     settle(false);
   } catch (...) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/cancel.h"
 #include "backend/masks.h"
 #include "backend/tensors.h"
 #include "base/error.h"
@@ -65,7 +65,7 @@ void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const
 
 template <class S>
 Multiply CellRecurrence<S>::multiply() const {
-  return [this](const Gemm<double>& g) { cpu_gemm(g, runtime_.pool); };
+  return [this](const Gemm<double>& g) { gemm_in_parts(g, runtime_); };
 }
 
 template <class S>
@@ -188,8 +188,7 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   const auto loop = backward ? loops.backward : loops.forward;
   runtime_.pool.run(t.args.workers, [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
-  REQUIRE(runtime_.cancel == nullptr || !runtime_.cancel->load(), kAborted,
-          "the job was cancelled");
+  require_running(runtime_);
 }
 
 /// In training a row of a state may start from what it starts from plus noise of its own.
@@ -216,7 +215,7 @@ void CellRecurrence<S>::prepare(const ForwardCall<S>& call) {
   if (call.version != 0 && call.version == version_) return;
   version_ = 0;  // should this fail
   derived_.build(call, multiply());
-  weights_.pack(derived_.weights());
+  weights_.pack(derived_.weights(), runtime_);
   vectors_.prepare(derived_.weights());
   version_ = call.version;
 }
@@ -256,7 +255,7 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     t.d_initial[i].assign(static_cast<size_t>(t.batch * d.states[i].value.size), S(0));
     a.state[i].d_initial = t.d_initial[i].data();
   }
-  weights_.pack_adjoints(derived_.weights(), a.dx != nullptr);
+  weights_.pack_adjoints(derived_.weights(), a.dx != nullptr, runtime_);
   for (const SumInfo& s : d.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
@@ -314,8 +313,9 @@ void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellT
       if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
     }
   });
+  require_running(runtime_);
   for (size_t i = 0; i < d.linears.size(); ++i) {
-    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), d_weights);
+    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), d_weights, runtime_);
   }
 }
 

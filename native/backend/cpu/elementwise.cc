@@ -26,7 +26,7 @@ constexpr int64_t kRowBlock = 128;
 /// Side by side in vector registers. The rest of a piece goes through the same arithmetic, so an
 /// element's value does not depend on where it lies.
 template <class F, class S>
-void map_values(ThreadPool& pool, int64_t n, S* y) {
+void map_values(CpuRuntime& runtime, int64_t n, S* y) {
   constexpr int64_t kWidth = Lanes<S>::kWidth;
   const auto map = [](S* at, size_t count) {
     Lanes<S> x(0);
@@ -34,7 +34,7 @@ void map_values(ThreadPool& pool, int64_t n, S* y) {
     x = F::value(x);
     std::memcpy(at, &x, count * sizeof(S));
   };
-  for_pieces(pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(runtime, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
     int64_t i = begin;
     for (; i + kWidth <= end; i += kWidth) map(y + i, kWidth);
     map(y + i, static_cast<size_t>(end - i));
@@ -42,8 +42,8 @@ void map_values(ThreadPool& pool, int64_t n, S* y) {
 }
 
 template <class F, class S>
-void scale_by_derivative(ThreadPool& pool, int64_t n, const S* y, S* dy) {
-  for_pieces(pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+void scale_by_derivative(CpuRuntime& runtime, int64_t n, const S* y, S* dy) {
+  for_pieces(runtime, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) dy[i] *= F::derivative(y[i]);
   });
 }
@@ -95,7 +95,7 @@ void update_range(const OptimizerStep<S>& step, const UpdateNumbers<S> n, int64_
 
 template <class S>
 void CpuElementwise<S>::add_bias(int64_t rows, int64_t cols, const S* bias, S* y) {
-  for_pieces(runtime_.pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(runtime_, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t c = 0; c < cols; ++c) y[r * cols + c] += bias[c];
     }
@@ -116,7 +116,7 @@ void CpuElementwise<S>::sum_rows(int64_t rows, int64_t cols, const S* x, S* out)
     for (int64_t c = first; c < last; ++c) out[c] += total[c - first];
   };
   if (rows * cols >= 4 * kPiece) {
-    for_pieces(runtime_.pool, cols, kColumns, sum);
+    for_pieces(runtime_, cols, kColumns, sum);
     return;
   }
   // The same columns in the same order, without waking anybody for a small matrix.
@@ -126,46 +126,48 @@ void CpuElementwise<S>::sum_rows(int64_t rows, int64_t cols, const S* x, S* out)
 
 template <class S>
 void CpuElementwise<S>::activate(Activation kind, int64_t rows, int64_t cols, S* y) {
-  ThreadPool& pool = runtime_.pool;
+  CpuRuntime& runtime = runtime_;
   switch (kind) {
     case Activation::kLinear:
       return;
     case Activation::kRelu:
-      return map_values<Relu>(pool, rows * cols, y);
+      return map_values<Relu>(runtime, rows * cols, y);
     case Activation::kElu:
-      return map_values<Elu>(pool, rows * cols, y);
+      return map_values<Elu>(runtime, rows * cols, y);
     case Activation::kTanh:
-      return map_values<Tanh>(pool, rows * cols, y);
+      return map_values<Tanh>(runtime, rows * cols, y);
     case Activation::kSigmoid:
-      return map_values<Sigmoid>(pool, rows * cols, y);
+      return map_values<Sigmoid>(runtime, rows * cols, y);
     case Activation::kSoftmax:
-      return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) softmax_row(cols, y + r * cols);
-      });
+      return for_pieces(runtime, rows, rows_per_piece(cols),
+                        [&](int64_t, int64_t begin, int64_t end) {
+                          for (int64_t r = begin; r < end; ++r) softmax_row(cols, y + r * cols);
+                        });
   }
 }
 
 template <class S>
 void CpuElementwise<S>::activate_backward(Activation kind, int64_t rows, int64_t cols, const S* y,
                                           S* dy) {
-  ThreadPool& pool = runtime_.pool;
+  CpuRuntime& runtime = runtime_;
   switch (kind) {
     case Activation::kLinear:
       return;
     case Activation::kRelu:
-      return scale_by_derivative<Relu>(pool, rows * cols, y, dy);
+      return scale_by_derivative<Relu>(runtime, rows * cols, y, dy);
     case Activation::kElu:
-      return scale_by_derivative<Elu>(pool, rows * cols, y, dy);
+      return scale_by_derivative<Elu>(runtime, rows * cols, y, dy);
     case Activation::kTanh:
-      return scale_by_derivative<Tanh>(pool, rows * cols, y, dy);
+      return scale_by_derivative<Tanh>(runtime, rows * cols, y, dy);
     case Activation::kSigmoid:
-      return scale_by_derivative<Sigmoid>(pool, rows * cols, y, dy);
+      return scale_by_derivative<Sigmoid>(runtime, rows * cols, y, dy);
     case Activation::kSoftmax:
-      return for_pieces(pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          softmax_row_backward(cols, y + r * cols, dy + r * cols);
-        }
-      });
+      return for_pieces(runtime, rows, rows_per_piece(cols),
+                        [&](int64_t, int64_t begin, int64_t end) {
+                          for (int64_t r = begin; r < end; ++r) {
+                            softmax_row_backward(cols, y + r * cols, dy + r * cols);
+                          }
+                        });
   }
 }
 
@@ -173,7 +175,7 @@ template <class S>
 void CpuElementwise<S>::dropout(const DropoutKey& key, double rate, int64_t rows, int64_t cols,
                                 const S* x, S* y) {
   const PhiloxKey stream = dropout_stream(key.seed, key.step, key.layer);
-  for_pieces(runtime_.pool, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(runtime_, rows, rows_per_piece(cols), [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       dropout_row(stream, 0, static_cast<uint32_t>(r), rate, 0, cols, x + r * cols, y + r * cols);
     }
@@ -182,7 +184,7 @@ void CpuElementwise<S>::dropout(const DropoutKey& key, double rate, int64_t rows
 
 template <class S>
 double CpuElementwise<S>::sum_squares(int64_t n, const S* x) {
-  return reduce<double>(runtime_.pool, n, kPiece, [&](int64_t begin, int64_t end) {
+  return reduce<double>(runtime_, n, kPiece, [&](int64_t begin, int64_t end) {
     // Eight running sums hide the latency of an addition; their order is fixed.
     double sums[8] = {};
     int64_t i = begin;
@@ -201,7 +203,7 @@ double CpuElementwise<S>::sum_squares(int64_t n, const S* x) {
 template <class S>
 void CpuElementwise<S>::update(const OptimizerStep<S>& step) {
   const UpdateNumbers<S> numbers = fold_step(step);
-  for_pieces(runtime_.pool, step.n, kPiece,
+  for_pieces(runtime_, step.n, kPiece,
              [&](int64_t, int64_t begin, int64_t end) { update_range(step, numbers, begin, end); });
 }
 

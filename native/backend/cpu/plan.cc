@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/block_stride.h"
+#include "backend/cpu/cancel.h"
 #include "base/error.h"
 #include "math/scalar.h"
 
@@ -106,24 +107,26 @@ int PackedWeights<S>::best_block(int rows) const {
 }
 
 template <class S>
-void PackedWeights<S>::pack(const std::vector<const S*>& weights) {
-  for (size_t i = 0; i < linears_.size(); ++i) pack_forward(i, weights);
+void PackedWeights<S>::pack(const std::vector<const S*>& weights, const CpuRuntime& runtime) {
+  for (size_t i = 0; i < linears_.size(); ++i) pack_forward(i, weights, runtime);
 }
 
 template <class S>
-void PackedWeights<S>::pack_adjoints(const std::vector<const S*>& weights, bool with_dx) {
+void PackedWeights<S>::pack_adjoints(const std::vector<const S*>& weights, bool with_dx,
+                                     const CpuRuntime& runtime) {
   for (size_t i = 0; i < linears_.size(); ++i) {
     for (size_t source = 0; source < d_.linears[i].sources.size(); ++source) {
       const int gradient = d_.linears[i].sources[source].gradient.id;
       const bool wanted = gradient >= 0 && (with_dx || gradient != d_.dx.id);
-      if (wanted) pack_adjoint(i, source, weights);
+      if (wanted) pack_adjoint(i, source, weights, runtime);
       linears_[i].adjoint[source].data = wanted ? adjoint_[i][source].data() : nullptr;
     }
   }
 }
 
 template <class S>
-void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& weights) {
+void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& weights,
+                                    const CpuRuntime& runtime) {
   const LinearInfo& info = d_.linears[i];
   const int block = linears_[i].forward.block;
   const int64_t depth = depth_[i];
@@ -135,6 +138,7 @@ void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& weigh
     const S* const weight = weights[d_.place_of(b.param)] + stride.begin;
     const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
+      require_running(runtime);
       const int o = b.out_row + row;
       const S* from = weight + row * stride.row;
       S* to = packed + (o / block) * depth * block + k0 * block + o % block;
@@ -150,7 +154,8 @@ void PackedWeights<S>::pack_forward(size_t i, const std::vector<const S*>& weigh
 }
 
 template <class S>
-void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights) {
+void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights,
+                                    const CpuRuntime& runtime) {
   const LinearInfo& info = d_.linears[i];
   const int block = linears_[i].adjoint[source].block;
   S* packed = adjoint_[i][source].data();
@@ -160,6 +165,7 @@ void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<c
     const S* const weight = weights[d_.place_of(b.param)] + stride.begin;
     const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
+      require_running(runtime);
       const S* from = weight + row * stride.row;
       for (int k = 0; k < b.cols; ++k) {
         const int unit = b.source_col + k;
@@ -171,8 +177,8 @@ void PackedWeights<S>::pack_adjoint(size_t i, size_t source, const std::vector<c
 }
 
 template <class S>
-void PackedWeights<S>::scatter(int i, const S* dW, const S* db,
-                               const std::vector<S*>& d_weights) const {
+void PackedWeights<S>::scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_weights,
+                               const CpuRuntime& runtime) const {
   const LinearInfo& info = d_.linears[static_cast<size_t>(i)];
   const int64_t depth = depth_[static_cast<size_t>(i)];
   for (const LinearBlock& b : info.blocks) {
@@ -183,6 +189,7 @@ void PackedWeights<S>::scatter(int i, const S* dW, const S* db,
     const BlockStride stride = stride_of(d_, b);
     const S scale = static_cast<S>(b.scale);
     for (int row = 0; row < b.rows; ++row) {
+      require_running(runtime);
       const S* from = dW + (b.out_row + row) * depth + k0;
       S* line = to + stride.begin + row * stride.row;
       for (int k = 0; k < b.cols; ++k) line[k * stride.column] += scale * from[k];

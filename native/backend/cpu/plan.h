@@ -49,19 +49,22 @@ template <class S>
 class PackedWeights {
  public:
   PackedWeights(const Declaration& d, const DriverTable<S>& kernels);
-  void pack(const std::vector<const S*>& weights);
+  /// These three look at the cancel flag and throw ERR_ABORTED halfway.
+  void pack(const std::vector<const S*>& weights, const CpuRuntime& runtime);
   /// The transposed packings for backward; that of the input slot only `with_dx`.
-  void pack_adjoints(const std::vector<const S*>& weights, bool with_dx);
+  void pack_adjoints(const std::vector<const S*>& weights, bool with_dx, const CpuRuntime& runtime);
   const PackedLinear<S>* linears() const { return linears_.data(); }
   /// Numbers of dW and db of Linear i.
   int64_t depth(int i) const { return depth_[static_cast<size_t>(i)]; }
   /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the weights'
   /// gradients.
-  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_weights) const;
+  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_weights,
+               const CpuRuntime& runtime) const;
 
  private:
-  void pack_forward(size_t i, const std::vector<const S*>& weights);
-  void pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights);
+  void pack_forward(size_t i, const std::vector<const S*>& weights, const CpuRuntime& runtime);
+  void pack_adjoint(size_t i, size_t source, const std::vector<const S*>& weights,
+                    const CpuRuntime& runtime);
   int best_block(int rows) const;
 
   const Declaration& d_;

@@ -33,12 +33,12 @@ LossSum CpuRows<S>::loss(const LossCall<S>& call) {
     for (int64_t r = begin; r < end; ++r) sum = sum + PartialLoss{term_loss(call, r)};
     return sum;
   };
-  return reduce<PartialLoss>(runtime_.pool, call.terms, rows_per_piece(call.outputs), some).sum;
+  return reduce<PartialLoss>(runtime_, call.terms, rows_per_piece(call.outputs), some).sum;
 }
 
 template <class S>
 void CpuRows<S>::layer_norm(const LayerNorm<S>& norm, S* y) {
-  for_rows(runtime_.pool, norm.rows, norm.cols, [&](int64_t r) {
+  for_rows(runtime_, norm.rows, norm.cols, [&](int64_t r) {
     const int64_t at = r * norm.cols;
     layer_norm_row(norm.cols, norm.x + at, norm.epsilon, norm.gain, norm.bias, y + at);
   });
@@ -46,7 +46,7 @@ void CpuRows<S>::layer_norm(const LayerNorm<S>& norm, S* y) {
 
 template <class S>
 void CpuRows<S>::layer_norm_backward(const LayerNorm<S>& norm, S* dy, S* dx) {
-  for_rows(runtime_.pool, norm.rows, norm.cols, [&](int64_t r) {
+  for_rows(runtime_, norm.rows, norm.cols, [&](int64_t r) {
     const int64_t at = r * norm.cols;
     layer_norm_row_backward(norm.cols, norm.x + at, norm.epsilon, norm.gain, dy + at,
                             dx == nullptr ? nullptr : dx + at);
@@ -56,7 +56,7 @@ void CpuRows<S>::layer_norm_backward(const LayerNorm<S>& norm, S* dy, S* dx) {
 template <class S>
 void CpuRows<S>::gather_rows(int64_t count, int64_t cols, const int32_t* index, const S* table,
                              S* y) {
-  for_rows(runtime_.pool, count, cols,
+  for_rows(runtime_, count, cols,
            [&](int64_t i) { std::copy_n(table + index[i] * cols, cols, y + i * cols); });
 }
 
@@ -66,7 +66,7 @@ void CpuRows<S>::scatter_rows(int64_t count, int64_t cols, const int32_t* index,
                               int64_t table_rows, S* table) {
   const int64_t threads = count * cols < kPiece ? 1 : runtime_.pool.threads();
   const int64_t part = (table_rows + threads - 1) / threads;
-  for_pieces(runtime_.pool, table_rows, part, [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(runtime_, table_rows, part, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < count; ++i) {
       if (index[i] < begin || index[i] >= end) continue;
       S* row = table + index[i] * cols;
@@ -77,7 +77,7 @@ void CpuRows<S>::scatter_rows(int64_t count, int64_t cols, const int32_t* index,
 
 template <class S>
 void CpuRows<S>::pool(const Pool<S>& pool, S* y) {
-  for_rows(runtime_.pool, pool.batch, pool.steps * pool.features, [&](int64_t r) {
+  for_rows(runtime_, pool.batch, pool.steps * pool.features, [&](int64_t r) {
     pool_row(pool, r, valid_steps(pool.lengths, r, pool.steps), y + r * pool.features);
   });
 }
@@ -85,7 +85,7 @@ void CpuRows<S>::pool(const Pool<S>& pool, S* y) {
 template <class S>
 void CpuRows<S>::pool_backward(const Pool<S>& pool, const S* dy, S* dx) {
   const int64_t size = pool.steps * pool.features;
-  for_rows(runtime_.pool, pool.batch, size, [&](int64_t r) {
+  for_rows(runtime_, pool.batch, size, [&](int64_t r) {
     pool_row_backward(pool, r, valid_steps(pool.lengths, r, pool.steps), dy + r * pool.features,
                       dx + r * size);
   });
@@ -95,7 +95,7 @@ template <class S>
 void CpuRows<S>::reverse_steps(int64_t batch, int64_t steps, int64_t features,
                                const int32_t* lengths, const S* x, S* y) {
   const int64_t size = steps * features;
-  for_rows(runtime_.pool, batch, size, [&](int64_t r) {
+  for_rows(runtime_, batch, size, [&](int64_t r) {
     const int64_t valid = valid_steps(lengths, r, steps);
     const S* from = x + r * size;
     S* to = y + r * size;
@@ -109,7 +109,7 @@ void CpuRows<S>::reverse_steps(int64_t batch, int64_t steps, int64_t features,
 template <class S>
 void CpuRows<S>::copy_columns(int64_t rows, int64_t cols, const S* from, int64_t from_row, S* to,
                               int64_t to_row) {
-  for_rows(runtime_.pool, rows, cols,
+  for_rows(runtime_, rows, cols,
            [&](int64_t r) { std::copy_n(from + r * from_row, cols, to + r * to_row); });
 }
 
@@ -148,7 +148,7 @@ void CpuRows<S>::fill(int64_t n, S value, S* y) {
 
 template <class S>
 void CpuRows<S>::add(int64_t n, const S* x, S* y) {
-  for_pieces(runtime_.pool, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(runtime_, n, kPiece, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y[i] += x[i];
   });
 }

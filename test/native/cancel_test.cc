@@ -1,0 +1,114 @@
+/// How much is still done between a cancelled job's last look at its flag and the next, counted in
+/// work and not in time; and what the job leaves behind.
+#include "backend/cpu/cancel.h"
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "backend/cpu/pieces.h"
+#include "native/check.h"
+#include "native/models.h"
+
+namespace lookback {
+namespace {
+
+TEST(work_in_pieces_ends_with_the_piece_at_hand) {
+  for (const int threads : {1, 3}) {
+    CpuRuntime runtime(threads);
+    std::atomic<bool> cancel{false};
+    std::atomic<int> ran{0};
+    bool again = false;
+    runtime.cancel = &cancel;
+    const auto piece = [&](int64_t, int64_t, int64_t) {
+      const int number = ++ran;
+      if (number == 5) cancel = true;
+      while (number > 5 && !again && !cancel) std::this_thread::yield();
+    };
+    CHECK_THROWS(kAborted, "cancelled", for_pieces(runtime, 100 * kPiece, kPiece, piece));
+    // The others may be about to begin a piece: one each.
+    CHECK(ran >= 5 && ran <= 5 + threads - 1);
+    cancel = false;
+    again = true;
+    ran = 10;
+    for_pieces(runtime, 100 * kPiece, kPiece, piece);
+    CHECK_EQUAL(ran.load(), 110);
+  }
+}
+
+/// Layers of 8192 units, their weight gradients over a hundred thousand rows, a squared matrix of
+/// an orthogonal cell.
+TEST(a_part_of_a_product_is_a_few_milliseconds_of_one_thread) {
+  struct Shape {
+    int64_t m, n, k;
+  };
+  for (const Shape& shape : {Shape{102400, 8192, 8192},
+                             {8192, 8192, 102400},
+                             {8192, 64, 102400},
+                             {4096, 4096, 4096},
+                             {1, 8192, 8192},
+                             {3, 2, 1}}) {
+    for (const int threads : {1, 2, 64}) {
+      Gemm<float> g;
+      g.m = shape.m, g.n = shape.n, g.k = shape.k;
+      const GemmPart part = gemm_part(g, threads);
+      const int64_t work = std::min(part.rows, g.m) * std::min(part.columns, g.n) * g.k;
+      CHECK(work / threads <= 420'000'000);
+      // And no smaller than pays for handing it out, where there is so much.
+      CHECK(part.rows >= 64 && part.columns >= 64 * threads);
+    }
+  }
+}
+
+TEST(a_product_in_parts_has_the_bits_of_the_whole) {
+  constexpr int64_t kRows = 70, kColumns = 150, kDepth = 50001;
+  std::vector<float> a(kRows * kDepth), b(kDepth * kColumns);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 19) / 7 - 1;
+  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 23) / 9 - 1;
+  CpuRuntime runtime(1);
+  const auto product = [&](bool parts) {
+    std::vector<float> c(kRows * kColumns, 0.5f);
+    Gemm<float> g;
+    g.m = kRows, g.n = kColumns, g.k = kDepth;
+    g.a = a.data(), g.a_row = kDepth;
+    g.b = b.data(), g.b_row = 1, g.b_col = kDepth;  // transposed
+    g.beta = 1, g.c = c.data(), g.c_row = kColumns;
+    const GemmPart size = gemm_part(g, 1);
+    CHECK(size.rows < kRows && size.columns < kColumns);
+    if (parts) {
+      gemm_in_parts(g, runtime);
+    } else {
+      cpu_gemm(g, runtime.pool);
+    }
+    return c;
+  };
+  CHECK(product(true) == product(false));
+  const std::atomic<bool> cancel{true};
+  runtime.cancel = &cancel;
+  CHECK_THROWS(kAborted, "cancelled", product(true));
+}
+
+TEST(a_cancelled_update_has_not_been) {
+  const auto make = [] {
+    auto made = engine({lstm(6), dense(2)}, 3);
+    made->compile(named("softmaxCrossEntropy"), named("adam"));
+    made->forward(noise_tensor({4, 5, 3}, 1), {}, true);
+    made->backward(noise_tensor({4, 2}, 2));
+    return made;
+  };
+  const auto reference = make();
+  reference->step(0.1);
+  const auto made = make();
+  const Numbers before = state_of(*made);
+  const std::atomic<bool> cancel{true};
+  made->set_cancel(&cancel);
+  CHECK_THROWS(kAborted, "cancelled", made->step(0.1));
+  CHECK(state_of(*made) == before);
+  CHECK_EQUAL(made->counters().updates, int64_t{0});
+  made->set_cancel(nullptr);
+  made->step(0.1);
+  CHECK(state_of(*made) == state_of(*reference));
+}
+
+}  // namespace
+}  // namespace lookback
