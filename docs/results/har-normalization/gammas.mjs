@@ -13,6 +13,7 @@ const perStep = { bnStats: 'perStep', bnMaxSteps: 128 };
 const CASES = {
   g01step: { ...perStep, gamma: 0.1 },
   pubstep: { ...perStep, init: 'published' },
+  pub: { init: 'published' },
 };
 
 function modelOf(options, evaluation) {
