@@ -8,6 +8,7 @@ set(LOOKBACK_CORE_SOURCES
   native/base/memory.cc
   native/base/memory_space.cc
   native/base/spec.cc
+  native/base/system_memory.cc
   native/backend/barrier.cc
   native/backend/cell_host.cc
   native/backend/cpu/cell_recurrence.cc

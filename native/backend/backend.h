@@ -178,6 +178,8 @@ class Recurrence {
   virtual void forward(const ForwardCall<S>& call, Tape& tape) = 0;
   /// Uses the tape of the last `forward`, once (it overwrites what was saved).
   virtual void backward(const BackwardCall<S>& call, Tape& tape) = 0;
+  /// Whether `settle` ever does anything.
+  virtual bool settles() const { return false; }
   /// To be called after every update of the parameters, and once before the `first`. Cells that
   /// describe a matrix in more than one way may change parameters and buffers (by their names, in
   /// place) to another description of it. Returns the parameters, by their place in

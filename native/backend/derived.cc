@@ -164,13 +164,14 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
 template <class S>
 std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                                            bool first, const Multiply& multiply) {
-  if (!d_.parametrization || !d_.parametrization->settles()) return {};
+  if (!settles()) return {};
   HostArrays numbers = read({params.begin(), params.end()});
   Tensors<const S> given;
   for (const auto& [name, tensor] : buffers) given[name] = {tensor.data, tensor.shape};
   HostArrays states = read_buffers(given);
   require_finite(numbers);
   const HostArrays before = numbers;
+  params_.clear();  // what the parametrization remembers of its last build it may write over here
   std::vector<int> afresh;
   for (const int position : d_.parametrization->settle(numbers, states, first, multiply))
     afresh.push_back(reads_[static_cast<size_t>(position)]);

@@ -31,6 +31,7 @@ class DerivedWeights {
   /// `call.d_inputs` where they are wanted.
   void finish_gradients(const BackwardCall<S>& call, const Multiply& multiply);
 
+  bool settles() const { return d_.parametrization && d_.parametrization->settles(); }
   /// See Recurrence::settle.
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers, bool first,
                           const Multiply& multiply);

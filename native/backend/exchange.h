@@ -23,13 +23,8 @@ class Exchange {
       return;
     }
     const int64_t steps = args_.steps, t = x_.time();
-    const int32_t* lengths = args_.lengths;
-    x_.each_row([=](auto row) {
-      const int64_t b = row.batch();
-      const S* from = data + (b * steps + t) * size;
-      const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = row.first(); j < size; j += row.stride())
-        row.at(to, j) = ended ? fallback : from[j];
+    load_rows(to, size, fallback, [=, this](int64_t b) -> const S* {
+      return ended(b) ? nullptr : data + (b * steps + t) * size;
     });
   }
 
@@ -37,13 +32,8 @@ class Exchange {
     for (int i = 0; i < args_.sequences; ++i) {
       const SequencePlace<S>& s = args_.sequence[i];
       if (s.data == nullptr || s.slot < 0) continue;
-      const auto to = x_.place(s.slot, 0);
-      x_.each_row([=, this](auto row) {
-        const int64_t b = row.batch();
-        const S* from = at_step(s, b);
-        for (int j = row.first(); j < s.size; j += row.stride())
-          row.at(to, j) = ended(b) ? S(1) : from[j];
-      });
+      load_rows(x_.place(s.slot, 0), s.size, S(1),
+                [=, this](int64_t b) -> const S* { return ended(b) ? nullptr : at_step(s, b); });
     }
   }
 
@@ -75,12 +65,15 @@ class Exchange {
     if (data == nullptr) return;
     const auto from = x_.place(slot, 0);
     const int64_t steps = args_.steps, t = x_.time();
-    const int32_t* lengths = args_.lengths;
-    x_.each_row([=](auto row) {
-      const int64_t b = row.batch();
-      S* to = data + (b * steps + t) * size;
-      const bool ended = lengths != nullptr && t >= lengths[b];
-      for (int j = row.first(); j < size; j += row.stride()) to[j] = ended ? S(0) : row.at(from, j);
+    const auto row_of = [=](int64_t b) -> S* { return data + (b * steps + t) * size; };
+    if constexpr (requires { x_.store_rows(from, size, row_of); }) {
+      if (args_.lengths == nullptr) return x_.store_rows(from, size, row_of);
+    }
+    x_.each_row([=, this](auto row) {
+      S* to = row_of(row.batch());
+      const bool nothing = ended(row.batch());
+      for (int j = row.first(); j < size; j += row.stride())
+        to[j] = nothing ? S(0) : row.at(from, j);
     });
   }
 
@@ -297,6 +290,19 @@ class Exchange {
   }
 
  private:
+  /// Row b of a column from where `from(b)` points; null: `fallback` in every place.
+  template <class Column, class From>
+  HD void load_rows(Column to, int size, S fallback, From from) {
+    if constexpr (requires { x_.load_rows(to, size, fallback, from); }) {
+      x_.load_rows(to, size, fallback, from);
+    } else {
+      x_.each_row([=](auto row) {
+        const S* const numbers = from(row.batch());
+        for (int j = row.first(); j < size; j += row.stride())
+          row.at(to, j) = numbers == nullptr ? fallback : numbers[j];
+      });
+    }
+  }
   HD void load_past(const StatePlace<S>& state) {
     for (int back = 1; back <= state.entries; ++back) {
       x_.set_time(-back);

@@ -9,11 +9,17 @@
 namespace lookback {
 namespace {
 
-std::string layer_name(int layer) { return text('l', layer, '.'); }
+/// Names are put together by hand: a stream without memory would cut them short and say nothing.
+std::string layer_name(int layer) {
+  std::string name(1, 'l');
+  name += std::to_string(layer);
+  name += '.';
+  return name;
+}
 
 /// "buf.bn_k.mean" -> "buf.l0.bn_k.mean".
 std::string buffer_name(const std::string& name, int layer) {
-  return text("buf.", layer_name(layer), name.substr(4));
+  return std::string(name).insert(4, layer_name(layer));
 }
 
 }  // namespace
@@ -142,13 +148,17 @@ void LayerStack<S>::build_tapes(StackTape<S>& t, bool masked) {
     spec.set("positionalMask", true);
     masked_layers_ = make_layers(spec);
   }
-  t.masked = masked;
+  // Should one fail, there are none: a later call makes them all. Two sets at a time could be more
+  // than the machine has.
   t.tapes.clear();
+  std::vector<std::unique_ptr<Tape>> tapes;
   for (int pass = 0; pass < passes_; ++pass) {
     const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
-    t.tapes.push_back(
+    tapes.push_back(
         (masked ? masked_layers_ : layers_)[layer]->make_tape(t.batch, t.steps, t.keep));
   }
+  t.tapes = std::move(tapes);
+  t.masked = masked;
 }
 
 template <class S>
@@ -177,10 +187,10 @@ void LayerStack<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   require_call(call);
   bool masked = false;
   for (int pass = 0; pass < passes_; ++pass) {
-    masked = masked || call.inputs.count(text("mask.", layer_name(pass), "pos")) != 0;
+    masked = masked || call.inputs.count("mask." + layer_name(pass) + "pos") != 0;
   }
-  if (masked != t.masked) build_tapes(t, masked);
   t.filled = false;
+  if (masked != t.masked || t.tapes.empty()) build_tapes(t, masked);
   t.given.assign(static_cast<size_t>(passes_), 1);
   t.lengths.clear();
   if (call.lengths != nullptr) t.lengths.assign(call.lengths, call.lengths + call.batch);
@@ -220,7 +230,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   if (!has_stream() && y_last != call.outputs.end()) inner.outputs["y_last"] = y_last->second;
   for (const char* name :
        {"hidden", "attn", "pos", "input", "recurrent", "zoneout_h", "zoneout_c"}) {
-    const auto it = call.inputs.find(text("mask.", layer_name(pass), name));
+    const auto it = call.inputs.find("mask." + layer_name(pass) + name);
     if (it == call.inputs.end()) continue;
     Tensor<const S> mask = it->second;
     // [B,T,heads,k] and [B,T,k,H+P] are rows of numbers to the driver.
@@ -228,7 +238,7 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
       mask.shape[2] *= mask.shape.back();
       mask.shape.pop_back();
     }
-    inner.inputs[text("mask.", name)] = mask;
+    inner.inputs[std::string("mask.") + name] = mask;
   }
   for (const BufferInfo& b : cell.info().buffers) {
     const std::string name = buffer_name(b.name, layer);

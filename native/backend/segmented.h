@@ -45,6 +45,7 @@ class SegmentedRecurrence final : public Recurrence<S> {
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
+  bool settles() const override { return whole_->settles(); }
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override {
     return whole_->settle(params, buffers, first);

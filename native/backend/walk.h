@@ -8,6 +8,9 @@
 ///   x.set_time(t)     x.set_active(t)
 ///   x.stop()          true once the caller has cancelled
 ///   x.begin_step()    x.end_step()    where a device keeps columns near, and the tape far away
+///   x.load_rows(column, size, fallback, from)    x.store_rows(column, size, to)    where a device
+///                     moves whole rows faster than number by number: from(b) points at row b's
+///                     numbers, or is null for `fallback` in every place
 #pragma once
 
 #include "backend/exchange.h"

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <mutex>
 
+#include "base/system_memory.h"
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,44 +15,8 @@
 namespace lookback {
 namespace {
 
-/// From here on a block has whole huge pages inside it, wherever it begins.
-constexpr size_t kHuge = size_t{4} << 20;
 /// How many blocks wait at most.
 constexpr size_t kSpareCount = 64;
-
-#if defined(__unix__) || defined(__APPLE__)
-
-size_t whole_pages(size_t bytes) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
-}
-
-/// `filled`: the caller writes all of it.
-void* map_pages(size_t bytes, bool filled) {
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-#if defined(MAP_POPULATE)
-  // All pages in one call, where each will be written anyway: a fault for each takes longer.
-  if (filled && bytes < kHuge) flags |= MAP_POPULATE;
-#endif
-  void* const block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (block == MAP_FAILED) return nullptr;
-#if defined(MADV_HUGEPAGE)
-  // A wish: a tape is walked in strides that would miss the TLB at every step, and a fresh array
-  // costs one fault for 512. Where it is refused the pages stay small.
-  if (bytes >= kHuge) madvise(block, bytes, MADV_HUGEPAGE);
-#endif
-  return block;
-}
-
-void unmap_pages(void* block, size_t bytes) { munmap(block, bytes); }
-
-#else
-
-size_t whole_pages(size_t bytes) { return bytes; }
-void* map_pages(size_t, bool) { return nullptr; }
-void unmap_pages(void*, size_t) {}
-
-#endif
 
 struct Block {
   void* start = nullptr;

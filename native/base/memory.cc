@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/large_blocks.h"
+#include "base/system_memory.h"
 
 namespace lookback {
 namespace {
@@ -124,7 +125,7 @@ void* allocate(int64_t bytes, bool zeroed, const char* what) {
     header.pages = padded + colour;
     header.start = allocate_large_block(header.pages, zeroed);
   } else {
-    header.start = zeroed ? std::calloc(padded, 1) : std::malloc(padded);
+    header.start = heap_block(padded, zeroed);
   }
   REQUIRE(header.start != nullptr, kMemory, what, ": ", bytes,
           " bytes could not be allocated; use a smaller batch, fewer steps or fewer units");

@@ -121,6 +121,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
   exports.Set("operate", Napi::Function::New<operate>(env, "operate"));
   exports.Set("uniforms", Napi::Function::New<uniforms>(env, "uniforms"));
+#if defined(LOOKBACK_EMULATED)
+  export_test_hooks(env, exports);
+#endif
   return exports;
 }
 

@@ -25,4 +25,7 @@ struct AddonData {
 
 AddonData& addon_data(Napi::Env env);
 
+/// Of the test build: what only its tests may ask for (test/support/refusing_addon.cc).
+void export_test_hooks(Napi::Env env, Napi::Object exports);
+
 }  // namespace lookback

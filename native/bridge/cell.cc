@@ -123,11 +123,15 @@ Napi::Value TapeWrap::backward(const Napi::CallbackInfo& info) {
     const auto upstream = std::make_shared<NamedTensors>(read_tensors(info[0], "upstream"));
     REQUIRE(tape_ != nullptr, kState,
             "this forward pass was gone back through or disposed; call forward again");
-    const std::shared_ptr<CallTape> tape = std::move(tape_);
+    std::shared_ptr<CallTape> tape = std::move(tape_);
     report_memory(env);
     const auto grads = std::make_shared<NamedTensors>();
     JobPlan plan;
-    plan.work = [=](Job& job) { *grads = tape->backward(std::move(*upstream), job.cancel_flag()); };
+    plan.work = [=](Job& job) mutable {
+      // Gone before the promise resolves: its threads and memory serve the caller's next call.
+      const std::shared_ptr<CallTape> used = std::move(tape);
+      *grads = used->backward(std::move(*upstream), job.cancel_flag());
+    };
     plan.result = [grads](Napi::Env then) { return write_tensors(then, *grads); };
     return Job::start(env, std::move(plan)).promise;
   });

@@ -42,8 +42,10 @@ void copy_state_rows(const Rows& rows, int64_t count, const S* from, int64_t fro
 template <class S>
 std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
   std::vector<Entry> list;
-  for (const NamedCarrier<S>& each : model_.carriers()) {
-    for (StreamState<S>& state : each.of(kind_).held_states())
+  for (const NamedCarrier<S>& each : carriers_) {
+    const HeldStates<S>& held = each.of(kind_).held();
+    if (!held.states) continue;
+    for (StreamState<S>& state : held.states->states())
       list.push_back({each.prefix + state.name, &state});
   }
   return list;
@@ -51,31 +53,38 @@ std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
 
 template <class S>
 void Carried<S>::set_started(bool started) {
-  for (const NamedCarrier<S>& each : model_.carriers()) each.of(kind_).set_started(started);
+  for (const NamedCarrier<S>& each : carriers_) each.of(kind_).held().started = started;
   started_ = started;
 }
 
 template <class S>
+void Carried<S>::swap(Held& other) noexcept {
+  for (size_t i = 0; i < carriers_.size(); ++i)
+    std::swap(carriers_[i].of(kind_).held(), other.layers[i]);
+  std::swap(batch_, other.batch);
+  std::swap(started_, other.started);
+}
+
+template <class S>
 void Carried<S>::hold(int64_t batch) {
-  const std::vector<NamedCarrier<S>> carriers = model_.carriers();
-  REQUIRE(batch == 0 || !carriers.empty(), kState,
+  REQUIRE(!carriers_.empty(), kState,
           "the model has no recurrent layer, and so no states to hand on");
   if (batch != batch_) {
-    batch_ = 0;
-    try {
-      for (const NamedCarrier<S>& each : carriers) each.of(kind_).hold_states(batch);
-    } catch (...) {
-      for (const NamedCarrier<S>& each : carriers) each.of(kind_).hold_states(0);
-      throw;
-    }
-    batch_ = batch;
+    Held made = nothing();
+    for (size_t i = 0; i < carriers_.size(); ++i)
+      made.layers[i].states = carriers_[i].of(kind_).make_states(batch);
+    made.batch = batch;
+    swap(made);
   }
   clear();
 }
 
 template <class S>
 void Carried<S>::keep() {
-  for (const NamedCarrier<S>& each : model_.carriers()) each.of(kind_).keep_states();
+  for (const NamedCarrier<S>& each : carriers_) {
+    const HeldStates<S>& held = each.of(kind_).held();
+    if (held.states) held.states->keep();
+  }
   set_started(true);
 }
 
@@ -163,10 +172,17 @@ NamedTensors Carried<S>::snapshot() {
 template <class S>
 void Carried<S>::restore(NamedTensors states) {
   if (states.empty()) return clear();
-  const size_t axis = row_axis(states.front().name, states.front().tensor.shape);
-  hold(states.front().tensor.shape[axis]);
-  check(states, batch_);
-  begin_from(states, 0);
+  Held before = nothing();
+  swap(before);
+  try {
+    const size_t axis = row_axis(states.front().name, states.front().tensor.shape);
+    hold(states.front().tensor.shape[axis]);
+    check(states, batch_);
+    begin_from(states, 0);
+  } catch (...) {
+    swap(before);
+    throw;
+  }
 }
 
 template class Carried<float>;

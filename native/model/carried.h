@@ -18,17 +18,17 @@ template <class S>
 class Carried {
  public:
   explicit Carried(Model<S>& model, StateKind kind = StateKind::kValues)
-      : model_(model), kind_(kind) {}
+      : model_(model), kind_(kind), carriers_(model.carriers()) {}
 
-  /// Room for `batch` rows without states; 0 frees it. ERR_STATE where a layer cannot hand states
-  /// on, and where none has any.
+  /// Room for `batch` rows without states. ERR_STATE where a layer cannot hand states on, and where
+  /// none has any; what was held stays then.
   void hold(int64_t batch);
   int64_t batch() const { return batch_; }
   /// Whether the next pass goes on from states.
   bool started() const { return started_; }
   /// Passes begin afresh.
   void clear() { set_started(false); }
-  /// After a pass that is to be gone on from.
+  /// After a pass that is to be gone on from: its states become the held ones.
   void keep();
 
   /// Names and shapes of the states of `rows` rows, and zeros.
@@ -44,8 +44,17 @@ class Carried {
 
   /// All states; none where no pass was kept.
   NamedTensors snapshot();
-  /// As `snapshot` gave them.
+  /// As `snapshot` gave them; where it throws, what was held stays.
   void restore(NamedTensors states);
+
+  /// What all layers hold.
+  struct Held {
+    std::vector<HeldStates<S>> layers;
+    int64_t batch = 0;
+    bool started = false;
+  };
+  Held nothing() const { return {std::vector<HeldStates<S>>(carriers_.size()), 0, false}; }
+  void swap(Held& other) noexcept;
 
  private:
   struct Entry {
@@ -57,6 +66,7 @@ class Carried {
 
   Model<S>& model_;
   StateKind kind_;
+  std::vector<NamedCarrier<S>> carriers_;
   int64_t batch_ = 0;
   bool started_ = false;
 };
@@ -65,23 +75,16 @@ class Carried {
 template <class S>
 class CarriedLoan {
  public:
-  explicit CarriedLoan(Carried<S>& carried)
-      : carried_(carried), batch_(carried.batch()), kept_(carried.snapshot()) {}
-  ~CarriedLoan() {
-    try {
-      carried_.hold(batch_);
-      carried_.restore(std::move(kept_));
-    } catch (const Error&) {
-      carried_.clear();  // no memory even for what was there before
-    }
+  explicit CarriedLoan(Carried<S>& carried) : carried_(carried), kept_(carried.nothing()) {
+    carried_.swap(kept_);
   }
+  ~CarriedLoan() { carried_.swap(kept_); }
   CarriedLoan(const CarriedLoan&) = delete;
   CarriedLoan& operator=(const CarriedLoan&) = delete;
 
  private:
   Carried<S>& carried_;
-  int64_t batch_;
-  NamedTensors kept_;
+  typename Carried<S>::Held kept_;
 };
 
 }  // namespace lookback

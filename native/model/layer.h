@@ -109,6 +109,8 @@ class Layer {
   /// dx  out  gradient of x, assigned; null where nobody asks
   virtual void backward(const Pass& pass, const S* x, const S* y, S* dy, S* dx) = 0;
 
+  /// Whether `settle` ever does anything.
+  virtual bool settles() const { return false; }
   /// After every update of the parameters, and once before the `first`: see Recurrence::settle.
   /// `params` are those of `bind`, to be written. Gives positions in `params()`.
   virtual std::vector<int> settle(const std::vector<S*>& params, bool first) {

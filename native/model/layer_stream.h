@@ -30,6 +30,8 @@ class LayerStream {
   virtual ~LayerStream() = default;
   /// x [B, in], y [B, out]; not the same.
   virtual void step(const S* x, S* y) = 0;
+  /// The last step has succeeded in all layers: what it made is what the next begins from.
+  virtual void keep() {}
   /// Adds its states, named after `prefix`, to a list.
   virtual void collect(const std::string& prefix, std::vector<Entry>& to) {
     static_cast<void>(prefix);

@@ -23,8 +23,8 @@ const std::vector<std::string>& kind_names() {
 
 std::vector<double> read_quantiles(const Spec& spec, std::vector<std::string>& known) {
   std::vector<double> quantiles;
-  for (int i = 0; spec.has(text("quantile", i)); ++i) {
-    const std::string key = text("quantile", i);
+  for (int i = 0; spec.has("quantile" + std::to_string(i)); ++i) {
+    const std::string key = "quantile" + std::to_string(i);
     const double value = spec.number(key, 0);
     REQUIRE(value > 0 && value < 1, kOption, "loss option ", key, " is ", value,
             "; expected a number between 0 and 1");

@@ -39,7 +39,7 @@ void Model<S>::add_layer(const LayerSpec& given, FeatureShape input) {
   const std::string kind = spec.word("kind", "");
   REQUIRE(!kind.empty(), kOption, "layer ", layers().size(),
           " has no kind; expected that of a layer or the key of a recurrent cell");
-  const std::string name = spec.word("name", text(kind, "_", layers().size() + 1));
+  const std::string name = spec.word("name", kind + "_" + std::to_string(layers().size() + 1));
   REQUIRE(!name.empty() && name.find('.') == std::string::npos, kOption, "layer name '", name,
           "' is not allowed; it must not be empty nor contain a dot, which separates the names of "
           "layer and parameter");
@@ -112,12 +112,19 @@ int64_t Model<S>::parameter_count(size_t layer) const {
 }
 
 template <class S>
+bool Model<S>::settles() const {
+  for (size_t i = 0; i < layers().size(); ++i)
+    if (trainable_[i] && layers()[i]->settles()) return true;
+  return false;
+}
+
+template <class S>
 std::vector<size_t> Model<S>::settle(bool first) {
   touch();
   std::vector<size_t> afresh;
   size_t begin = 0;
   for (size_t i = 0; i < layers().size(); begin += weights_[i++].size()) {
-    if (!trainable_[i]) continue;
+    if (!trainable_[i] || !layers()[i]->settles()) continue;
     for (const int param : layers()[i]->settle(weights_[i], first))
       afresh.push_back(begin + static_cast<size_t>(param));
   }

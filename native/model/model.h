@@ -49,6 +49,8 @@ class Model {
   /// `output_gradient` gave.
   void backward(const Pass& pass, const S* x, S* dx) { chain_.backward(pass, x, dx); }
 
+  /// Whether `settle` ever does anything.
+  bool settles() const;
   /// After every update of the parameters, and once before the `first`: lets the layers that learn
   /// describe their matrices in another way (Recurrence::settle). Gives the segments of the
   /// parameters whose optimizer state no longer belongs to them.

@@ -6,31 +6,6 @@
 
 namespace lookback {
 
-/// Room for the gradients of states, as long as one call of `backward` takes.
-template <class S>
-class Trainer<S>::StateGradients {
- public:
-  /// Null: none.
-  StateGradients(Trainer& trainer, const StateCall* states) : gradients_(trainer.gradients_) {
-    if (states == nullptr) return;
-    try {
-      gradients_.hold(trainer.open_pass_.batch);
-      if (!states->initial) return;
-      gradients_.check(*states->initial, trainer.open_pass_.batch);
-      gradients_.begin_from(*states->initial, 0);
-    } catch (...) {
-      gradients_.hold(0);
-      throw;
-    }
-  }
-  ~StateGradients() { gradients_.hold(0); }
-  StateGradients(const StateGradients&) = delete;
-  StateGradients& operator=(const StateGradients&) = delete;
-
- private:
-  Carried<S>& gradients_;
-};
-
 template <class S>
 HostTensor Trainer<S>::forward(HostTensor x, std::optional<std::vector<int32_t>> lengths,
                                bool training, StateCall* states, std::optional<HostTensor> resets) {
@@ -105,7 +80,15 @@ HostTensor Trainer<S>::backward(HostTensor d_output, StateCall* states) {
   REQUIRE(states == nullptr || !states->wanted || given_, kState,
           "backward cannot give the gradient of initialState, since the forward pass began from "
           "the model's own states; give forward an initialState");
-  const StateGradients gradients(*this, states);
+  std::optional<CarriedLoan<S>> loan;  // room for the gradients of states, as long as this call
+  if (states != nullptr) {
+    loan.emplace(gradients_);
+    gradients_.hold(open_pass_.batch);
+    if (states->initial) {
+      gradients_.check(*states->initial, open_pass_.batch);
+      gradients_.begin_from(*states->initial, 0);
+    }
+  }
   const Buffer<S> numbers = take_numbers<S>(std::move(d_output), "the gradient of the output");
   MemorySpace& memory = backend_.memory();
   memory.copy_in(numbers.data(), numbers.size(), model_.output_gradient(open_pass_));

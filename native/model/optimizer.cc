@@ -163,6 +163,21 @@ std::vector<typename Optimizer<S>::Slot> Optimizer<S>::slots() {
   return list;
 }
 
+template <class S>
+void Optimizer<S>::keep() {
+  for (int place = 0; place < kPlaces; ++place) {
+    if (kept_[place].size() != places_[place].size())
+      kept_[place] = ParamArena<S>(layout_, "a copy of the optimizer's slots", backend_->memory());
+    backend_->memory().copy(places_[place].data(), places_[place].size(), kept_[place].data());
+  }
+}
+
+template <class S>
+void Optimizer<S>::restore() {
+  for (int place = 0; place < kPlaces; ++place)
+    backend_->memory().copy(kept_[place].data(), kept_[place].size(), places_[place].data());
+}
+
 /// Gaps start like their parameter: there the gradient is 0, and no rule divides it by 0.
 template <class S>
 void Optimizer<S>::reset(size_t segment) {
@@ -179,6 +194,7 @@ template <class S>
 int64_t Optimizer<S>::bytes() const {
   int64_t sum = 0;
   for (const ParamArena<S>& place : places_) sum += place.bytes();
+  for (const ParamArena<S>& place : kept_) sum += place.bytes();
   return sum;
 }
 

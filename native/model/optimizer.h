@@ -39,6 +39,9 @@ class Optimizer {
     S* values;
   };
   std::vector<Slot> slots();
+  /// Copies all slots, for `restore`, which never fails.
+  void keep();
+  void restore();
   /// The state of one parameter as after compiling, for one that is now described in another way.
   void reset(size_t segment);
   int64_t bytes() const;
@@ -77,6 +80,7 @@ class Optimizer {
   std::vector<Group> groups_;     ///< the first: of all parameters that are in no other
   std::vector<size_t> group_of_;  ///< per segment
   ParamArena<S> places_[kPlaces];
+  ParamArena<S> kept_[kPlaces];  ///< by `keep`
   std::vector<Range> ranges_;  ///< parts of the flat block that learn in one way, neighbours joined
 };
 

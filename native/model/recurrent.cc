@@ -73,6 +73,7 @@ class Recurrent final : public Layer<S> {
   std::vector<ParamInfo> params() const override { return params_; }
   std::vector<BufferInfo> buffers() const override { return recurrence_->info().buffers; }
 
+  bool settles() const override { return recurrence_->settles(); }
   std::vector<int> settle(const std::vector<S*>& params, bool first) override {
     Tensors<S> buffers;
     const std::vector<BufferInfo>& infos = recurrence_->info().buffers;
@@ -122,7 +123,7 @@ class Recurrent final : public Layer<S> {
     call.outputs.find(output_name())->second.data = to;
     // Training changes running statistics, and its parameters after every pass.
     call.version = pass.training || memory_.version == nullptr ? 0 : *memory_.version;
-    given_ = pass.carry && states_->started();
+    given_ = pass.carry && states_->held().started;
     if (pass.resets != nullptr || pass.carry) {
       forward_from(pass, call, *kept.tape);
     } else {
@@ -166,8 +167,8 @@ class Recurrent final : public Layer<S> {
       call.inputs["resets"] = {resets_.data(), {pass.batch, pass.steps}};
     }
     if (pass.carry) {
-      states_->held()->write_from(call);
-      if (given_) states_->held()->read_into(call);
+      states_->held().states->write_from(call);
+      if (given_) states_->held().states->read_into(call);
       const auto queue = call.inputs.find("queue0");
       queue_entries_ = queue == call.inputs.end() ? 0 : queue->second.shape[1];
     }
@@ -176,8 +177,9 @@ class Recurrent final : public Layer<S> {
 
   /// The backward half of that: of given states only is there a gradient.
   void backward_from(BackwardCall<S> call, Tape& tape) {
-    if (gradients_->started()) gradients_->held()->read_into(call);
-    if (given_) gradients_->held()->write_from(call, queue_entries_);
+    const HeldStates<S>& held = gradients_->held();
+    if (held.started) held.states->read_into(call);
+    if (given_) held.states->write_from(call, queue_entries_);
     recurrence_->backward(call, tape);
   }
 
@@ -224,9 +226,10 @@ class Recurrent final : public Layer<S> {
   const char* output_name() const { return return_sequences_ ? "y" : "y_last"; }
 
   void build(Kept& kept, const Pass& pass) {
-    // The old tape goes first: two at a time could be more than the machine has.
+    // The old tape goes first: two at a time could be more than the machine has. The new one comes
+    // last: a shape whose calls could not be made has none.
     kept.tape.reset();
-    kept.tape = recurrence_->make_tape(pass.batch, pass.steps, pass.keep);
+    auto tape = recurrence_->make_tape(pass.batch, pass.steps, pass.keep);
     kept.batch = pass.batch;
     kept.steps = pass.steps;
     const std::vector<int64_t> x_shape{pass.batch, pass.steps, input_.features};
@@ -255,6 +258,7 @@ class Recurrent final : public Layer<S> {
       call.upstream[output_name()] = {nullptr, y_shape};
       if (want_dx) call.d_inputs["x"] = {nullptr, x_shape};
     }
+    kept.tape = std::move(tape);
   }
 
   std::unique_ptr<Recurrence<S>> recurrence_;

@@ -44,6 +44,9 @@ class RecurrentStream final : public LayerStream<S> {
     call.inputs.find("x")->second.data = x;
     call.outputs.find(output_)->second.data = y;
     recurrence_.forward(call, *tape_);
+  }
+
+  void keep() override {
     states_.keep();
     started_ = true;
   }

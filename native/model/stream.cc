@@ -40,6 +40,7 @@ void ModelStream<S>::step(const S* x, S* y) {
     x = to;
   }
   if (x_.size() > 0) memory.copy_out(x, output_size(), y);
+  for (const auto& layer : layers_) layer->keep();
   started_ = true;
 }
 

@@ -25,7 +25,7 @@ class ModelStream {
   int64_t output_size() const { return batch_ * model_.output().features; }
 
   /// One step of every sequence. x [B, inputSize] is checked: ERR_DATA where it is not finite.
-  /// y [B, outputs].
+  /// y [B, outputs]. A step that fails has not been: the states are those before it.
   void step(const S* x, S* y);
   /// Back to before the first step.
   void reset() { set_started(false); }

@@ -40,11 +40,11 @@ Trainer<S>::Trainer(Backend<S>& backend, Model<S>& model)
 template <class S>
 void Trainer<S>::compile(const Spec& loss, const Spec& optimizer,
                          const std::vector<ParamGroup>& groups) {
-  const Loss wanted = read_loss(loss);
+  Loss wanted = read_loss(loss);
   wanted.target_size(model_.output().features);
   Optimizer<S> made(backend_, optimizer, groups, model_.param_layout());
   optimizer_.emplace(std::move(made));
-  loss_ = wanted;
+  loss_ = std::move(wanted);
   counters_.updates = 0;
   settled_ = false;
 }
@@ -200,20 +200,36 @@ Sums Trainer<S>::train(const Dataset<S>& data, const TrainCall& call, const Prog
   require_continuing(call.continuing, call.count, data.steps(), call.batch_size);
   REQUIRE(call.accumulate == 1 || !call.continuing.stateful, kOption, "accumulate is ",
           call.accumulate, ", which does not go with stateful; expected 1");
-  if (call.continuing.stateful && carried_.batch() != call.batch_size)
-    carried_.hold(call.batch_size);
-  const Clock::time_point start = Clock::now();
   const int64_t each = checked_mul(call.batch_size, call.accumulate, "the rows of an update");
-  Sums sums;
-  for (int64_t first = 0; first < call.count; first += each) {
+  const auto part_at = [&call, each](int64_t first) {
     TrainCall part = call;
     part.rows = call.rows + first;
     part.count = std::min(each, call.count - first);
-    sums.add(train_update(data, part));
+    return part;
+  };
+  const Clock::time_point start = Clock::now();
+  Sums sums;
+  for (int64_t first = 0; first < call.count; first += each) {
+    const bool afresh = call.continuing.stateful && carried_.batch() != call.batch_size;
+    sums.add(afresh ? train_afresh(data, part_at(first)) : train_update(data, part_at(first)));
     sums.seconds = seconds_since(start);
     if (progress) progress(sums);
   }
   return sums;
+}
+
+/// The first update of a run whose batches have another size than the states that are held.
+template <class S>
+Sums Trainer<S>::train_afresh(const Dataset<S>& data, const TrainCall& part) {
+  typename Carried<S>::Held before = carried_.nothing();
+  carried_.swap(before);
+  try {
+    carried_.hold(part.batch_size);
+    return train_update(data, part);
+  } catch (...) {
+    carried_.swap(before);
+    throw;
+  }
 }
 
 /// The batch of an update that begins at its row `first`.
@@ -309,26 +325,31 @@ void Trainer<S>::update(double rate_factor) {
               "; parameters are as after update ", counters_.updates,
               ". Lower learningRate, set clipNorm or scale the inputs"));
   }
-  kept_params_.ensure(params.size(), "a copy of the parameters");
-  backend_.memory().copy(params.data(), params.size(), kept_params_.data());
-  optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
-  if (!std::isfinite(backend_.sum_squares(params.size(), params.data()))) {
-    const std::string where = model_.first_non_finite_segment(model_.param_layout(), params);
-    if (!where.empty()) {
-      backend_.memory().copy(kept_params_.data(), params.size(), params.data());
-      fail(ErrorCode::kNumeric, text("update ", counters_.updates + 1, " with learningRate ",
-                                     optimizer_->learning_rate() * rate_factor, " makes ", where,
-                                     " infinite or NaN; parameters are as after update ",
-                                     counters_.updates, ". Lower learningRate"));
-    }
-  }
+  remember_params();
+  // Only where something may fail behind it that is not the update's own doing.
+  const bool settles = model_.settles();
+  if (settles) optimizer_->keep();
+  bool finite = true;
   try {
+    optimizer_->apply(counters_.updates + 1, rate_factor, norm, params, grads);
+    finite = std::isfinite(backend_.sum_squares(params.size(), params.data()));
+    if (!finite) require_finite_params(rate_factor);
     settle(false);
   } catch (...) {
-    backend_.memory().copy(kept_params_.data(), params.size(), params.data());
+    restore_params();
+    if (settles && finite) optimizer_->restore();
     throw;
   }
   ++counters_.updates;
+}
+
+template <class S>
+void Trainer<S>::require_finite_params(double rate_factor) const {
+  const std::string where = model_.first_non_finite_segment(model_.param_layout(), model_.params());
+  REQUIRE(where.empty(), kNumeric, "update ", counters_.updates + 1, " with learningRate ",
+          optimizer_->learning_rate() * rate_factor, " makes ", where,
+          " infinite or NaN; parameters are as after update ", counters_.updates,
+          ". Lower learningRate");
 }
 
 template <class S>
@@ -339,7 +360,17 @@ void Trainer<S>::settle(bool first) {
 /// A run that goes on from a checkpoint has settled already.
 template <class S>
 void Trainer<S>::settle_once() {
-  if (counters_.updates == 0 && !settled_) settle(true);
+  if (counters_.updates == 0 && !settled_ && model_.settles()) {
+    remember_params();
+    remember_buffers();
+    try {
+      settle(true);
+    } catch (...) {
+      restore_params();
+      restore_buffers();
+      throw;
+    }
+  }
   settled_ = true;
 }
 
@@ -419,8 +450,19 @@ void Trainer<S>::step(double rate_factor) {
   REQUIRE(has_gradients_, kState, "step has no gradients; call forward and backward first");
   require_rate_factor(rate_factor);
   forget_pass();
+  remember_buffers();
+  try {
+    update(rate_factor);
+  } catch (const Error& error) {
+    restore_buffers();
+    // Those that no update can be made from are gone; with others it can be tried again.
+    if (error.code() == ErrorCode::kNumeric) has_gradients_ = false;
+    throw;
+  } catch (...) {
+    restore_buffers();
+    throw;
+  }
   has_gradients_ = false;
-  update(rate_factor);
   model_.grads().zero();
 }
 
@@ -434,6 +476,19 @@ void Trainer<S>::remember_buffers() {
 template <class S>
 void Trainer<S>::restore_buffers() {
   backend_.memory().copy(kept_buffers_.data(), kept_buffers_.size(), model_.buffers().data());
+}
+
+template <class S>
+void Trainer<S>::remember_params() {
+  const ParamArena<S>& params = model_.params();
+  kept_params_.ensure(params.size(), "a copy of the parameters");
+  backend_.memory().copy(params.data(), params.size(), kept_params_.data());
+}
+
+template <class S>
+void Trainer<S>::restore_params() {
+  model_.touch();
+  backend_.memory().copy(kept_params_.data(), kept_params_.size(), model_.params().data());
 }
 
 template <class S>

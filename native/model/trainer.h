@@ -134,8 +134,6 @@ class Trainer {
     double weight = 0, count = 0;
   };
 
-  class StateGradients;
-
   void require_ready(const Dataset<S>& data) const;
   void require_continuing(const Continuing& continuing, int64_t rows, int64_t steps,
                           int64_t batch_size) const;
@@ -147,11 +145,15 @@ class Trainer {
                 std::optional<double> weight = std::nullopt);
   Pass gather_part(const Dataset<S>& data, const TrainCall& part, int64_t first);
   double weight_of(const Dataset<S>& data, const TrainCall& part);
+  Sums train_afresh(const Dataset<S>& data, const TrainCall& part);
   Sums train_update(const Dataset<S>& data, const TrainCall& part);
   void update(double rate_factor);
   void settle(bool first);
   void settle_once();
   void check_cancel() const;
+  void require_finite_params(double rate_factor) const;
+  void remember_params();
+  void restore_params();
   void remember_buffers();
   void restore_buffers();
   [[noreturn]] void fail_not_finite(const Pass& pass, double loss) const;

@@ -38,7 +38,7 @@ const DriverTable<ScalarOf<V>>& driver_table() {
       DriverLoops<V, Cells>::kLoops,
       Cells::kSize,
       weight_gradient<V>,
-      gradient_scratch<V>(),
+      gradient_scratch<V>,
       gemm<V>,
       kTileRows<V>,
   };

@@ -2,7 +2,7 @@
 # need the device 'emulated'; those in isa_tests are compiled once for each instruction set, as the kernels are.
 file(GLOB test_files CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
   test/native/*.cc test/gradcheck/*.cc test/parity/*.cc test/property/*.cc)
-set(isa_tests lanes_test gemm_test sequence_test)
+set(isa_tests lanes_test across_test gemm_test sequence_test)
 set(test_core lookback_core)
 if(LOOKBACK_EMULATED)
   set(test_core lookback_core_emulated)

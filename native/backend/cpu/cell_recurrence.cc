@@ -101,13 +101,15 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     t->totals = AlignedArray<S>(t->partial_stride * runtime_.pool.threads());
   }
   if (keep) {
+    int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
-      t->dW.emplace_back(d.linears[i].rows * weights_.depth(static_cast<int>(i)));
+      const int64_t depth = weights_.depth(static_cast<int>(i));
+      t->dW.emplace_back(d.linears[i].rows * depth);
       t->db.emplace_back(d.linears[i].rows);
+      scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(depth)));
     }
-    for (int worker = 0; worker < runtime_.pool.threads(); ++worker) {
-      t->scratch.emplace_back(kernels_.gradient_scratch);
-    }
+    for (int worker = 0; worker < runtime_.pool.threads(); ++worker)
+      t->scratch.emplace_back(scratch);
   }
   return t;
 }
@@ -158,7 +160,7 @@ void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
     std::vector<S>& mask = t.drawn_masks[i];
     mask.resize(static_cast<size_t>(t.batch * width));
     const int workers = runtime_.pool.threads();
-    runtime_.pool.run([&](int worker) {
+    runtime_.pool.run(workers, [&](int worker) {
       for (int64_t b = worker; b < t.batch; b += workers) {
         const RowOrigin origin = call.origins != nullptr ? call.origins[b] : RowOrigin{b, 0};
         const int64_t begin = s.constant ? 0 : origin.step * s.slot.size;
@@ -297,7 +299,7 @@ template <class S>
 void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   const int workers = runtime_.pool.threads();
-  runtime_.pool.run([&](int worker) {
+  runtime_.pool.run(workers, [&](int worker) {
     for (size_t i = 0; i < d.linears.size(); ++i) {
       WeightGradient<S> g;
       g.linear = static_cast<int>(i);

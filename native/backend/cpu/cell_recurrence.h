@@ -47,6 +47,7 @@ class CellRecurrence final : public CellHost<S> {
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;
+  bool settles() const override { return derived_.settles(); }
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
 

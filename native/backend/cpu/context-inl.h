@@ -168,6 +168,36 @@ class TileContext {
       for (int i = 0; i < count; ++i) f(TileRow<V>(base + i, int64_t{tile} * kStride + i));
     }
   }
+  /// Moves rows of the public arrays into a column, a square of numbers at a time where a whole
+  /// vector of rows has them; `from(b)` points at row b, or is null where it is all `fallback`.
+  template <class From>
+  void load_rows(TileColumn to, int size, S fallback, From from) const {
+    for_groups([&](S* base, int64_t first, int count) {
+      const S* rows[kWidth];
+      bool all = count == kWidth;
+      for (int i = 0; i < count; ++i) {
+        rows[i] = from(first + i);
+        all = all && rows[i] != nullptr;
+      }
+      S* const column = base + to.offset;
+      if (all) return load_columns<V>(rows, size, column, kStride);
+      for (int i = 0; i < count; ++i)
+        for (int j = 0; j < size; ++j)
+          column[int64_t{j} * kStride + i] = rows[i] != nullptr ? rows[i][j] : fallback;
+    });
+  }
+  /// Likewise out of a column.
+  template <class To>
+  void store_rows(TileColumn from, int size, To to) const {
+    for_groups([&](S* base, int64_t first, int count) {
+      S* rows[kWidth];
+      for (int i = 0; i < count; ++i) rows[i] = to(first + i);
+      const S* const column = base + from.offset;
+      if (count == kWidth) return store_columns<V>(column, kStride, size, rows);
+      for (int i = 0; i < count; ++i)
+        for (int j = 0; j < size; ++j) rows[i][j] = column[int64_t{j} * kStride + i];
+    });
+  }
   /// Asked once a step; a step of the largest tile takes well under the promised 10 ms.
   bool stop() const {
     if (args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed)) {
@@ -185,7 +215,7 @@ class TileContext {
   int begin() const { return begin_; }
   int end() const { return end_; }
   const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
-  TileColumn place(int slot, int dt) const {
+  HD TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
     int index = time_ + dt + p.history;
     // Rings run on into the steps before the first, where the index turns negative.
@@ -206,6 +236,16 @@ class TileContext {
   }
 
  private:
+  /// f(base, batch row of the first lane, real rows) for every vector of rows.
+  template <class F>
+  void for_groups(F f) const {
+    for (int tile = begin_; tile < end_; ++tile) {
+      for (int i = 0; i < rows_of(tile); i += kWidth) {
+        const int left = rows_of(tile) - i;
+        f(tile_base(tile) + i, int64_t{tile} * kStride + i, left < kWidth ? left : kWidth);
+      }
+    }
+  }
   HD Row row(S* base, int tile, int group) const {
     return Row(base + group * kWidth, active_ + int64_t{tile} * kStride + group * kWidth);
   }

@@ -4,6 +4,7 @@
 /// row.
 #pragma once
 
+#include "backend/cpu/across-inl.h"
 #include "backend/cpu/kernels.h"
 #include "backend/sequence.h"
 #include "math/lanes.h"
@@ -58,6 +59,13 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
       } else {
         acc[o][g] = bias != nullptr && o < valid ? V(bias[o]) : V(0);
       }
+    }
+  }
+  if (!accumulate) {
+    UNROLL(12)
+    for (int o = 0; o < kBlock; ++o) {
+      UNROLL(2)
+      for (int g = 0; g < kUsed; ++g) __builtin_prefetch(out + o * kStride + g * kWidth, 1);
     }
   }
   for (int i = 0; i < operand_count; ++i) {
@@ -219,46 +227,6 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
   }
 }
 
-/// Lane i of the partner of step s: i xor half the width, a quarter, ... Constants, since g++ would
-/// build them anew for every sum.
-template <class T>
-struct SwapIndices {
-  typename VectorOf<T>::Int lane[4][Lanes<T>::kWidth];
-  constexpr SwapIndices() : lane() {
-    int half = Lanes<T>::kWidth / 2;
-    for (int step = 0; step < 4; ++step, half /= 2) {
-      for (int i = 0; i < Lanes<T>::kWidth; ++i) lane[step][i] = i ^ half;
-    }
-  }
-};
-template <class T>
-alignas(64) constexpr SwapIndices<T> kSwap;
-
-/// The sum of all lanes, halving: lanes i and i + half first, in every width.
-template <class T>
-HD T sum_lanes(Lanes<T> x) {
-  constexpr int kWidth = Lanes<T>::kWidth;
-#if defined(__GNUC__) && !defined(__clang__)
-  using Ints = typename VectorOf<T>::IntType;
-  UNROLL(4)
-  for (int step = 0; (kWidth >> step) > 1; ++step) {
-    x.v += __builtin_shuffle(x.v, *reinterpret_cast<const Ints*>(kSwap<T>.lane[step]));
-  }
-  return x.v[0];
-#else
-  T line[kWidth];
-  x.store(line);
-  for (int half = kWidth / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) line[i] += line[i + half];
-  }
-  return line[0];
-#endif
-}
-template <class V>
-HD ScalarOf<V> sum_lanes(V x) {
-  return x;
-}
-
 /// Register block of the weight gradient: kOut x kIn accumulators.
 #if defined(__AVX512F__)
 constexpr int kOut = 4, kIn = 6;
@@ -267,9 +235,14 @@ constexpr int kOut = 3, kIn = 4;
 #endif
 
 /// Units that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run
-/// of steps may fill: most of a 512 KB second-level cache.
+/// of steps may fill: most of the second-level cache, which has 1 MB or more where vectors have 512
+/// bits, and 512 KB or less elsewhere.
 constexpr int kGradientUnits = 180;
+#if defined(__AVX512F__)
+constexpr int64_t kGradientBytes = 640 << 10;
+#else
 constexpr int64_t kGradientBytes = 384 << 10;
+#endif
 
 /// Steps that a chunk of `units` covers. At most 64: kOut rows of d_out for 64 steps fill the
 /// first-level cache.
@@ -287,15 +260,18 @@ constexpr int64_t packed_line(int steps) {
   return int64_t{steps} * kTileRows<V> + 16;
 }
 
-/// The largest chunk and its rows of d_out: many steps of few units, or eight steps of the most.
+/// Units of each chunk of a Linear with `depth` of them: chunks of equal size, each a whole number
+/// of register blocks.
+constexpr int gradient_units(int depth) {
+  const int chunks = (depth + kGradientUnits - 1) / kGradientUnits;
+  return ((depth + chunks - 1) / chunks + kIn - 1) / kIn * kIn;
+}
+
+/// Numbers in such a chunk with its rows of d_out.
 template <class V>
-constexpr int64_t gradient_scratch() {
-  int64_t most = 0;
-  for (int units = 1; units <= kGradientUnits + kIn; ++units) {
-    const int64_t numbers = (units + kOut) * packed_line<V>(gradient_run<V>(units));
-    if (numbers > most) most = numbers;
-  }
-  return most;
+int64_t gradient_scratch(int depth) {
+  const int units = gradient_units(depth);
+  return (units + kOut) * packed_line<V>(gradient_run<V>(units));
 }
 
 /// Steps that a chunk of a tile with `rows` rows covers: as many as its lines hold, which have room
@@ -343,14 +319,14 @@ void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, 
                  int vectors, ScalarOf<V>* dW, int64_t stride) {
   using S = ScalarOf<V>;
   constexpr int kWidth = NumberTraits<V>::kLanes;
+  constexpr int kSums = (kOut * kIn + kWidth - 1) / kWidth * kWidth;
   const S* dp[kOut];
   const S* xp[kIn];
   for (int o = 0; o < kOut; ++o) dp[o] = d + (o < outs ? o : outs - 1) * line;
   for (int k = 0; k < kIn; ++k) xp[k] = x + (k < ins ? k : ins - 1) * line;
-  V acc[kOut][kIn];
-  for (int o = 0; o < kOut; ++o) {
-    for (int k = 0; k < kIn; ++k) acc[o][k] = V(0);
-  }
+  V acc[kSums];  // [kOut][kIn]
+  UNROLL(32)
+  for (int i = 0; i < kSums; ++i) acc[i] = V(0);
   for (int64_t i = 0; i < int64_t{vectors} * kWidth; i += kWidth) {
     V left[kOut];
     UNROLL(4)
@@ -359,11 +335,14 @@ void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, 
     for (int k = 0; k < kIn; ++k) {
       const V right = at<V>(xp[k] + i);
       UNROLL(4)
-      for (int o = 0; o < kOut; ++o) acc[o][k] = fma(left[o], right, acc[o][k]);
+      for (int o = 0; o < kOut; ++o) acc[o * kIn + k] = fma(left[o], right, acc[o * kIn + k]);
     }
   }
+  alignas(64) S sums[kSums];
+  UNROLL(24)
+  for (int i = 0; i < kSums; i += kWidth) at<V>(sums + i) = sums_of_lanes(acc + i);
   for (int o = 0; o < outs; ++o) {
-    for (int k = 0; k < ins; ++k) dW[o * stride + k] += sum_lanes(acc[o][k]);
+    for (int k = 0; k < ins; ++k) dW[o * stride + k] += sums[o * kIn + k];
   }
 }
 

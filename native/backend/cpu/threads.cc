@@ -29,22 +29,32 @@ void pause_cpu() {
 #endif
 }
 
+void end_threads(std::vector<std::thread>& threads, std::atomic<bool>& stop, std::mutex& mutex,
+                 std::condition_variable& wake) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    stop = true;
+  }
+  wake.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int worker = 1; worker < threads; ++worker) {
-    workers_.emplace_back([this, worker] { serve(worker); });
+  try {
+    workers_.reserve(static_cast<size_t>(threads) - 1);
+    for (int worker = 1; worker < threads; ++worker) {
+      workers_.emplace_back([this, worker] { serve(worker); });
+    }
+  } catch (...) {
+    // A thread that nobody has joined would end the process.
+    end_threads(workers_, stop_, mutex_, wake_);
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stop_ = true;
-  }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-}
+ThreadPool::~ThreadPool() { end_threads(workers_, stop_, mutex_, wake_); }
 
 void ThreadPool::work(int worker) {
   const FlushDenormals flush;

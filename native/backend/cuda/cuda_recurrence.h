@@ -39,6 +39,7 @@ class CudaRecurrence final : public CellHost<S> {
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
   void backward(const BackwardCall<S>& call, Tape& tape) override;
+  bool settles() const override { return derived_.settles(); }
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;

@@ -26,6 +26,9 @@ class ResidualStream final : public LayerStream<S> {
     backend_.add(outputs_.back().size(), from, y);
   }
 
+  void keep() override {
+    for (const auto& part : parts_) part->keep();
+  }
   void collect(const std::string& prefix,
                std::vector<typename LayerStream<S>::Entry>& to) override {
     for (size_t i = 0; i < parts_.size(); ++i)
@@ -58,7 +61,7 @@ class Residual final : public Wrapper<S> {
     for (const LayerSpec& spec : setup.inner) {
       const size_t number = chain_.layers().size() + 1;
       const std::string name =
-          spec.options.word("name", text(spec.options.word("kind", ""), "_", number));
+          spec.options.word("name", spec.options.word("kind", "") + "_" + std::to_string(number));
       for (const auto& other : chain_.layers()) {
         REQUIRE(other->name() != name, kOption, "two layers in '", setup.name, "' are named '",
                 name, "'; give each its own name");

@@ -2,6 +2,7 @@
 /// layers' names.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -71,6 +72,10 @@ class Wrapper : public Layer<S> {
     for (Layer<S>* part : parts_) part->carriers(prefix + part->name() + ".", to);
   }
 
+  bool settles() const override {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [](const Layer<S>* part) { return part->settles(); });
+  }
   std::vector<int> settle(const std::vector<S*>& params, bool first) override {
     std::vector<int> afresh;
     auto begin = params.begin();

@@ -1,0 +1,129 @@
+/// What crosses the lanes of vectors: sums over lanes, and squares of numbers turned over between
+/// rows side by side (the public arrays) and a lane to a row (the tiles).
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "math/lanes.h"
+
+namespace lookback {
+inline namespace LOOKBACK_ISA {
+
+/// Of two vectors of blocks of kBlock lanes, a's odd blocks and b's even ones change places.
+template <int kBlock, class T, size_t... kLane>
+HD void swap_blocks(Lanes<T>& a, Lanes<T>& b, std::index_sequence<kLane...>) {
+  constexpr size_t kWidth = sizeof...(kLane);
+#if defined(__clang__)
+  const auto even = __builtin_shufflevector(
+      a.v, b.v, ((kLane & kBlock) != 0 ? kWidth + kLane - kBlock : kLane)...);
+  b.v = __builtin_shufflevector(a.v, b.v,
+                                ((kLane & kBlock) != 0 ? kWidth + kLane : kLane + kBlock)...);
+#else
+  using Int = typename VectorOf<T>::Int;
+  using Ints = typename VectorOf<T>::IntType;
+  const auto even = __builtin_shuffle(
+      a.v, b.v, Ints{static_cast<Int>((kLane & kBlock) != 0 ? kWidth + kLane - kBlock : kLane)...});
+  b.v = __builtin_shuffle(
+      a.v, b.v, Ints{static_cast<Int>((kLane & kBlock) != 0 ? kWidth + kLane : kLane + kBlock)...});
+#endif
+  a.v = even;
+}
+template <int kBlock, class T>
+HD void swap_blocks(Lanes<T>& a, Lanes<T>& b) {
+  swap_blocks<kBlock>(a, b, std::make_index_sequence<Lanes<T>::kWidth>());
+}
+
+/// Lane i of the result is the sum of all lanes of x[i], for 2 kBlock vectors, which are used up:
+/// lanes l and l + kBlock first, then halving, in every width.
+template <int kBlock, class T>
+HD Lanes<T> sums_by_halves(Lanes<T>* x) {
+  UNROLL(8)
+  for (int i = 0; i < kBlock; ++i) {
+    swap_blocks<kBlock>(x[i], x[i + kBlock]);
+    x[i] += x[i + kBlock];
+  }
+  if constexpr (kBlock > 1) sums_by_halves<kBlock / 2>(x);
+  return x[0];
+}
+/// Likewise for as many vectors as each has lanes.
+template <class T>
+HD Lanes<T> sums_of_lanes(Lanes<T>* x) {
+  return sums_by_halves<Lanes<T>::kWidth / 2>(x);
+}
+template <class V>
+HD V sums_of_lanes(V* x) {
+  return x[0];
+}
+
+template <int kBlock, class T>
+HD Lanes<T> sum_by_halves(Lanes<T> x) {
+  Lanes<T> odd = x;
+  swap_blocks<kBlock>(x, odd);
+  x += odd;
+  if constexpr (kBlock > 1) x = sum_by_halves<kBlock / 2>(x);
+  return x;
+}
+/// The sum of all lanes, to the same bits as `sums_of_lanes`.
+template <class T>
+HD T sum_lanes(Lanes<T> x) {
+  return sum_by_halves<Lanes<T>::kWidth / 2>(x).v[0];
+}
+template <class V>
+HD ScalarOf<V> sum_lanes(V x) {
+  return x;
+}
+
+/// Turns a square of kWidth vectors over: number j of vector i becomes number i of vector j.
+template <int kBlock, class T>
+HD void transpose_blocks(Lanes<T>* square) {
+  UNROLL(16)
+  for (int i = 0; i < Lanes<T>::kWidth; ++i)
+    if ((i & kBlock) == 0) swap_blocks<kBlock>(square[i], square[i + kBlock]);
+  if constexpr (kBlock > 1) transpose_blocks<kBlock / 2>(square);
+}
+template <class T>
+HD void transpose(Lanes<T>* square) {
+  transpose_blocks<Lanes<T>::kWidth / 2>(square);
+}
+
+/// to[j * stride + i] = rows[i][j] for a vector of rows of `size` numbers each.
+template <class V>
+void load_columns(const ScalarOf<V>* const* rows, int size, ScalarOf<V>* to, int stride) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  int j = 0;
+  if constexpr (kWidth > 1) {
+    for (; j + kWidth <= size; j += kWidth) {
+      V square[kWidth];
+      UNROLL(16)
+      for (int i = 0; i < kWidth; ++i) __builtin_memcpy(&square[i], rows[i] + j, sizeof(V));
+      transpose(square);
+      UNROLL(16)
+      for (int i = 0; i < kWidth; ++i) square[i].store(to + int64_t{j + i} * stride);
+    }
+  }
+  for (; j < size; ++j)
+    for (int i = 0; i < kWidth; ++i) to[int64_t{j} * stride + i] = rows[i][j];
+}
+
+/// rows[i][j] = from[j * stride + i].
+template <class V>
+void store_columns(const ScalarOf<V>* from, int stride, int size, ScalarOf<V>* const* rows) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  int j = 0;
+  if constexpr (kWidth > 1) {
+    for (; j + kWidth <= size; j += kWidth) {
+      V square[kWidth];
+      UNROLL(16)
+      for (int i = 0; i < kWidth; ++i) square[i] = V::load(from + int64_t{j + i} * stride);
+      transpose(square);
+      UNROLL(16)
+      for (int i = 0; i < kWidth; ++i) __builtin_memcpy(rows[i] + j, &square[i], sizeof(V));
+    }
+  }
+  for (; j < size; ++j)
+    for (int i = 0; i < kWidth; ++i) rows[i][j] = from[int64_t{j} * stride + i];
+}
+
+}  // namespace LOOKBACK_ISA
+}  // namespace lookback
