@@ -107,6 +107,7 @@
         "native/model/layers/residual.cc",
         "native/model/loss.cc",
         "native/model/model.cc",
+        "native/model/open_loop.cc",
         "native/model/optimizer.cc",
         "native/model/recurrent.cc",
         "native/model/stream.cc",

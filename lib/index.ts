@@ -68,7 +68,15 @@ export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
 export { exportWeights, importWeights } from './foreign-weights';
-export type { ModelStates, OutputsOf, OutputsWithStates, StateOptions } from './model-states';
+export type {
+  BackwardOptions,
+  GradientsOf,
+  InputGradients,
+  ModelStates,
+  OutputsOf,
+  OutputsWithStates,
+  StateOptions,
+} from './model-states';
 export type { NativeDevice } from './native';
 export type { ForeignWeightsOptions, StoredCell } from './foreign-weights';
 export { layers } from './layers';

@@ -138,5 +138,9 @@ export const predictSchema = passSchema.extend({
 });
 export const attentionSchema = passSchema.pick({ lengths: true });
 export const forwardSchema = passSchema.extend({ training: z.boolean().default(true) });
+export const backwardSchema = z.strictObject({
+  states: z.unknown().optional(),
+  returnInitialState: z.boolean().default(false),
+});
 
 export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

@@ -3,7 +3,7 @@
  */
 import { LookbackError } from './errors';
 import type { NamedTensors } from './model-options';
-import type { NativeOutputs, NativeStates } from './native';
+import type { NativeOutputs, NativeStates, NativeTensors } from './native';
 import { show } from './options';
 import type { DType, FloatArray, Tensor } from './tensor';
 import { asTensor } from './tensor';
@@ -15,11 +15,32 @@ export type ModelStates = Readonly<Record<string, Tensor>>;
 export interface StateOptions<Told extends boolean> {
   /**
    * What the recurrent layers begin from: all states of the model, as a call with `returnState` (or a stream's snapshot)
-   * gave them. They take the place of trained initial states; no gradient goes to them. Default: each layer's own start.
+   * gave them. They take the place of trained initial states; {@link Model.backward} tells their gradient. Default: each
+   * layer's own start.
    */
   initialState?: ModelStates;
   /** Gives `{ outputs, states }`: the states behind each row's last valid step. Default false. */
   returnState?: Told;
+}
+
+/** Options of {@link Model.backward}: `forward` the other way round, from the states behind a pass to those before it. */
+export interface BackwardOptions<Told extends boolean = boolean> {
+  /**
+   * The gradient of the `states` that `forward` gave with `returnState`, by their names and in their shapes. Names that
+   * are missing count as zero. Default: all are zero.
+   */
+  states?: ModelStates;
+  /**
+   * Gives `{ x, initialState }`: besides the gradient of `x` that of the `initialState` that `forward` was given, by its
+   * names and in its shapes, without counts. Default false.
+   */
+  returnInitialState?: Told;
+}
+
+/** Gradients of what `forward` was given. */
+export interface InputGradients {
+  x: Tensor<FloatArray>;
+  initialState: NamedTensors;
 }
 
 /** Outputs, and the states behind them. */
@@ -40,19 +61,54 @@ export function nativeStates(
 ): NativeStates | null {
   const { initialState, returnState } = options;
   if (initialState === undefined) return returnState ? { initial: null, wanted: true } : null;
-  if (typeof initialState !== 'object' || initialState === null || Array.isArray(initialState)) {
+  return {
+    initial: namedStates(initialState, dtype, `${call}: initialState`),
+    wanted: returnState,
+  };
+}
+
+/**
+ * The options of `backward` likewise: the states' gradients.
+ *
+ * @throws {LookbackError} ERR_OPTION, ERR_SHAPE
+ */
+export function nativeStateGradients(
+  options: { states?: unknown; returnInitialState: boolean },
+  dtype: DType,
+): NativeStates | null {
+  const { states, returnInitialState } = options;
+  if (states === undefined) return returnInitialState ? { initial: null, wanted: true } : null;
+  return { initial: namedStates(states, dtype, 'backward: states'), wanted: returnInitialState };
+}
+
+function namedStates(given: unknown, dtype: DType, where: string): NativeTensors {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new LookbackError(
       'ERR_OPTION',
-      `${call}: initialState is ${show(initialState)}; expected states by name, as a call with returnState gives them`,
+      `${where} is ${show(given)}; expected states by name, as a call with returnState gives them`,
     );
   }
-  const initial = Object.entries(initialState).map(([name, value]: [string, unknown]) => {
+  const tensors = Object.entries(given).map(([name, value]: [string, unknown]) => {
     const shaped = typeof value === 'object' && value !== null && 'shape' in value;
     const shape = shaped && Array.isArray(value.shape) ? value.shape.map(() => null) : [null];
-    const wish = { name: `${call}: initialState ${show(name)}`, dtype, shape };
-    return [name, asTensor(value, wish)] as const;
+    return [name, asTensor(value, { name: `${where} ${show(name)}`, dtype, shape })] as const;
   });
-  return { initial: Object.fromEntries(initial), wanted: returnState };
+  return Object.fromEntries(tensors);
+}
+
+/** What `backward` gives: the gradient of x, and with `returnInitialState: true` that of the states besides. */
+export type GradientsOf<Told extends boolean> = Told extends true
+  ? InputGradients
+  : Tensor<FloatArray>;
+
+/** Gradients as the caller asked for them. */
+export function withStateGradients<Told extends boolean>(
+  result: NativeOutputs,
+  returnInitialState: boolean,
+): GradientsOf<Told> {
+  const x = result.outputs as Tensor<FloatArray>;
+  const told = returnInitialState ? { x, initialState: (result.states ?? {}) as NamedTensors } : x;
+  return told as GradientsOf<Told>; // the option's type says which of the two
 }
 
 /** What a call gives: outputs, and with `returnState: true` the states besides. */

@@ -16,6 +16,7 @@ import type {
 } from './model-options';
 import {
   attentionSchema,
+  backwardSchema,
   compileSchema,
   evaluateSchema,
   forwardSchema,
@@ -23,8 +24,8 @@ import {
   sequentialSchema,
   stepSchema,
 } from './model-options';
-import type { OutputsOf } from './model-states';
-import { nativeStates, withStates } from './model-states';
+import type { BackwardOptions, GradientsOf, OutputsOf } from './model-states';
+import { nativeStateGradients, nativeStates, withStateGradients, withStates } from './model-states';
 import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
@@ -313,12 +314,38 @@ export class Model {
     this.#built('resetStates').resetStates();
   }
 
-  /** Adds to the parameters' gradients; gives the gradient of `x`. `gradient` has the shape of the last outputs. */
-  async backward(gradient: Tensor): Promise<Tensor<FloatArray>> {
+  /**
+   * Adds to the parameters' gradients; gives the gradient of `x` `[B, T, features]`. `gradient` has the shape of the last
+   * outputs. Gradients also go in and out through states (see {@link BackwardOptions}), from one model to another:
+   *
+   * @example
+   * ```ts
+   * const rnn = layers.gru({ name: 'rnn', units: 4 });
+   * const encoder = sequential({ inputShape: [6, 2], layers: [rnn] });
+   * const decoder = sequential({ inputShape: [3, 1], layers: [{ ...rnn, returnSequences: true }] });
+   * const { outputs, states } = await encoder.forward(train.x, { returnState: true });
+   * const [rows] = outputs.shape;
+   * const given = { shape: [rows, 3, 1], data: new Float32Array(3 * rows) };
+   * const decoded = await decoder.forward(given, { initialState: states });
+   * const { initialState } = await decoder.backward(decoded, { returnInitialState: true });
+   * const zero = { shape: outputs.shape, data: outputs.data.map(() => 0) };
+   * await encoder.backward(zero, { states: initialState });
+   * ```
+   * @throws {LookbackError} ERR_STATE without a `forward` before it, for `returnInitialState` where that was given no
+   * `initialState`, and for states where the model has none; ERR_OPTION, ERR_SHAPE, ERR_DATA for states that are not
+   * the model's
+   */
+  async backward<Told extends boolean = false>(
+    gradient: Tensor,
+    options: BackwardOptions<Told> = {},
+  ): Promise<GradientsOf<Told>> {
+    const given = parseOptions(backwardSchema, options, 'backward');
+    const states = nativeStateGradients(given, this.dtype);
     const shape = gradient.shape.map(() => null);
     const upstream = asTensor(gradient, { name: 'backward: gradient', dtype: this.dtype, shape });
     return this.#exclusive('backward', async (engine) => {
-      return (await engine.backward(upstream)) as Tensor<FloatArray>;
+      const result = await engine.backward(upstream, states);
+      return withStateGradients<Told>(result, given.returnInitialState);
     });
   }
 

@@ -91,7 +91,7 @@ export interface EngineTensor {
   data: FloatArray;
 }
 
-/** States that a pass begins from, and whether to tell those it ends with. */
+/** States that a pass begins from, and whether to tell those it ends with; gradients of them the other way round. */
 export interface NativeStates {
   initial: NativeTensors | null;
   wanted: boolean;
@@ -158,7 +158,7 @@ export interface NativeEngine {
     states?: NativeStates | null,
     resets?: NativeTensor | null,
   ): Promise<NativeOutputs>;
-  backward(dOutput: NativeTensor): Promise<NativeTensor>;
+  backward(dOutput: NativeTensor, states?: NativeStates | null): Promise<NativeOutputs>;
   step(rateFactor: number): Promise<void>;
   /** The next stateful batch begins afresh. */
   resetStates(): void;

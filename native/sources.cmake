@@ -64,6 +64,7 @@ set(LOOKBACK_CORE_SOURCES
   native/model/layers/residual.cc
   native/model/loss.cc
   native/model/model.cc
+  native/model/open_loop.cc
   native/model/optimizer.cc
   native/model/recurrent.cc
   native/model/stream.cc

@@ -2,8 +2,8 @@
  * What the command line of `npm run repro` may say.
  */
 import { parseArgs } from 'node:util';
-import { EXPERIMENTS } from './experiments';
-import type { Contestant, Experiment } from './experiments';
+import type { Comparison, Contestant } from './comparison';
+import { COMPARISONS } from './comparisons';
 
 /** The command cannot be understood; the message says what is known. */
 export class UsageError extends Error {}
@@ -12,12 +12,14 @@ export interface Choices {
   seeds: number | null;
   threads: number;
   quick: boolean;
+  /** Where the files of the data sets are, in place of `downloads`. */
+  downloads: string | null;
 }
 
 /** A comparison that is to be made. */
 export interface Wanted {
   name: string;
-  experiment: Experiment;
+  comparison: Comparison;
   contestants: readonly Contestant[];
 }
 
@@ -27,16 +29,17 @@ export interface Command {
   choices: Choices;
 }
 
-export const HELP = `npm run repro -- NAME... [--cells A,B] [--seeds N] [--threads N] [--quick]
+export const HELP = `npm run repro -- NAME... [--cells A,B] [--seeds N] [--threads N] [--downloads DIR] [--quick]
 npm run repro -- --report
 
 Repeats the comparisons of docs/results/papers.md: each cell is one \`lookback train\`. A run that was interrupted goes on
 where it was, one that is done is not repeated. Configurations, logs, pictures and the page go to docs/results.
 
-NAME         ${Object.keys(EXPERIMENTS).join(', ')}
+NAME         ${Object.keys(COMPARISONS).join(', ')}
 --cells A,B  only these contestants
 --seeds N    seeds 1 to N instead of the comparison's own number
 --threads N  threads of a run; by default what the CPU quota allows
+--downloads  where the files of data sets are that do not come with the package; default downloads
 --quick      a smoke run of a few minutes at small sizes, into runs/repro/quick; docs/results is left alone
 --report     only writes the page anew from the logs that are there
 
@@ -47,24 +50,25 @@ examples:
 /** @throws {UsageError} */
 export function parseCommand(args: readonly string[]): Command {
   const { values, positionals } = parsed(args);
-  const known = Object.keys(EXPERIMENTS).join(', ');
+  const known = Object.keys(COMPARISONS).join(', ');
   if (positionals.length === 0 && !values.report && !values.help)
     throw new UsageError(`expected the name of a comparison: ${known}`);
   const cells = values.cells?.split(',');
   const wanted = positionals.map((name) => {
-    const experiment = Object.hasOwn(EXPERIMENTS, name) ? EXPERIMENTS[name] : undefined;
-    if (experiment === undefined) throw new UsageError(`no comparison ${name}; expected ${known}`);
-    const names = experiment.contestants.map((contestant) => contestant.name);
+    const comparison = Object.hasOwn(COMPARISONS, name) ? COMPARISONS[name] : undefined;
+    if (comparison === undefined) throw new UsageError(`no comparison ${name}; expected ${known}`);
+    const names = comparison.contestants.map((contestant) => contestant.name);
     const unknown = cells?.find((cell) => !names.includes(cell));
     if (unknown !== undefined)
       throw new UsageError(`${name} has no contestant ${unknown}; expected ${names.join(', ')}`);
-    const contestants = experiment.contestants.filter((one) => cells?.includes(one.name) ?? true);
-    return { name, experiment, contestants };
+    const contestants = comparison.contestants.filter((one) => cells?.includes(one.name) ?? true);
+    return { name, comparison, contestants };
   });
   const choices = {
     seeds: wholeNumber('seeds', values.seeds),
     threads: wholeNumber('threads', values.threads) ?? 0,
     quick: values.quick,
+    downloads: values.downloads ?? null,
   };
   return { help: values.help, wanted, choices };
 }
@@ -78,6 +82,7 @@ function parsed(args: readonly string[]) {
         cells: { type: 'string' },
         seeds: { type: 'string' },
         threads: { type: 'string' },
+        downloads: { type: 'string' },
         quick: { type: 'boolean', default: false },
         report: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },

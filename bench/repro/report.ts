@@ -1,70 +1,17 @@
 /**
  * docs/results/papers.md and its pictures, from the configurations and logs beside it and from nothing else.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sequential } from 'lookback';
 import { curves } from '../../lib/report/charts';
 import type { CurvePoint } from '../../lib/report/charts';
-import { EXPERIMENTS } from './experiments';
-import type { Contestant, Experiment } from './experiments';
-import { searched } from './search';
-
-export const ROOT = process.cwd();
-export const RESULTS = join(ROOT, 'docs', 'results');
-
-interface Epoch {
-  epoch: number;
-  loss: number;
-  seconds: number;
-  accuracy?: number;
-}
-
-/** One finished run. */
-interface Run {
-  contestant: Contestant;
-  seed: number;
-  epochs: Epoch[];
-  test: { loss: number; accuracy?: number };
-}
-
-function readRun(folder: string, contestant: Contestant, seed: number): Run {
-  const lines = readFileSync(join(folder, `${contestant.name}-s${seed}.jsonl`), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Partial<Epoch> & { test?: Run['test'] });
-  const test = lines.find((line) => line.test !== undefined)?.test;
-  if (test === undefined)
-    throw new Error(`${contestant.name}-s${seed}.jsonl has no test line: not a finished run`);
-  const epochs = lines.filter((line): line is Epoch => line.epoch !== undefined);
-  return { contestant, seed, epochs, test };
-}
-
-function runsOf(name: string, experiment: Experiment): Run[] {
-  const folder = join(RESULTS, name);
-  if (!existsSync(folder)) return [];
-  const files = readdirSync(folder);
-  return experiment.contestants.flatMap((contestant) =>
-    files
-      .map((file) => new RegExp(`^${contestant.name}-s(\\d+)\\.jsonl$`).exec(file)?.[1])
-      .filter((seed) => seed !== undefined)
-      .map((seed) => readRun(folder, contestant, Number(seed)))
-      .sort((a, b) => a.seed - b.seed),
-  );
-}
-
-/** What is learnt. */
-export function parameterCount(experiment: Experiment, contestant: Contestant): number {
-  const model = sequential({
-    inputShape: experiment.inputShape,
-    layers: contestant.layers as never,
-  });
-  const sizes = Object.entries(model.getWeights())
-    .filter(([key]) => !key.includes('.buf.')) // Running statistics are not learnt.
-    .map(([, { data }]) => data.length);
-  model.dispose();
-  return sizes.reduce((sum, size) => sum + size, 0);
-}
+import type { Comparison } from './comparison';
+import { modelOf } from './comparison';
+import { COMPARISONS } from './comparisons';
+import { RESULTS, runsOf, secondsOf } from './results';
+import type { Run } from './results';
+import { bestOf, searched } from './search';
+import { learntNumbers } from './widths';
 
 /** Three significant digits, as a plain number where that is short. */
 function show(value: number): string {
@@ -82,131 +29,156 @@ function meanAndDeviation(values: readonly number[]): string {
   return values.length === 1 ? show(mean) : `${show(mean)} ± ${show(deviation)}`;
 }
 
-/** Updates after the first epoch whose mean training loss is below the mark; the slowest seed's. */
-function solvedAfter(experiment: Experiment, runs: readonly Run[]): string {
-  const { solved, rows, config } = experiment;
-  if (solved === undefined) return '';
-  const updates = runs.map(({ epochs }) => {
-    const first = epochs.find(({ loss }) => loss < solved);
-    return first ? first.epoch * Math.ceil(rows / config.batchSize) : Infinity;
-  });
-  const slowest = Math.max(...updates);
-  return Number.isFinite(slowest) ? String(slowest) : 'not within the budget';
+function tested({ metric }: Comparison, runs: readonly Run[]): number[] {
+  return runs.map(({ test }) => test[metric] ?? NaN);
 }
 
-function table(experiment: Experiment, runs: readonly Run[]): string[] {
-  const { metric, rows, config, solved } = experiment;
-  const head = ['cell', 'parameters', 'updates', 'seeds', `test ${metric}`];
+/** `54`, or `96 + 64` where there are two kinds. */
+function widthText(layers: readonly unknown[], units: number): string {
+  const [blocks] = layers
+    .map((layer) => layer as { longUnits?: number; shortUnits?: number })
+    .filter(({ longUnits }) => longUnits !== undefined);
+  return blocks ? `${blocks.longUnits} + ${blocks.shortUnits}` : String(units);
+}
+
+function updatesOf({ rows, config }: Comparison, epochs: number): number {
+  return epochs * Math.ceil(rows / config.batchSize);
+}
+
+/** Updates after the first epoch whose mean training loss is below the mark, from the quickest seed to the slowest. */
+function solvedAfter(comparison: Comparison, solved: number, runs: readonly Run[]): string {
+  const updates = runs
+    .map(({ epochs }) => epochs.find(({ loss }) => loss < solved)?.epoch ?? Infinity)
+    .map((epoch) => updatesOf(comparison, epoch));
+  const reached = updates.filter(Number.isFinite);
+  if (reached.length === 0) return 'not within the budget';
+  const [least, most] = [Math.min(...reached), Math.max(...reached)];
+  const range = least === most ? String(least) : `${least} to ${most}`;
+  const failed = updates.length - reached.length;
+  return failed === 0 ? range : `${range}; ${failed} of ${updates.length} not within the budget`;
+}
+
+function table(comparison: Comparison, runs: readonly Run[]): string[] {
+  const { metric, solved, contestants, seeds } = comparison;
+  const head = ['cell', 'units', 'parameters', 'updates', 'seeds', `test ${metric}`];
+  if (seeds > 1) head.push('lowest and highest seed');
   if (solved !== undefined) head.push('updates until the training loss was below the mark');
-  const published = experiment.contestants.some((one) => one.published !== undefined);
-  if (published) head.push('lowest and highest seed', 'published');
+  const published = contestants.some((one) => one.published !== undefined);
+  if (published) head.push('published');
   const lines = [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`];
-  for (const contestant of experiment.contestants) {
+  for (const contestant of contestants) {
+    const { units, layers } = modelOf(comparison, contestant);
+    const size = learntNumbers(layers, comparison.inputShape);
+    const cells = [contestant.label, widthText(layers, units)];
+    cells.push(size.toLocaleString('en').replaceAll(',', ' '));
     const own = runs.filter((run) => run.contestant === contestant);
+    const values = tested(comparison, own);
     if (own.length === 0) {
-      const empty = ' |'.repeat(head.length - 5);
-      lines.push(`| ${contestant.label} | | | 0 | not run |${empty}`);
-      continue;
+      cells.push('', '0, not run', '', ...(seeds > 1 ? [''] : []));
+    } else {
+      const count = String(own.length);
+      const { length } = own[0]?.epochs ?? [];
+      cells.push(String(updatesOf(comparison, length)));
+      cells.push(own.length < seeds ? `${count} of ${seeds}, cut short` : count);
+      cells.push(meanAndDeviation(values));
+      if (seeds > 1) cells.push(`${show(Math.min(...values))} to ${show(Math.max(...values))}`);
     }
-    const values = own.map(({ test }) => test[metric] ?? NaN);
-    const cells = [
-      contestant.label,
-      parameterCount(experiment, contestant).toLocaleString('en').replaceAll(',', ' '),
-      (own[0]?.epochs.length ?? 0) * Math.ceil(rows / config.batchSize),
-      own.length < experiment.seeds
-        ? `${own.length} of ${experiment.seeds}, cut short`
-        : own.length,
-      meanAndDeviation(values),
-    ];
-    if (solved !== undefined) cells.push(solvedAfter(experiment, own));
-    if (published) {
-      cells.push(`${show(Math.min(...values))} to ${show(Math.max(...values))}`);
-      cells.push(contestant.published ?? '—');
-    }
+    if (solved !== undefined) cells.push(own.length ? solvedAfter(comparison, solved, own) : '');
+    if (published) cells.push(contestant.published ?? '—');
     lines.push(`| ${cells.join(' | ')} |`);
   }
   return lines;
 }
 
 /** What the rival's number means for the others, in words. */
-function verdicts(experiment: Experiment, runs: readonly Run[]): string[] {
-  const { rival, metric, contestants } = experiment;
-  if (rival === undefined) return [];
-  const of = (contestant: Contestant): number[] =>
-    runs.filter((run) => run.contestant === contestant).map(({ test }) => test[metric] ?? NaN);
-  const base = contestants.find(({ name }) => name === rival);
-  const baseValues = base ? of(base) : [];
-  if (base === undefined || baseValues.length === 0) return [];
-  const { mean } = statistics(baseValues);
-  const lines = contestants.flatMap((contestant) => {
-    const values = of(contestant);
-    if (contestant === base || values.length === 0) return [];
-    const gain = (metric === 'accuracy' ? 1 : -1) * (statistics(values).mean - mean);
-    const result = gain < 0 ? '**loses**' : 'wins';
-    return [`- ${contestant.label}: ${result} by ${Math.abs(gain).toFixed(4)}`];
-  });
-  const means = contestants
-    .map((one) => ({ label: one.label, values: of(one) }))
-    .filter(({ values }) => values.length > 0)
-    .map(({ label, values }) => ({ label, mean: statistics(values).mean }));
-  const order = metric === 'accuracy' ? -1 : 1;
-  const [best = base] = means.sort((a, b) => order * (a.mean - b.mean));
-  const cut = contestants.some((one) => of(one).length < experiment.seeds);
-  const warning = cut
-    ? ' Cut short: with so few seeds, differences of some hundredths may be chance.'
-    : '';
+function verdicts(comparison: Comparison, runs: readonly Run[]): string[] {
+  const { rival, metric, contestants, seeds } = comparison;
+  const results = contestants
+    .map((contestant) => {
+      const values = tested(
+        comparison,
+        runs.filter((run) => run.contestant === contestant),
+      );
+      return { contestant, values, ...statistics(values) };
+    })
+    .filter(({ values }) => values.length > 0);
+  const base = results.find(({ contestant }) => contestant.name === rival);
+  if (base === undefined) return [];
+  const sign = metric === 'accuracy' ? 1 : -1;
+  const lines = results
+    .filter((one) => one !== base)
+    .map(({ contestant, mean, deviation }) => {
+      const gain = sign * (mean - base.mean);
+      const apart = Math.hypot(deviation, base.deviation);
+      const result = gain < 0 ? '**loses**' : 'wins';
+      const doubt = Math.abs(gain) < apart ? ', less than the seeds differ' : '';
+      return `- ${contestant.label}: ${result} by ${show(Math.abs(gain))}${doubt}`;
+    });
+  const [best = base] = [...results].sort((a, b) => sign * (b.mean - a.mean));
+  const cut = results.some(({ values }) => values.length < seeds);
+  const warning = cut ? ' Cut short: with so few seeds, small differences may be chance.' : '';
+  const name = base.contestant.label;
   return [
-    `The best mean is that of ${best.label}.${warning}`,
-    `Against ${base.label} (${mean.toFixed(4)}), mean over the seeds that were run:`,
+    `The best mean is that of ${best.contestant.label}.${warning}`,
+    `Against ${name} (${show(base.mean)}), mean over the seeds that were run:`,
     '',
     ...lines,
     '',
   ];
 }
 
-/** The learning rates that were tried, and what the held-out people said. */
-function searchTable(name: string, experiment: Experiment): string[] {
-  const { search } = experiment;
+/** The settings that were tried, and what the held-out part said. */
+function searchTable(name: string, comparison: Comparison): string[] {
+  const { search, metric } = comparison;
   if (search === undefined) return [];
-  const folder = join(RESULTS, name, 'search');
-  const found = searched(experiment, folder);
+  const settings = Object.entries(search.settings);
+  const found = searched(comparison, join(RESULTS, name, 'search'));
   const families = [...new Set(found.map(({ family }) => family))];
-  const head = `| held-out ${experiment.metric} | ${search.rates.join(' | ')} |`;
+  const titles = settings.map(([, { learningRate, clipNorm }]) =>
+    clipNorm === undefined ? String(learningRate) : `${learningRate}, clipNorm ${clipNorm}`,
+  );
   const rows = families.map((family) => {
     const own = found.filter((one) => one.family === family);
-    const complete = own.length === search.rates.length;
-    const best = complete ? Math.max(...own.map(({ accuracy }) => accuracy)) : NaN;
-    const cells = search.rates.map((rate) => {
-      const value = own.find((one) => one.rate === rate)?.accuracy;
+    const best = own.length === settings.length ? bestOf(own, metric)?.setting : undefined;
+    const cells = settings.map(([setting]) => {
+      const value = own.find((one) => one.setting === setting)?.value;
       if (value === undefined) return 'not run';
-      return value === best ? `**${show(value)}**` : show(value);
+      const text = Number.isFinite(value) ? show(value) : 'diverged';
+      return setting === best ? `**${text}**` : text;
     });
     return `| ${family} | ${cells.join(' | ')} |`;
   });
   const title =
     'The search, by learning rate; a best rate at the edge of the grid says that a wider one may find better:';
-  return [title, '', head, `|${'---|'.repeat(search.rates.length + 1)}`, ...rows, ''];
+  const head = `| held-out ${metric} | ${titles.join(' | ')} |`;
+  return [title, '', head, `|${'---|'.repeat(settings.length + 1)}`, ...rows, ''];
 }
 
 /** What the runs took, by their logs. */
-function duration(runs: readonly Run[]): string {
-  const seconds = runs
-    .flatMap(({ epochs }) => epochs)
-    .reduce((sum, epoch) => sum + epoch.seconds, 0);
-  return `Training took ${(seconds / 60).toFixed(0)} minutes in all.`;
+function duration(name: string): string {
+  const folder = join(RESULTS, name);
+  const searching = secondsOf(join(folder, 'search'));
+  const search = searching > 0 ? `, and the search ${timeText(searching)}` : '';
+  return `By the logs, the runs took ${timeText(secondsOf(folder))}${search}.`;
+}
+
+function timeText(seconds: number): string {
+  return seconds < 3600
+    ? `${Math.round(seconds / 60)} minutes`
+    : `${(seconds / 3600).toFixed(1)} hours`;
 }
 
 /** One curve for a contestant: the mean over its seeds. */
-function pointsOf(experiment: Experiment, runs: readonly Run[]): CurvePoint[] {
-  const points = experiment.contestants.flatMap((contestant) => {
+function pointsOf(comparison: Comparison, runs: readonly Run[]): CurvePoint[] {
+  const points = comparison.contestants.flatMap((contestant) => {
     const own = runs.filter((run) => run.contestant === contestant);
     return (own[0]?.epochs ?? []).map(({ epoch }, at) => {
-      const values = own.map(({ epochs }) => epochs[at]?.[experiment.metric] ?? NaN);
+      const values = own.map(({ epochs }) => epochs[at]?.[comparison.metric] ?? NaN);
       return { epoch, series: contestant.label, value: statistics(values).mean };
     });
   });
   const last = Math.max(...points.map(({ epoch }) => epoch));
-  const { baseline } = experiment;
+  const { baseline } = comparison;
   if (baseline === undefined) return points;
   const mark = (epoch: number) => ({ epoch, series: baseline.label, value: baseline.value });
   return [...points, mark(1), mark(last)];
@@ -216,13 +188,13 @@ function pictureOf(name: string): string {
   return `${name}/curves.svg`;
 }
 
-function section(name: string, experiment: Experiment): string[] {
-  const runs = runsOf(name, experiment);
-  const lines = [`## ${experiment.title}`, '', experiment.text, ''];
+function section(name: string, comparison: Comparison): string[] {
+  const runs = runsOf(name, comparison);
+  const lines = [`## ${comparison.title}`, '', comparison.text, ''];
   if (runs.length === 0) return [...lines, 'Not run yet.', ''];
-  const picture = `![training ${experiment.metric} by epoch](${pictureOf(name)})`;
-  lines.push(...table(experiment, runs), '', duration(runs), '', ...verdicts(experiment, runs));
-  return [...lines, ...searchTable(name, experiment), picture, ''];
+  const picture = `![training ${comparison.metric} by epoch](${pictureOf(name)})`;
+  lines.push(...table(comparison, runs), '', duration(name), '', ...verdicts(comparison, runs));
+  return [...lines, ...searchTable(name, comparison), picture, ''];
 }
 
 /** The page as it follows from the logs. */
@@ -231,22 +203,23 @@ export function pageText(): string {
     '# The papers’ comparisons, repeated',
     '',
     'Every number here was computed from the logs beside this page by `npm run repro -- --report`; `npm run repro -- NAME` repeats the',
-    'runs. Tested once, after the last epoch; a mean has its standard deviation over seeds.',
+    'runs. Tested once, after the last epoch; a mean has its standard deviation over seeds. Parameters are the learnt numbers, entries of a matrix that follow from others',
+    'counted once, as in the papers. Machine: two virtual cores of an AMD EPYC with AVX-512, one thread a run, beside other work, which the times include.',
     '',
   ];
-  for (const [name, experiment] of Object.entries(EXPERIMENTS))
-    lines.push(...section(name, experiment));
+  for (const [name, comparison] of Object.entries(COMPARISONS))
+    lines.push(...section(name, comparison));
   return lines.join('\n');
 }
 
 /** Writes docs/results/papers.md and its pictures. */
 export async function writePage(): Promise<void> {
-  for (const [name, experiment] of Object.entries(EXPERIMENTS)) {
-    const runs = runsOf(name, experiment);
+  for (const [name, comparison] of Object.entries(COMPARISONS)) {
+    const runs = runsOf(name, comparison);
     if (runs.length === 0) continue;
-    const title = `training ${experiment.metric} by epoch`;
-    const scale = experiment.metric === 'loss' ? 'log' : 'linear';
-    const svg = await curves(title, pointsOf(experiment, runs), { scale, width: 620 });
+    const title = `training ${comparison.metric} by epoch`;
+    const scale = comparison.metric === 'loss' ? 'log' : 'linear';
+    const svg = await curves(title, pointsOf(comparison, runs), { scale, width: 620 });
     writeFileSync(join(RESULTS, pictureOf(name)), `${svg}\n`);
   }
   writeFileSync(join(RESULTS, 'papers.md'), pageText());

@@ -3,12 +3,15 @@
  * is not repeated.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import type { Choices, Wanted } from './arguments';
-import { configOf } from './experiments';
-import { RESULTS, ROOT } from './report';
-import { chosenRate, searchConfig, searchRuns } from './search';
+import { configOf } from './comparison';
+import { RESULTS, ROOT } from './results';
+import { chosenSetting, DIVERGED, searchConfig, searchRuns } from './search';
+
+/** Of `lookback train` where the loss is no number. */
+const EXIT_NUMERIC = 1;
 
 /** Whether the runs are heard. */
 type Stdio = 'inherit' | 'ignore';
@@ -24,36 +27,82 @@ export class FailedRun extends Error {
 }
 
 /** Where the runs of a comparison are made, and where what they leave is kept. */
-function foldersOf(name: string, quick: boolean, root: string): { work: string; results: string } {
+function foldersOf(name: string, quick: boolean, root: string): Folders {
   const work = join(root, quick ? 'quick' : '.', name);
   return { work, results: quick ? join(work, 'results') : join(RESULTS, name) };
 }
 
-/** One run; its configuration and log are kept when it is done. */
-function runOne(
+interface Folders {
+  work: string;
+  results: string;
+}
+
+interface How {
+  /** Where the files of the data sets are, in place of `downloads`. */
+  downloads: string | null;
+  stdio: Stdio;
+}
+
+/** Trains in the folder `out`, or goes on with it there; says whether it came to the end or to no number. @throws {FailedRun} */
+function train(
   config: Record<string, unknown>,
-  file: string,
-  folders: { work: string; results: string },
-  keepTest: boolean,
-  stdio: Stdio,
-): void {
-  const out = join(folders.work, file);
+  out: string,
+  { downloads, stdio }: How,
+): 'done' | 'diverged' {
   mkdirSync(out, { recursive: true });
   const input = join(out, 'input.json');
-  const json = `${JSON.stringify(config, null, 2)}\n`;
-  writeFileSync(input, json);
+  writeFileSync(input, jsonText(config));
   const cli = join(ROOT, 'dist', 'cli', 'main.js');
   const args = [cli, 'train', input, '--set', `out=${out}`, '--resume'];
-  const { status } = spawnSync(process.execPath, args, { stdio });
-  if (status !== 0) {
-    throw new FailedRun(status);
+  const { dir } = config['data'] as { dir?: string };
+  if (dir !== undefined && downloads !== null)
+    args.push('--set', `data.dir=${join(downloads, relative('downloads', dir))}`);
+  const { status, stderr } = spawnSync(process.execPath, args, {
+    stdio: ['ignore', stdio, 'pipe'],
+    encoding: 'utf8',
+  });
+  if (stdio === 'inherit') process.stderr.write(stderr);
+  if (status === 0) return 'done';
+  if (stderr.includes('ERR_NUMERIC')) return 'diverged';
+  throw new FailedRun(status);
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** One run of the result; its configuration and log are kept when it is done. */
+function runOne(config: Record<string, unknown>, file: string, folders: Folders, how: How): void {
+  const out = join(folders.work, file);
+  const result = train(config, out, how);
+  if (result === 'diverged') throw new FailedRun(EXIT_NUMERIC);
+  keep(config, file, folders, logOf(out));
+}
+
+/** One run of the search: it may diverge, and it must not know the test part, so that line goes unread. */
+function searchOne(config: Record<string, unknown>, file: string, folders: Folders, how: How) {
+  const out = join(folders.work, file);
+  const mark = join(out, 'diverged.jsonl');
+  if (!existsSync(mark)) {
+    if (train(config, out, how) === 'done') {
+      keep(config, file, folders, logOf(out).replace(/^\{"test":.*\n/m, ''));
+      return;
+    }
+    writeFileSync(mark, `${logOf(out)}${JSON.stringify(DIVERGED)}\n`);
   }
+  keep(config, file, folders, readFileSync(mark, 'utf8'));
+}
+
+/** Empty where the first epoch has not ended. */
+function logOf(out: string): string {
+  const path = join(out, 'log.jsonl');
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}
+
+function keep(config: Record<string, unknown>, file: string, folders: Folders, log: string) {
   mkdirSync(folders.results, { recursive: true });
-  writeFileSync(join(folders.results, `${file}.json`), json);
-  const log = readFileSync(join(out, 'log.jsonl'), 'utf8');
-  // A search must not know the test part: that line goes unread.
-  const kept = keepTest ? log : log.replace(/^\{"test":.*\n/m, '');
-  writeFileSync(join(folders.results, `${file}.jsonl`), kept);
+  writeFileSync(join(folders.results, `${file}.json`), jsonText(config));
+  writeFileSync(join(folders.results, `${file}.jsonl`), log);
 }
 
 /**
@@ -63,26 +112,27 @@ function runOne(
  * @throws {FailedRun}
  */
 export function runComparison(
-  { name, experiment, contestants }: Wanted,
-  { quick, threads, seeds }: Choices,
+  { name, comparison, contestants }: Wanted,
+  { quick, threads, seeds, downloads }: Choices,
   root = join(ROOT, 'runs', 'repro'),
   stdio: Stdio = 'inherit',
 ): void {
+  const how = { downloads, stdio };
   const folders = foldersOf(name, quick, root);
   const searching = {
     work: join(folders.work, 'search'),
     results: join(folders.results, 'search'),
   };
-  for (const run of searchRuns(experiment, contestants, quick)) {
-    console.log(`--- ${name}: search, ${run.family}, rate ${run.rate}, fold ${run.fold}`);
-    runOne(searchConfig(experiment, run, { threads, quick }), run.file, searching, false, stdio);
+  for (const run of searchRuns(comparison, contestants, quick)) {
+    console.log(`--- ${name}: search, ${run.family}, ${run.setting}, fold ${run.fold}`);
+    searchOne(searchConfig(comparison, run, { threads, quick }), run.file, searching, how);
   }
-  for (let seed = 1; seed <= (seeds ?? experiment.seeds); ++seed) {
+  for (let seed = 1; seed <= (seeds ?? comparison.seeds); ++seed) {
     for (const contestant of contestants) {
-      const rate = chosenRate(experiment, contestant, searching.results, quick);
-      const config = configOf(experiment, contestant, seed, { threads, quick, rate });
+      const setting = chosenSetting(comparison, contestant, searching.results, quick);
+      const config = configOf(comparison, contestant, seed, { threads, quick, setting });
       console.log(`--- ${name}: ${contestant.label}, seed ${seed}`);
-      runOne(config, `${contestant.name}-s${seed}`, folders, true, stdio);
+      runOne(config, `${contestant.name}-s${seed}`, folders, how);
     }
   }
 }

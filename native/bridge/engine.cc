@@ -331,10 +331,12 @@ Napi::Value EngineWrap::backward(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     const auto d_output =
         std::make_shared<HostTensor>(read_tensor(info[0], "the gradient of the output"));
+    const std::shared_ptr<StateCall> states = read_states(info[1]);
     const auto dx = std::make_shared<HostTensor>();
     return start_job(
-        env, [=](Engine& engine, Job&) { *dx = engine.backward(std::move(*d_output)); },
-        [dx](Napi::Env then) { return write_tensor(then, *dx); });
+        env,
+        [=](Engine& engine, Job&) { *dx = engine.backward(std::move(*d_output), states.get()); },
+        [=](Napi::Env then) { return write_outputs(then, *dx, states.get()); });
   });
 }
 

@@ -43,7 +43,7 @@ template <class S>
 std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
   std::vector<Entry> list;
   for (const NamedCarrier<S>& each : carriers_) {
-    const HeldStates<S>& held = each.carrier->held();
+    const HeldStates<S>& held = each.of(kind_).held();
     if (!held.states) continue;
     for (StreamState<S>& state : held.states->states())
       list.push_back({each.prefix + state.name, &state});
@@ -53,14 +53,14 @@ std::vector<typename Carried<S>::Entry> Carried<S>::entries() {
 
 template <class S>
 void Carried<S>::set_started(bool started) {
-  for (const NamedCarrier<S>& each : carriers_) each.carrier->held().started = started;
+  for (const NamedCarrier<S>& each : carriers_) each.of(kind_).held().started = started;
   started_ = started;
 }
 
 template <class S>
 void Carried<S>::swap(Held& other) noexcept {
   for (size_t i = 0; i < carriers_.size(); ++i)
-    std::swap(carriers_[i].carrier->held(), other.layers[i]);
+    std::swap(carriers_[i].of(kind_).held(), other.layers[i]);
   std::swap(batch_, other.batch);
   std::swap(started_, other.started);
 }
@@ -72,7 +72,7 @@ void Carried<S>::hold(int64_t batch) {
   if (batch != batch_) {
     Held made = nothing();
     for (size_t i = 0; i < carriers_.size(); ++i)
-      made.layers[i].states = carriers_[i].carrier->make_states(batch);
+      made.layers[i].states = carriers_[i].of(kind_).make_states(batch);
     made.batch = batch;
     swap(made);
   }
@@ -82,7 +82,8 @@ void Carried<S>::hold(int64_t batch) {
 template <class S>
 void Carried<S>::keep() {
   for (const NamedCarrier<S>& each : carriers_) {
-    if (each.carrier->held().states) each.carrier->held().states->keep();
+    const HeldStates<S>& held = each.of(kind_).held();
+    if (held.states) held.states->keep();
   }
   set_started(true);
 }
@@ -117,6 +118,7 @@ void Carried<S>::check(const NamedTensors& states, int64_t rows) {
                         [](S value) { return std::isfinite(value); }),
             kData, "state '", given.name, "' holds numbers that are not finite");
   }
+  if (kind_ == StateKind::kGradients) return;
   for (const NamedTensor& wanted : known) {
     const auto same = std::count_if(states.begin(), states.end(), [&](const NamedTensor& each) {
       return each.name == wanted.name;
@@ -133,6 +135,10 @@ void Carried<S>::begin_from(const NamedTensors& states, int64_t first) {
     const auto same = std::find_if(states.begin(), states.end(), [&](const NamedTensor& each) {
       return each.name == entry.name;
     });
+    if (same == states.end()) {
+      entry.state->values.zero();
+      continue;
+    }
     const size_t axis = row_axis(entry.name, entry.state->shape);
     copy_state_rows(Rows(entry.state->shape, axis), batch_,
                     std::get<Buffer<S>>(same->tensor.data).data(), same->tensor.shape[axis], first,

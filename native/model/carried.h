@@ -1,5 +1,5 @@
 /// The states of all recurrent layers of a model, handed on from pass to pass (Pass::carry), given
-/// and told.
+/// and told; likewise their gradients (Pass::carry_gradients).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace lookback {
 template <class S>
 class Carried {
  public:
-  explicit Carried(Model<S>& model) : model_(model), carriers_(model.carriers()) {}
+  explicit Carried(Model<S>& model, StateKind kind = StateKind::kValues)
+      : model_(model), kind_(kind), carriers_(model.carriers()) {}
 
   /// Room for `batch` rows without states. ERR_STATE where a layer cannot hand states on, and where
   /// none has any; what was held stays then.
@@ -33,9 +34,10 @@ class Carried {
   /// Names and shapes of the states of `rows` rows, and zeros.
   NamedTensors make(int64_t rows);
   /// ERR_SHAPE or ERR_OPTION unless `states` are those of `rows` rows, all of them, ERR_DATA where
-  /// they are not finite.
+  /// they are not finite. Gradients may be missing.
   void check(const NamedTensors& states, int64_t rows);
-  /// The next pass begins from rows `first`.. of checked states.
+  /// The next pass begins from rows `first`.. of checked states, and from zero where one is
+  /// missing.
   void begin_from(const NamedTensors& states, int64_t first);
   /// Copies the states of the batch to rows `first`.. of `states`, as `make` gives them.
   void tell(NamedTensors& states, int64_t first);
@@ -63,6 +65,7 @@ class Carried {
   void set_started(bool started);
 
   Model<S>& model_;
+  StateKind kind_;
   std::vector<NamedCarrier<S>> carriers_;
   int64_t batch_ = 0;
   bool started_ = false;

@@ -74,8 +74,8 @@ class EngineOf final : public Engine {
     return trainer_.forward(std::move(x), std::move(lengths), training, states, std::move(resets));
   }
   void reset_states() override { trainer_.carried().clear(); }
-  HostTensor backward(HostTensor d_output) override {
-    return trainer_.backward(std::move(d_output));
+  HostTensor backward(HostTensor d_output, StateCall* states) override {
+    return trainer_.backward(std::move(d_output), states);
   }
   void step(double rate_factor) override { trainer_.step(rate_factor); }
 

@@ -67,7 +67,7 @@ class Engine {
                              std::optional<HostTensor> resets = {}) = 0;
   /// The next stateful batch begins from no states.
   virtual void reset_states() = 0;
-  virtual HostTensor backward(HostTensor d_output) = 0;
+  virtual HostTensor backward(HostTensor d_output, StateCall* states = nullptr) = 0;
   virtual void step(double rate_factor) = 0;
 
   /// Makes a stream (see `ModelStream`) and returns its handle; numbers in and out of a step.

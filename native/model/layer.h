@@ -37,6 +37,8 @@ struct Pass {
   const int32_t* resets = nullptr;
   /// Recurrent layers begin from the states they hold and make the next ones (Carrier).
   bool carry = false;
+  /// Backward: likewise with the gradients of the states behind the pass and before it.
+  bool carry_gradients = false;
   /// What the last layer leaves out where it ends in it, because the loss contains it.
   Activation ending = Activation::kLinear;
   DropoutKey dropout;  ///< `layer` is filled in by each layer

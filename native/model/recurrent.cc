@@ -45,7 +45,7 @@ std::vector<ParamInfo> started(std::vector<ParamInfo> params, const Spec& option
 /// Runs a device's recurrence as a layer. The calls and tapes are built when the batch changes
 /// shape and used again after that: a step allocates nothing here.
 template <class S>
-class Recurrent final : public Layer<S>, public Carrier<S> {
+class Recurrent final : public Layer<S> {
  public:
   explicit Recurrent(const LayerSetup<S>& setup) : Layer<S>(setup) {
     REQUIRE(setup.input.sequence, kOption, "layer '", setup.name,
@@ -65,6 +65,9 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
     }
     resets_.use(memory);
     params_ = started(recurrence_->info().params, setup.options);
+    states_ = std::make_unique<Carrier<S>>(*recurrence_, memory, StateKind::kValues);
+    gradients_ = std::make_unique<Carrier<S>>(*recurrence_, memory, StateKind::kGradients);
+    for (Carrier<S>* carrier : {states_.get(), gradients_.get()}) refuse_states(*carrier);
   }
 
   std::vector<ParamInfo> params() const override { return params_; }
@@ -80,20 +83,11 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   }
 
   void carriers(const std::string& prefix, std::vector<NamedCarrier<S>>& to) override {
-    to.push_back({prefix, this});
+    to.push_back({prefix, states_.get(), gradients_.get()});
   }
-  std::unique_ptr<RecurrentStates<S>> make_states(int64_t batch) override {
-    REQUIRE(!go_backwards_, kState, "layer '", this->name_,
-            "' reads each row from its end: its states cannot be given, returned or carried on");
-    REQUIRE(!replays_, kState, "layer '", this->name_,
-            "' reads each row several times: its states cannot be given, returned or carried on; "
-            "use stacking 'stack' or 'residual'");
-    return std::make_unique<RecurrentStates<S>>(*recurrence_, backend_.memory(), batch);
-  }
-  HeldStates<S>& held() override { return held_; }
 
   int64_t bytes() const override {
-    int64_t sum = held_.states ? held_.states->bytes() : 0;
+    int64_t sum = states_->bytes() + gradients_->bytes();
     for (const Kept& kept : kept_) {
       if (kept.tape) sum += static_cast<int64_t>(kept.tape->bytes());
       for (const Buffer<S>* buffer : {&kept.x, &kept.y, &kept.dx}) sum += buffer->bytes();
@@ -129,6 +123,7 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
     call.outputs.find(output_name())->second.data = to;
     // Training changes running statistics, and its parameters after every pass.
     call.version = pass.training || memory_.version == nullptr ? 0 : *memory_.version;
+    given_ = pass.carry && states_->held().started;
     if (pass.resets != nullptr || pass.carry) {
       forward_from(pass, call, *kept.tape);
     } else {
@@ -145,7 +140,11 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
     call.upstream.find(output_name())->second.data =
         turn ? reversed(kept.y, pass, output_, dy) : dy;
     if (dx != nullptr) call.d_inputs.find("x")->second.data = d_input;
-    recurrence_->backward(call, *kept.tape);
+    if (pass.carry_gradients) {
+      backward_from(call, *kept.tape);
+    } else {
+      recurrence_->backward(call, *kept.tape);
+    }
     if (d_input != dx) reverse(pass, input_, d_input, dx);
   }
 
@@ -168,10 +167,31 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
       call.inputs["resets"] = {resets_.data(), {pass.batch, pass.steps}};
     }
     if (pass.carry) {
-      held_.states->write_from(call);
-      if (held_.started) held_.states->read_into(call);
+      states_->held().states->write_from(call);
+      if (given_) states_->held().states->read_into(call);
+      const auto queue = call.inputs.find("queue0");
+      queue_entries_ = queue == call.inputs.end() ? 0 : queue->second.shape[1];
     }
     recurrence_->forward(call, tape);
+  }
+
+  /// The backward half of that: of given states only is there a gradient.
+  void backward_from(BackwardCall<S> call, Tape& tape) {
+    const HeldStates<S>& held = gradients_->held();
+    if (held.started) held.states->read_into(call);
+    if (given_) held.states->write_from(call, queue_entries_);
+    recurrence_->backward(call, tape);
+  }
+
+  void refuse_states(Carrier<S>& carrier) const {
+    if (go_backwards_) {
+      carrier.refuse(text("layer '", this->name_, "' reads each row from its end: its states ",
+                          "cannot be given, returned or carried on"));
+    } else if (replays_) {
+      carrier.refuse(text("layer '", this->name_, "' reads each row several times: its states ",
+                          "cannot be given, returned or carried on; use stacking 'stack' or ",
+                          "'residual'"));
+    }
   }
 
   /// What a pass outside of training computes: with running statistics; with those of its own
@@ -247,7 +267,9 @@ class Recurrent final : public Layer<S>, public Carrier<S> {
   bool go_backwards_ = false;
   bool replays_ = false;  ///< LARNN's stacks that run over the same input again and again
   Evaluation evaluation_ = Evaluation::kRunning;
-  HeldStates<S> held_;
+  std::unique_ptr<Carrier<S>> states_, gradients_;
+  bool given_ = false;         ///< the last pass began from held states
+  int64_t queue_entries_ = 0;  ///< of the queue that it was given; 0: none
   Buffer<S> resets_;
   Kept kept_[2];  ///< for passes without and with a backward
 };

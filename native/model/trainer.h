@@ -102,8 +102,10 @@ class Trainer {
   /// any kind.
   HostTensor forward(HostTensor x, std::optional<std::vector<int32_t>> lengths, bool training,
                      StateCall* states = nullptr, std::optional<HostTensor> resets = {});
-  /// Adds to the gradients; returns that of x. Once after each `forward` (ERR_STATE).
-  HostTensor backward(HostTensor d_output);
+  /// Adds to the gradients; returns that of x. Once after each `forward` (ERR_STATE). `states`: the
+  /// gradient of the states behind the pass, zero where missing, and, where wanted, of the states
+  /// that it was given (ERR_STATE for none).
+  HostTensor backward(HostTensor d_output, StateCall* states = nullptr);
   /// Updates from the gradients and clears them. ERR_STATE before a `backward`.
   void step(double rate_factor);
   /// Parameters have changed: the last `forward` can no longer be gone back through.
@@ -161,6 +163,7 @@ class Trainer {
   std::optional<Optimizer<S>> optimizer_;
   Loss loss_;
   Carried<S> carried_;
+  Carried<S> gradients_;
   Counters counters_;
   const std::atomic<bool>* cancel_ = nullptr;
   Batch batch_;
@@ -168,6 +171,7 @@ class Trainer {
   Buffer<S> kept_params_;   ///< parameters before the update at hand
   Pass open_pass_;
   bool open_ = false;           ///< `backward` can follow
+  bool given_ = false;          ///< the last open pass began from given states
   bool has_gradients_ = false;  ///< `step` can follow
   bool settled_ = false;        ///< since `compile`
 };

@@ -19,45 +19,56 @@
 
 namespace lookback {
 
-template <class List>
-struct DualLoops;
-template <class... Types>
-struct DualLoops<CellList<Types...>> {
-  static constexpr CellLoops<Dual> kLoops[] = {
-      {Types::kKey, run_forward<Dual, Types>, run_backward<Dual, Types>}...};
+/// The time loops of every cell on `V`: a lane of numbers, or a `Dual`.
+template <class V, class List>
+struct DriverLoops;
+template <class V, class... Types>
+struct DriverLoops<V, CellList<Types...>> {
+  static constexpr CellLoops<ScalarOf<V>> kLoops[] = {
+      {Types::kKey, run_forward<V, Types>, run_backward<V, Types>}...};
 };
 
-inline const DriverTable<Dual>& dual_kernels() {
-  static const DriverTable<Dual> kernels = {
-      kTileRows<Dual>,
+template <class V>
+const DriverTable<ScalarOf<V>>& driver_table() {
+  static const DriverTable<ScalarOf<V>> kernels = {
+      kTileRows<V>,
       kMaxBlock,
       {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
       true,
-      DualLoops<Cells>::kLoops,
+      DriverLoops<V, Cells>::kLoops,
       Cells::kSize,
-      weight_gradient<Dual>,
-      gradient_scratch<Dual>(),
-      gemm<Dual>,
-      kTileRows<Dual>,
+      weight_gradient<V>,
+      gradient_scratch<V>,
+      gemm<V>,
+      kTileRows<V>,
   };
   return kernels;
+}
+
+/// The driver as this program compiled it.
+template <class V>
+std::unique_ptr<Recurrence<ScalarOf<V>>> driver_recurrence(CpuRuntime& runtime,
+                                                           const std::string& cell,
+                                                           const Spec& spec) {
+  using S = ScalarOf<V>;
+  CellInstance instance = instantiate_cell(cell, spec);
+  std::unique_ptr<Recurrence<S>> whole;
+  if (instance.layered) {
+    const auto make_layer = [&runtime, cell](const Spec& one) {
+      return std::unique_ptr<Recurrence<S>>(std::make_unique<CellRecurrence<S>>(
+          runtime, driver_table<V>(), instantiate_cell(cell, one)));
+    };
+    whole = std::make_unique<LayerStack<S>>(make_layer, ArraySpace<S>(), cell, spec);
+  } else {
+    whole = std::make_unique<CellRecurrence<S>>(runtime, driver_table<V>(), std::move(instance));
+  }
+  return std::make_unique<SegmentedRecurrence<S>>(std::move(whole));
 }
 
 inline std::unique_ptr<Recurrence<Dual>> dual_recurrence(CpuRuntime& runtime,
                                                          const std::string& cell,
                                                          const Spec& spec) {
-  CellInstance instance = instantiate_cell(cell, spec);
-  std::unique_ptr<Recurrence<Dual>> whole;
-  if (instance.layered) {
-    const auto make_layer = [&runtime, cell](const Spec& one) {
-      return std::unique_ptr<Recurrence<Dual>>(std::make_unique<CellRecurrence<Dual>>(
-          runtime, dual_kernels(), instantiate_cell(cell, one)));
-    };
-    whole = std::make_unique<LayerStack<Dual>>(make_layer, ArraySpace<Dual>(), cell, spec);
-  } else {
-    whole = std::make_unique<CellRecurrence<Dual>>(runtime, dual_kernels(), std::move(instance));
-  }
-  return std::make_unique<SegmentedRecurrence<Dual>>(std::move(whole));
+  return driver_recurrence<Dual>(runtime, cell, spec);
 }
 
 }  // namespace lookback

@@ -124,7 +124,7 @@ TEST(every_cell_has_cases) {
   for (int i = 0; i < Cells::kSize; ++i) {
     if (seen.count(i) == 0) {
       check::fail(__FILE__, __LINE__,
-                  text("cell ", DualLoops<Cells>::kLoops[i].key, ", number ", i,
+                  text("cell ", DriverLoops<Dual, Cells>::kLoops[i].key, ", number ", i,
                        " of the registry, has no cases in test/native/cell_cases.h"));
     }
   }

@@ -8,49 +8,23 @@
 #include <fstream>
 #include <sstream>
 
-#include "backend/cpu/recurrence.h"
-#include "backend/cpu/segmented.h"
 #include "native/cell_run.h"
+// Declarations are part of a header, too: without this they would be those of the library.
+#include "backend/instantiate_cell.cc"
 
 namespace lookback {
 namespace {
 
-template <class List>
-struct MutatedLoops;
-template <class... Types>
-struct MutatedLoops<CellList<Types...>> {
-  static constexpr CellLoops<double> kLoops[] = {
-      {Types::kKey, run_forward<Lanes<double>, Types>, run_backward<Lanes<double>, Types>}...};
-};
-
-/// The mutated cells on the baseline's vectors of doubles.
-const DriverTable<double>& mutated_kernels() {
-  static const DriverTable<double> kernels = {
-      kTileRows<Lanes<double>>,
-      kMaxBlock,
-      {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
-      true,
-      MutatedLoops<Cells>::kLoops,
-      Cells::kSize,
-      weight_gradient<Lanes<double>>,
-      gradient_scratch<Lanes<double>>(),
-      gemm<Lanes<double>>,
-      kTileRows<Lanes<double>>,
-  };
-  return kernels;
-}
-
+/// The mutated cell on the baseline's vectors of doubles.
 std::unique_ptr<Recurrence<double>> mutated(CpuRuntime& runtime, const std::string& cell,
                                             const Spec& spec) {
-  CellInstance instance = instantiate_cell(cell, spec);
-  std::unique_ptr<Recurrence<double>> whole;
-  if (instance.layered) {
-    whole = std::make_unique<LayerStack<double>>(runtime, mutated_kernels(), cell, spec);
-  } else {
-    whole = std::make_unique<CellRecurrence<double>>(runtime, mutated_kernels(), spec,
-                                                     std::move(instance));
-  }
-  return std::make_unique<SegmentedRecurrence<double>>(std::move(whole));
+  return driver_recurrence<Lanes<double>>(runtime, cell, spec);
+}
+
+/// Says what noticed the mutant; true.
+bool found(const std::string& where, const std::string& what) {
+  std::fprintf(stderr, "%s: %s\n", where.c_str(), what.c_str());
+  return true;
 }
 
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
@@ -69,7 +43,8 @@ bool wrong_gradient(CpuRuntime& runtime, const CellCase& c) {
   double largest = 0;
   for (const auto& [name, gradient] : result.gradients)
     largest = std::max(largest, std::sqrt(dot(gradient, gradient)));
-  if (!(largest > 0) || !std::isfinite(largest)) return true;
+  if (!(largest > 0) || !std::isfinite(largest))
+    return found(c.name, text("the largest gradient is ", largest));
   for (const auto& [name, gradient] : result.gradients) {
     Arrays<Dual> inputs = convert<Dual>(data.inputs), params = convert<Dual>(data.params);
     std::vector<Dual>& moved = inputs.count(name) != 0 ? inputs.at(name) : params.at(name);
@@ -89,15 +64,18 @@ bool wrong_gradient(CpuRuntime& runtime, const CellCase& c) {
         expected += upstream[i] * outputs.at(output)[i].d;
     const double bound = (1e-9 * std::sqrt(dot(gradient, gradient)) + 1e-12 * largest) *
                          std::sqrt(dot(direction, direction));
-    if (!(std::abs(dot(gradient, direction) / counted_times(name) - expected) <= bound))
-      return true;
+    const double actual = dot(gradient, direction) / counted_times(name);
+    if (!(std::abs(actual - expected) <= bound)) {
+      return found(c.name, text("gradient of ", name, " along a direction is ", actual,
+                                "; the forward pass gives ", expected, ", bound ", bound));
+    }
   }
   return false;
 }
 
 /// A case of the document: lines "word name dimensions... : numbers...".
 struct VectorCase {
-  std::string cell;
+  std::string cell, where;
   Spec spec;
   CellData data;
   Arrays<double> outputs, gradients;
@@ -123,6 +101,7 @@ std::vector<VectorCase> read_cases(const char* path) {
       cases.emplace_back();
       int training = 0;
       cases.back().cell = name;
+      cases.back().where = lookback::text("vector ", cases.size());
       line >> cases.back().data.batch >> cases.back().data.steps >> training;
       cases.back().data.training = training != 0;
       continue;
@@ -155,13 +134,16 @@ double largest(const std::vector<double>& numbers) {
 }
 
 /// Whether some tensor is off. Gradients are measured against the largest of the case.
-bool apart(const Arrays<double>& expected, const Arrays<double>& actual, double scale) {
+bool apart(const std::string& where, const Arrays<double>& expected, const Arrays<double>& actual,
+           double scale) {
   for (const auto& [name, numbers] : expected) {
     const auto it = actual.find(name);
     if (it == actual.end()) continue;
     const double bound = 1e-8 * std::max(scale, largest(numbers));
-    for (size_t i = 0; i < numbers.size(); ++i)
-      if (!(std::abs(it->second[i] - numbers[i]) <= bound)) return true;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (std::abs(it->second[i] - numbers[i]) <= bound) continue;
+      return found(where, text(name, "[", i, "] is ", it->second[i], "; expected ", numbers[i]));
+    }
   }
   return false;
 }
@@ -181,7 +163,8 @@ bool wrong_numbers(CpuRuntime& runtime, VectorCase& c) {
   const CellResult<double> result = run_cell(*cell, c.data);
   double scale = 0;
   for (const auto& [name, numbers] : c.gradients) scale = std::max(scale, largest(numbers));
-  return apart(c.outputs, result.outputs, 1) || apart(c.gradients, result.gradients, scale);
+  return apart(c.where, c.outputs, result.outputs, 1) ||
+         apart(c.where, c.gradients, result.gradients, scale);
 }
 
 int run(const std::string& key, const char* vectors) {
@@ -201,8 +184,10 @@ int main(int argc, char** argv) {
   if (argc != 3) return 2;
   try {
     return lookback::run(argv[1], argv[2]);
+  } catch (const lookback::Error& error) {
+    std::fprintf(stderr, "%s\n", error.message().c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
-    return 1;
   }
+  return 1;
 }

@@ -148,6 +148,38 @@ TEST(an_embedding_reads_from_the_device) {
   check_close(states[0], states[1], kBound64);
 }
 
+/// Out of a pass to the states it was given and into it from those it gave. One step leaves the
+/// queue of LARNN with fewer entries than its window.
+TEST(gradients_go_through_states_as_on_the_cpu) {
+  const Spec larnn = spec({{"kind", std::string("larnn")},
+                           {"units", 4.0},
+                           {"heads", 2.0},
+                           {"window", 4.0},
+                           {"layers", 2.0},
+                           {"stacking", std::string("stack")},
+                           {"normalization", std::string("none")},
+                           {"returnSequences", true}});
+  Numbers gradients[2];
+  for (const int i : {0, 1}) {
+    const auto model = on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu,
+                          {lstm(5, true), larnn, dense(4)}, kInputs);
+    StateCall start, pass, back;
+    start.wanted = pass.wanted = back.wanted = true;
+    model->forward(noise_tensor({3, 1, kInputs}, 5), {}, false, &start);
+    pass.initial = std::move(start.final);
+    HostTensor y = model->forward(noise_tensor({3, kSteps, kInputs}, 8), {}, true, &pass);
+    std::erase_if(pass.final, [](const NamedTensor& state) {
+      return state.name.find("queue_count") != std::string::npos;
+    });
+    back.initial = std::move(pass.final);
+    gradients[i] = numbers_of(model->backward(std::move(y), &back));
+    CHECK_EQUAL(back.final.size(), size_t{4});
+    for (const NamedTensor& each : back.final)
+      for (const double value : numbers_of(each.tensor)) gradients[i].push_back(value);
+  }
+  check_close(gradients[0], gradients[1], kBound64);
+}
+
 TEST(weights_lengths_and_holes_count_as_on_the_cpu) {
   Sums sums[2];
   for (const int i : {0, 1}) {

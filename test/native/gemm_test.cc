@@ -310,7 +310,7 @@ class GradientFixture {
 
   /// dW and db of rows [begin, end).
   void run(int begin, int end, Guarded<S>& dW, Guarded<S>& db) {
-    Guarded<S> scratch(gradient_scratch<Lanes<S>>());
+    Guarded<S> scratch(gradient_scratch<Lanes<S>>(kDepth));
     WeightGradient<S> g;
     g.row_begin = begin;
     g.row_end = end;

@@ -38,6 +38,11 @@ inline void add_rra_windows(std::vector<CellCase>& cases) {
       c.spec.set("K", 9.0);
       c.spec.set("dotScale", 0.4);
       cases.push_back(c);
+      c.name += " that is given";
+      c.entries = 1;
+      cases.push_back(c);
+      c.name = begin + attention + ", long window";
+      c.entries = 0;
       c.name += ", late";
       c.spec.set("lag", 4.0);
       c.spec.set("includeInitial", true);
@@ -45,6 +50,8 @@ inline void add_rra_windows(std::vector<CellCase>& cases) {
     }
   }
   add("one entry", {{"K", 1.0}, {"normalize", word("sum")}});
+  // Scores of thousands, whose exponentials no number holds.
+  add("large scores", {{"attention", word("dotPerStep")}, {"K", 6.0}, {"dotScale", 1e4}});
 }
 
 inline void add_rra_cases(std::vector<CellCase>& cases) {

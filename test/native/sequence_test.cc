@@ -28,7 +28,7 @@ const DriverTable<S>& table_of() {
       kLoops,
       1,
       weight_gradient<V>,
-      gradient_scratch<V>(),
+      gradient_scratch<V>,
       gemm<V>,
       kTileRows<V>,
   };

@@ -15,12 +15,13 @@ async function run(
   options: object,
   inputs: Record<string, TensorLike>,
   training = false,
+  shift: (name: string, weight: Float64Array) => Float64Array = (_, weight) => weight,
 ): Promise<Record<string, number[]>> {
   const cell = cells.lstm({ ...spec, ...options }, { dtype: 'float64' });
   const weights = Object.fromEntries(
     cell.weights.map(({ name, shape }) => [
       name,
-      noise(shape.reduce((product, extent) => product * extent, 1)),
+      shift(name, noise(shape.reduce((product, extent) => product * extent, 1))),
     ]),
   );
   const x = { shape: [3, 4, 1], data: noise(12) };
@@ -251,6 +252,20 @@ it('LARNN makes h from the new c and pushes what zoneout keeps', async () => {
 });
 
 describe('layer norm', () => {
+  it.each(['sigmoid', 'hardSigmoid'] as const)(
+    "forgetBiasAdd is added to the forget gate's bias, with %s gates",
+    async (recurrentActivation) => {
+      const options = { normalization: 'layer', recurrentActivation };
+      const added = await run({ ...options, forgetBiasAdd: 0.5 }, {});
+      // Two units: entries 2 and 3 of b are the forget gate's.
+      const moved = await run(options, {}, false, (name, weight) =>
+        name === 'b' ? weight.map((value, i) => (i >> 1 === 1 ? value + 0.5 : value)) : weight,
+      );
+      for (const name of ['y', 'c_n'])
+        added[name]?.forEach((value, i) => expect(value).toBeCloseTo(moved[name]?.[i] ?? NaN, 14));
+    },
+  );
+
   it('has one bias', () => {
     expect(lstm.resolve({ units: 3, normalization: 'layer' })['bias']).toBe('single');
     expect(rnn.resolve({ units: 3, normalization: 'layer' })['bias']).toBe('single');

@@ -104,13 +104,15 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     t->totals = AlignedArray<S>(t->partial_stride * runtime_.pool.threads());
   }
   if (keep) {
+    int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
-      t->dW.emplace_back(d.linears[i].rows * weights_.depth(static_cast<int>(i)));
+      const int64_t depth = weights_.depth(static_cast<int>(i));
+      t->dW.emplace_back(d.linears[i].rows * depth);
       t->db.emplace_back(d.linears[i].rows);
+      scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(depth)));
     }
-    for (int worker = 0; worker < runtime_.pool.threads(); ++worker) {
-      t->scratch.emplace_back(kernels_.gradient_scratch);
-    }
+    for (int worker = 0; worker < runtime_.pool.threads(); ++worker)
+      t->scratch.emplace_back(scratch);
   }
   return t;
 }

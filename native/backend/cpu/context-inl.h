@@ -217,7 +217,7 @@ class TileContext {
   int begin() const { return begin_; }
   int end() const { return end_; }
   const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
-  TileColumn place(int slot, int dt) const {
+  HD TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
     int index = time_ + dt + p.history;
     // Rings run on into the steps before the first, where the index turns negative.

@@ -260,15 +260,18 @@ constexpr int64_t packed_line(int steps) {
   return int64_t{steps} * kTileRows<V> + 16;
 }
 
-/// The largest chunk and its rows of d_out: many steps of few units, or eight steps of the most.
+/// Units of each chunk of a Linear with `depth` of them: chunks of equal size, each a whole number
+/// of register blocks.
+constexpr int gradient_units(int depth) {
+  const int chunks = (depth + kGradientUnits - 1) / kGradientUnits;
+  return ((depth + chunks - 1) / chunks + kIn - 1) / kIn * kIn;
+}
+
+/// Numbers in such a chunk with its rows of d_out.
 template <class V>
-constexpr int64_t gradient_scratch() {
-  int64_t most = 0;
-  for (int units = 1; units <= kGradientUnits + kIn; ++units) {
-    const int64_t numbers = (units + kOut) * packed_line<V>(gradient_run<V>(units));
-    if (numbers > most) most = numbers;
-  }
-  return most;
+int64_t gradient_scratch(int depth) {
+  const int units = gradient_units(depth);
+  return (units + kOut) * packed_line<V>(gradient_run<V>(units));
 }
 
 /// Steps that a chunk of a tile with `rows` rows covers: as many as its lines hold, which have room

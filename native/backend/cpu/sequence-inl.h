@@ -110,9 +110,7 @@ void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient
     if (g.db != nullptr) g.db[o] = S(0);
   }
   TileContext<V> x(args, args.active, 0, args.tiles, 0);
-  // Chunks of equal size, each a whole number of register blocks.
-  const int chunks = (depth + kGradientUnits - 1) / kGradientUnits;
-  const int units = ((depth + chunks - 1) / chunks + kIn - 1) / kIn * kIn;
+  const int units = gradient_units(depth);
   const int run = gradient_run<V>(units);
   for (int begin = 0; begin < depth; begin += units) {
     for (int tile = 0; tile < args.tiles; ++tile) {

@@ -25,7 +25,7 @@ constexpr DriverTable<T> kKernelTable = {
     LoopTable<Lanes<T>, Cells>::kLoops,
     Cells::kSize,
     weight_gradient<Lanes<T>>,
-    gradient_scratch<Lanes<T>>(),
+    gradient_scratch<Lanes<T>>,
     gemm<Lanes<T>>,
     kTileRows<Lanes<T>>,
 };

@@ -1,0 +1,22 @@
+/**
+ * The comparisons of docs/results/papers.md, by the name that `npm run repro -- NAME` takes.
+ */
+import type { Comparison } from '../comparison';
+import { adding } from './adding';
+import { copying } from './copying';
+import { digits } from './digits';
+import { har } from './har';
+import { imdb } from './imdb';
+import { mnist, permutedMnist } from './mnist';
+import { ptb } from './ptb';
+
+export const COMPARISONS: Readonly<Record<string, Comparison>> = {
+  har,
+  adding,
+  copying,
+  digits,
+  imdb,
+  mnist,
+  permutedMnist,
+  ptb,
+};
