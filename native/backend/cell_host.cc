@@ -245,9 +245,10 @@ void CellHost<S>::bind_upstream(const BackwardCall<S>& call, SequenceArgs<S>& a)
   a.dy_last = find(call.upstream, "y_last", {a.batch, info_.output_size});
   a.dx = find_out(call.d_inputs, "x");
   for (size_t i = 0; i < d.states.size(); ++i) {
-    std::vector<int64_t> shape{a.batch, d.states[i].value.size};
-    if (d.states[i].queue) shape.insert(shape.begin(), d.states[i].entries);
-    a.state[i].d_final = find(call.upstream, d.states[i].out, shape);
+    const StateInfo& s = d.states[i];
+    a.state[i].d_final = find(
+        call.upstream, s.out,
+        s.queue ? SmallShape{s.entries, a.batch, s.value.size} : SmallShape{a.batch, s.value.size});
     a.state[i].d_initial = find_out(call.d_inputs, d.states[i].in);
   }
 }

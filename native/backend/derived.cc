@@ -51,31 +51,30 @@ std::vector<BufferInfo> DerivedWeights<S>::buffers() const {
 }
 
 template <class S>
-HostArrays DerivedWeights<S>::read(const std::vector<const S*>& params) const {
-  HostArrays arrays;
-  for (const int param : reads_) {
-    const S* from = params[static_cast<size_t>(param)];
-    std::vector<double> numbers(static_cast<size_t>(count_of(d_.shape_of(param))));
+void DerivedWeights<S>::read(const std::vector<const S*>& params, HostArrays& to) const {
+  to.resize(reads_.size());
+  for (size_t k = 0; k < reads_.size(); ++k) {
+    const S* from = params[static_cast<size_t>(reads_[k])];
+    std::vector<double>& numbers = to[k];
+    numbers.resize(static_cast<size_t>(count_of(d_.shape_of(reads_[k]))));
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(from[i]);
-    arrays.push_back(std::move(numbers));
   }
-  return arrays;
 }
 
 template <class S>
-HostArrays DerivedWeights<S>::read_buffers(const Tensors<const S>& tensors) const {
-  HostArrays arrays;
-  for (const ParametrizationBuffer& state : states_) {
-    std::vector<double> numbers(static_cast<size_t>(count_of(state.shape)), state.initial);
+void DerivedWeights<S>::read_buffers(const Tensors<const S>& tensors, HostArrays& to) const {
+  to.resize(states_.size());
+  for (size_t k = 0; k < states_.size(); ++k) {
+    const ParametrizationBuffer& state = states_[k];
+    std::vector<double>& numbers = to[k];
+    numbers.assign(static_cast<size_t>(count_of(state.shape)), state.initial);
     const auto it = tensors.find("buf." + state.name);
     if (it != tensors.end()) {
       REQUIRE(it->second.size() == static_cast<int64_t>(numbers.size()), kShape, "tensor buf.",
               state.name, " holds ", it->second.size(), " numbers; expected ", numbers.size());
       for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(it->second.data[i]);
     }
-    arrays.push_back(std::move(numbers));
   }
-  return arrays;
 }
 
 template <class S>
@@ -95,14 +94,16 @@ template <class S>
 void DerivedWeights<S>::build(const ForwardCall<S>& call, const Multiply& multiply) {
   weights_ = call.params;
   if (!d_.parametrization) return;
-  HostArrays params = read(call.params), buffers = read_buffers(call.inputs);
-  if (params != params_ || buffers != buffers_in_) {
-    require_finite(params);
-    params_.clear();  // a build that fails leaves nothing to be taken for its result
-    buffers_out_ = buffers;
-    d_.parametrization->build(params, buffers_out_, derived_, multiply);
-    params_ = std::move(params);
-    buffers_in_ = std::move(buffers);
+  read(call.params, given_params_);
+  read_buffers(call.inputs, given_buffers_);
+  if (!built_ || given_params_ != params_ || given_buffers_ != buffers_in_) {
+    require_finite(given_params_);
+    built_ = false;  // a build that fails leaves nothing to be taken for its result
+    buffers_out_ = given_buffers_;
+    d_.parametrization->build(given_params_, buffers_out_, derived_, multiply);
+    params_.swap(given_params_);
+    buffers_in_.swap(given_buffers_);
+    built_ = true;
     for (size_t i = 0; i < derived_.size(); ++i) {
       std::transform(derived_[i].begin(), derived_[i].end(), values_[i].begin(),
                      [](double number) { return static_cast<S>(number); });
@@ -138,12 +139,12 @@ const std::vector<S*>& DerivedWeights<S>::begin_gradients(const std::vector<S*>&
 template <class S>
 void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Multiply& multiply) {
   if (!d_.parametrization) return;
-  HostArrays d_derived, d_params;
+  d_derived_.resize(gradients_.size());
   for (size_t i = 0; i < gradients_.size(); ++i) {
-    std::vector<double> numbers(gradients_[i].size());
+    std::vector<double>& numbers = d_derived_[i];
+    numbers.resize(gradients_[i].size());
     std::transform(gradients_[i].begin(), gradients_[i].end(), numbers.begin(),
                    [](S number) { return plain(number); });
-    d_derived.push_back(std::move(numbers));
     const auto wanted = call.d_inputs.find(d_.derivations[i].name);
     if (wanted != call.d_inputs.end())
       std::copy(gradients_[i].begin(), gradients_[i].end(), wanted->second.data);
@@ -152,12 +153,13 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
     return call.d_params[static_cast<size_t>(param)] != nullptr;
   });
   if (!wanted) return;  // a frozen layer
-  for (const std::vector<double>& param : params_) d_params.emplace_back(param.size());
-  d_.parametrization->adjoint(params_, d_derived, d_params, multiply);
+  d_params_.resize(params_.size());
+  for (size_t i = 0; i < params_.size(); ++i) d_params_[i].assign(params_[i].size(), 0.0);
+  d_.parametrization->adjoint(params_, d_derived_, d_params_, multiply);
   for (size_t i = 0; i < reads_.size(); ++i) {
     S* const to = call.d_params[static_cast<size_t>(reads_[i])];
-    for (size_t k = 0; to != nullptr && k < d_params[i].size(); ++k)
-      to[k] += static_cast<S>(d_params[i][k]);
+    for (size_t k = 0; to != nullptr && k < d_params_[i].size(); ++k)
+      to[k] += static_cast<S>(d_params_[i][k]);
   }
 }
 
@@ -165,13 +167,14 @@ template <class S>
 std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                                            bool first, const Multiply& multiply) {
   if (!settles()) return {};
-  HostArrays numbers = read({params.begin(), params.end()});
+  HostArrays numbers, states;
+  read({params.begin(), params.end()}, numbers);
   Tensors<const S> given;
   for (const auto& [name, tensor] : buffers) given[name] = {tensor.data, tensor.shape};
-  HostArrays states = read_buffers(given);
+  read_buffers(given, states);
   require_finite(numbers);
   const HostArrays before = numbers;
-  params_.clear();  // what the parametrization remembers of its last build it may write over here
+  built_ = false;  // what the parametrization remembers of its last build it may write over here
   std::vector<int> afresh;
   for (const int position : d_.parametrization->settle(numbers, states, first, multiply))
     afresh.push_back(reads_[static_cast<size_t>(position)]);

@@ -37,15 +37,18 @@ class DerivedWeights {
                           const Multiply& multiply);
 
  private:
-  HostArrays read(const std::vector<const S*>& params) const;
-  HostArrays read_buffers(const Tensors<const S>& tensors) const;
+  void read(const std::vector<const S*>& params, HostArrays& to) const;
+  void read_buffers(const Tensors<const S>& tensors, HostArrays& to) const;
   void require_finite(const HostArrays& params) const;
 
   const Declaration& d_;
   std::vector<int> reads_;  ///< numbers of the parameters that the parametrization reads
   std::vector<ParametrizationBuffer> states_;
   HostArrays params_, buffers_in_, buffers_out_, derived_;  ///< of the last build
-  std::vector<std::vector<S>> values_, gradients_;          ///< per derived matrix
+  bool built_ = false;                                      ///< whether these are of one
+  /// Of the call at hand; here so that they keep their room.
+  HostArrays given_params_, given_buffers_, d_derived_, d_params_;
+  std::vector<std::vector<S>> values_, gradients_;  ///< per derived matrix
   std::vector<const S*> weights_;
   std::vector<S*> d_weights_;
 };

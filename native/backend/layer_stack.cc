@@ -54,6 +54,24 @@ LayerStack<S>::LayerStack(MakeLayer make_layer, const ArraySpace<S>& arrays, con
       info_.buffers.push_back(std::move(b));
     }
   }
+  name_tensors();
+}
+
+template <class S>
+void LayerStack<S>::name_tensors() {
+  for (int pass = 0; pass < passes_; ++pass) {
+    const int layer = replays() ? 0 : pass;
+    const std::string prefix = "mask." + layer_name(pass);
+    PassNames names;
+    names.positional_mask = prefix + "pos";
+    for (const char* name :
+         {"hidden", "attn", "pos", "input", "recurrent", "zoneout_h", "zoneout_c"}) {
+      names.masks.push_back({prefix + name, std::string("mask.") + name});
+    }
+    for (const BufferInfo& b : layers_[static_cast<size_t>(layer)]->info().buffers)
+      names.buffers.push_back({buffer_name(b.name, layer), b.name});
+    names_.push_back(std::move(names));
+  }
 }
 
 template <class S>
@@ -151,6 +169,8 @@ void LayerStack<S>::build_tapes(StackTape<S>& t, bool masked) {
   // Should one fail, there are none: a later call makes them all. Two sets at a time could be more
   // than the machine has.
   t.tapes.clear();
+  t.forward.resize(static_cast<size_t>(passes_));
+  t.backward.resize(static_cast<size_t>(passes_));
   std::vector<std::unique_ptr<Tape>> tapes;
   for (int pass = 0; pass < passes_; ++pass) {
     const size_t layer = replays() ? 0 : static_cast<size_t>(pass);
@@ -165,9 +185,10 @@ template <class S>
 void LayerStack<S>::require_call(const ForwardCall<S>& call) const {
   REQUIRE(!replays() || call.lengths == nullptr, kOption,
           "stacking 'replay' is not defined with lengths; use 'stack' or 'residual'");
-  const auto check = [&](const char* name, std::vector<int64_t> shape) {
+  const auto check = [&](const char* name, std::initializer_list<int64_t> dims) {
     const auto it = call.inputs.find(name);
     if (it == call.inputs.end()) return;
+    std::vector<int64_t> shape = dims;
     if (shape.size() == 4 && it->second.shape.size() == 4) {
       const int64_t given = it->second.shape[1];
       REQUIRE(given >= 1 && given <= window_, kShape, "input ", name, " holds ", given,
@@ -186,9 +207,8 @@ void LayerStack<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   auto& t = static_cast<StackTape<S>&>(tape);
   require_call(call);
   bool masked = false;
-  for (int pass = 0; pass < passes_; ++pass) {
-    masked = masked || call.inputs.count("mask." + layer_name(pass) + "pos") != 0;
-  }
+  for (const PassNames& names : names_)
+    masked = masked || call.inputs.count(names.positional_mask) != 0;
   t.filled = false;
   if (masked != t.masked || t.tapes.empty()) build_tapes(t, masked);
   t.given.assign(static_cast<size_t>(passes_), 1);
@@ -201,15 +221,17 @@ void LayerStack<S>::forward(const ForwardCall<S>& call, Tape& tape) {
 
 template <class S>
 void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
+  const size_t p = static_cast<size_t>(pass);
   const int layer = replays() ? 0 : pass;
   Recurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
-  ForwardCall<S> inner;
+  ForwardCall<S>& inner = t.forward[p];
   inner.batch = call.batch;
   inner.steps = call.steps;
   inner.training = call.training;
   inner.lengths = call.lengths;
   inner.origins = call.origins;
   inner.version = call.version;
+  inner.dropout = nullptr;
   DropoutKey key;
   if (call.dropout != nullptr) {
     // Every pass draws its own masks.
@@ -219,78 +241,88 @@ void LayerStack<S>::run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pa
   }
   const auto first = call.params.begin() + static_cast<ptrdiff_t>(params_per_layer_) * layer;
   inner.params.assign(first, first + static_cast<ptrdiff_t>(params_per_layer_));
-  const bool from_stream = pass > 0 && !replays();
-  inner.inputs["x"] = from_stream ? Tensor<const S>{t.stream.data(), {t.batch, t.steps, units_}}
-                                  : call.inputs.at("x");
-  const auto y = call.outputs.find("y");
+  bind_tensors(call, t, pass);
+  cell.forward(inner, *t.tapes[p]);
+  if (has_stream()) join_stream(call, t, pass);
+}
+
+template <class S>
+void LayerStack<S>::bind_tensors(const ForwardCall<S>& call, StackTape<S>& t, int pass) {
+  const size_t p = static_cast<size_t>(pass);
+  Refill<const S> inputs(t.forward[p].inputs);
+  Refill<S> outputs(t.forward[p].outputs);
+  if (pass > 0 && !replays()) {
+    inputs.put("x", t.stream.data(), {t.batch, t.steps, units_});
+  } else {
+    const Tensor<const S>& x = call.inputs.at("x");
+    inputs.put("x", x.data, x.shape);
+  }
+  const auto y = call.outputs.find("y"), y_last = call.outputs.find("y_last");
   S* const y_data = y == call.outputs.end() ? nullptr : y->second.data;
-  inner.outputs["y"] = {has_stream() ? t.part.data() : y_data, {t.batch, t.steps, units_}};
-  if (inner.outputs["y"].data == nullptr) inner.outputs.erase("y");
-  const auto y_last = call.outputs.find("y_last");
-  if (!has_stream() && y_last != call.outputs.end()) inner.outputs["y_last"] = y_last->second;
-  for (const char* name :
-       {"hidden", "attn", "pos", "input", "recurrent", "zoneout_h", "zoneout_c"}) {
-    const auto it = call.inputs.find("mask." + layer_name(pass) + name);
+  S* const to = has_stream() ? t.part.data() : y_data;
+  if (to != nullptr) outputs.put("y", to, {t.batch, t.steps, units_});
+  if (!has_stream() && y_last != call.outputs.end())
+    outputs.put("y_last", y_last->second.data, y_last->second.shape);
+  for (const Names& name : names_[p].masks) {
+    const auto it = call.inputs.find(name.outer);
     if (it == call.inputs.end()) continue;
-    Tensor<const S> mask = it->second;
+    Tensor<const S>& mask = inputs.put(name.inner, it->second.data, it->second.shape);
     // [B,T,heads,k] and [B,T,k,H+P] are rows of numbers to the driver.
     while (mask.shape.size() > 3) {
       mask.shape[2] *= mask.shape.back();
       mask.shape.pop_back();
     }
-    inner.inputs[std::string("mask.") + name] = mask;
   }
-  for (const BufferInfo& b : cell.info().buffers) {
-    const std::string name = buffer_name(b.name, layer);
-    const auto out = call.outputs.find(name);
+  for (const Names& name : names_[p].buffers) {
+    const auto in = call.inputs.find(name.outer);
+    const auto out = call.outputs.find(name.outer);
     // A later pass of a replay goes on from what the earlier one left.
-    const auto in = call.inputs.find(name);
-    if (pass > layer && out != call.outputs.end() && call.training) {
-      inner.inputs[b.name] = {out->second.data, out->second.shape};
+    if (replays() && pass > 0 && out != call.outputs.end() && call.training) {
+      inputs.put(name.inner, out->second.data, out->second.shape);
     } else if (in != call.inputs.end()) {
-      inner.inputs[b.name] = in->second;
+      inputs.put(name.inner, in->second.data, in->second.shape);
     }
-    if (out != call.outputs.end()) inner.outputs[b.name] = out->second;
+    if (out != call.outputs.end()) outputs.put(name.inner, out->second.data, out->second.shape);
   }
-  bind_states(call, t, pass, inner);
-  cell.forward(inner, *t.tapes[static_cast<size_t>(pass)]);
-  if (has_stream()) join_stream(call, t, pass);
+  bind_states(call, t, pass, inputs, outputs);
+  inputs.done();
+  outputs.done();
 }
 
 template <class S>
 void LayerStack<S>::bind_states(const ForwardCall<S>& call, StackTape<S>& t, int pass,
-                                ForwardCall<S>& inner) {
+                                Refill<const S>& inputs, Refill<S>& outputs) {
   const size_t p = static_cast<size_t>(pass);
   const int64_t state = t.batch * units_;
   const int set = replays() ? 0 : pass;
   const auto h0 = call.inputs.find("h0"), queue0 = call.inputs.find("queue0");
   if (replays() && pass > 0) {
     const int count = static_cast<int>(std::min<int64_t>(t.given[p - 1] + t.steps, window_));
-    inner.inputs["h0"] = {t.h[p - 1].data(), {t.batch, units_}};
-    inner.inputs["queue0"] = {t.queue[p - 1].data() + (window_ - count) * state,
-                              {count, t.batch, units_}};
+    inputs.put("h0", t.h[p - 1].data(), {t.batch, units_});
+    inputs.put("queue0", t.queue[p - 1].data() + (window_ - count) * state,
+               {count, t.batch, units_});
     t.given[p] = count;
   } else {
     if (h0 != call.inputs.end()) {
-      inner.inputs["h0"] = {h0->second.data + set * state, {t.batch, units_}};
+      inputs.put("h0", h0->second.data + set * state, {t.batch, units_});
     }
     if (queue0 != call.inputs.end()) {
       t.given[p] = static_cast<int>(queue0->second.shape[1]);
-      inner.inputs["queue0"] = {queue0->second.data + set * t.given[p] * state,
-                                {t.given[p], t.batch, units_}};
+      inputs.put("queue0", queue0->second.data + set * t.given[p] * state,
+                 {t.given[p], t.batch, units_});
     }
   }
   const auto h_n = call.outputs.find("h_n"), queue_n = call.outputs.find("queue_n");
   if (replays()) {
-    inner.outputs["h_n"] = {t.h[p].data(), {t.batch, units_}};
-    inner.outputs["queue_n"] = {t.queue[p].data(), {window_, t.batch, units_}};
+    outputs.put("h_n", t.h[p].data(), {t.batch, units_});
+    outputs.put("queue_n", t.queue[p].data(), {window_, t.batch, units_});
   } else {
     if (h_n != call.outputs.end()) {
-      inner.outputs["h_n"] = {h_n->second.data + pass * state, {t.batch, units_}};
+      outputs.put("h_n", h_n->second.data + pass * state, {t.batch, units_});
     }
     if (queue_n != call.outputs.end()) {
-      inner.outputs["queue_n"] = {queue_n->second.data + pass * window_ * state,
-                                  {window_, t.batch, units_}};
+      outputs.put("queue_n", queue_n->second.data + pass * window_ * state,
+                  {window_, t.batch, units_});
     }
   }
 }

@@ -21,6 +21,8 @@ enum class Stacking {
 
 template <class S>
 class StackTape;
+template <class T>
+class Refill;
 
 /// Names of parameters, buffers and masks carry the layer: "l0.W_x", "buf.l1.bn_k.mean",
 /// "mask.l0.hidden" (for replays the number of the pass, on masks). States have one more leading
@@ -63,15 +65,27 @@ class LayerStack final : public Recurrence<S> {
   void require_call(const ForwardCall<S>& call) const;
   void build_tapes(StackTape<S>& t, bool masked);
   void run_pass(const ForwardCall<S>& call, StackTape<S>& t, int pass);
-  void bind_states(const ForwardCall<S>& call, StackTape<S>& t, int pass, ForwardCall<S>& inner);
+  void bind_tensors(const ForwardCall<S>& call, StackTape<S>& t, int pass);
+  void bind_states(const ForwardCall<S>& call, StackTape<S>& t, int pass, Refill<const S>& inputs,
+                   Refill<S>& outputs);
   void write_states(const ForwardCall<S>& call, const StackTape<S>& t);
   void join_stream(const ForwardCall<S>& call, StackTape<S>& t, int pass);
   void run_pass_backward(const BackwardCall<S>& call, StackTape<S>& t, int pass);
   void bind_state_gradients(const BackwardCall<S>& call, StackTape<S>& t, int pass,
-                            BackwardCall<S>& inner);
+                            Refill<const S>& upstream, Refill<S>& d_inputs);
 
   /// Zeros in the steps that rows do not have.
   void clear_ended(const StackTape<S>& t, S* stream) const;
+
+  /// What a tensor is called outside, and by the layer.
+  struct Names {
+    std::string outer, inner;
+  };
+  struct PassNames {
+    std::vector<Names> masks, buffers;
+    std::string positional_mask;
+  };
+  void name_tensors();
 
   MakeLayer make_layer_;
   ArraySpace<S> arrays_;
@@ -86,6 +100,7 @@ class LayerStack final : public Recurrence<S> {
       masked_layers_;  ///< for calls that give masks on the window's inputs; made when first needed
   CellInfo info_;
   size_t params_per_layer_ = 0;
+  std::vector<PassNames> names_;  ///< per pass
 };
 
 }  // namespace lookback

@@ -44,31 +44,36 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
   const int layer = replays() ? 0 : pass;
   Recurrence<S>& cell = *(t.masked ? masked_layers_ : layers_)[static_cast<size_t>(layer)];
   const int64_t numbers = t.batch * t.steps * units_;
-  BackwardCall<S> inner;
+  BackwardCall<S>& inner = t.backward[p];
   const auto first = static_cast<ptrdiff_t>(params_per_layer_) * layer;
   inner.params.assign(call.params.begin() + first,
                       call.params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
   inner.d_params.assign(call.d_params.begin() + first,
                         call.d_params.begin() + first + static_cast<ptrdiff_t>(params_per_layer_));
 
+  Refill<const S> upstream(inner.upstream);
+  Refill<S> d_inputs(inner.d_inputs);
   const auto dy = call.upstream.find("y"), dx = call.d_inputs.find("x");
   if (!has_stream()) {
     const auto dy_last = call.upstream.find("y_last");
-    if (dy != call.upstream.end()) inner.upstream["y"] = dy->second;
-    if (dy_last != call.upstream.end()) inner.upstream["y_last"] = dy_last->second;
-    if (dx != call.d_inputs.end()) inner.d_inputs["x"] = dx->second;
+    if (dy != call.upstream.end()) upstream.put("y", dy->second.data, dy->second.shape);
+    if (dy_last != call.upstream.end())
+      upstream.put("y_last", dy_last->second.data, dy_last->second.shape);
+    if (dx != call.d_inputs.end()) d_inputs.put("x", dx->second.data, dx->second.shape);
   } else {
     // A plain replay shows only its last pass.
     if (stacking_ != Stacking::kReplay || pass == passes_ - 1) {
-      inner.upstream["y"] = {t.stream.data(), {t.batch, t.steps, units_}};
+      upstream.put("y", t.stream.data(), {t.batch, t.steps, units_});
     }
     if (pass > 0 || dx != call.d_inputs.end()) {
-      inner.d_inputs["x"] = {t.part.data(),
-                             {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_}};
+      d_inputs.put("x", t.part.data(),
+                   {t.batch, t.steps, pass > 0 && !replays() ? units_ : inputs_});
     }
   }
 
-  bind_state_gradients(call, t, pass, inner);
+  bind_state_gradients(call, t, pass, upstream, d_inputs);
+  upstream.done();
+  d_inputs.done();
   cell.backward(inner, *t.tapes[p]);
 
   if (!has_stream() || inner.d_inputs.count("x") == 0) return;
@@ -89,7 +94,7 @@ void LayerStack<S>::run_pass_backward(const BackwardCall<S>& call, StackTape<S>&
 /// What comes back to a pass from its final states, and goes on from its initial ones.
 template <class S>
 void LayerStack<S>::bind_state_gradients(const BackwardCall<S>& call, StackTape<S>& t, int pass,
-                                         BackwardCall<S>& inner) {
+                                         Refill<const S>& upstream, Refill<S>& d_inputs) {
   const size_t p = static_cast<size_t>(pass);
   const int layer = replays() ? 0 : pass;
   const int64_t state = t.batch * units_;
@@ -104,33 +109,33 @@ void LayerStack<S>::bind_state_gradients(const BackwardCall<S>& call, StackTape<
     if (d_h != call.upstream.end()) arrays_.add(state, d_h->second.data + pass * state, sum_h);
     if (d_queue != call.upstream.end())
       arrays_.add(window_ * state, d_queue->second.data + pass * window_ * state, sum_queue);
-    inner.upstream["h_n"] = {sum_h, {t.batch, units_}};
-    inner.upstream["queue_n"] = {sum_queue, {window_, t.batch, units_}};
+    upstream.put("h_n", sum_h, {t.batch, units_});
+    upstream.put("queue_n", sum_queue, {window_, t.batch, units_});
     if (pass > 0) {
       // The states this pass started from are the final ones of the pass before.
       S* const before = t.d_queue[p - 1].data();
       arrays_.zero(before, window_ * state);
-      inner.d_inputs["h0"] = {t.d_h[p - 1].data(), {t.batch, units_}};
-      inner.d_inputs["queue0"] = {before + (window_ - t.given[p]) * state,
-                                  {t.given[p], t.batch, units_}};
+      d_inputs.put("h0", t.d_h[p - 1].data(), {t.batch, units_});
+      d_inputs.put("queue0", before + (window_ - t.given[p]) * state,
+                   {t.given[p], t.batch, units_});
     }
   } else {
     if (d_h != call.upstream.end()) {
-      inner.upstream["h_n"] = {d_h->second.data + pass * state, {t.batch, units_}};
+      upstream.put("h_n", d_h->second.data + pass * state, {t.batch, units_});
     }
     if (d_queue != call.upstream.end()) {
-      inner.upstream["queue_n"] = {d_queue->second.data + pass * window_ * state,
-                                   {window_, t.batch, units_}};
+      upstream.put("queue_n", d_queue->second.data + pass * window_ * state,
+                   {window_, t.batch, units_});
     }
   }
   if (!replays() || pass == 0) {
     const auto h0 = call.d_inputs.find("h0"), queue0 = call.d_inputs.find("queue0");
     if (h0 != call.d_inputs.end()) {
-      inner.d_inputs["h0"] = {h0->second.data + layer * state, {t.batch, units_}};
+      d_inputs.put("h0", h0->second.data + layer * state, {t.batch, units_});
     }
     if (queue0 != call.d_inputs.end()) {
-      inner.d_inputs["queue0"] = {queue0->second.data + layer * t.given[p] * state,
-                                  {t.given[p], t.batch, units_}};
+      d_inputs.put("queue0", queue0->second.data + layer * t.given[p] * state,
+                   {t.given[p], t.batch, units_});
     }
   }
 }
@@ -139,7 +144,7 @@ void LayerStack<S>::bind_state_gradients(const BackwardCall<S>& call, StackTape<
   template void LayerStack<S>::backward(const BackwardCall<S>&, Tape&);                         \
   template void LayerStack<S>::run_pass_backward(const BackwardCall<S>&, StackTape<S>&, int);   \
   template void LayerStack<S>::bind_state_gradients(const BackwardCall<S>&, StackTape<S>&, int, \
-                                                    BackwardCall<S>&);
+                                                    Refill<const S>&, Refill<S>&);
 LOOKBACK_INSTANTIATE(float)
 LOOKBACK_INSTANTIATE(double)
 #undef LOOKBACK_INSTANTIATE

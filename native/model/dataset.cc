@@ -167,15 +167,15 @@ int64_t Dataset<S>::bytes() const {
 template <class S>
 void Dataset<S>::gather(const uint32_t* rows, int64_t first, int64_t count,
                         const BatchTarget<S>& target) const {
-  std::vector<RowCopy> parts;
-  const auto add = [&parts](const auto& from, int64_t size, auto* to) {
-    if (to != nullptr) parts.push_back({from.data(), to, size * int64_t{sizeof(*to)}});
+  parts_.clear();
+  const auto add = [this](const auto& from, int64_t size, auto* to) {
+    if (to != nullptr) parts_.push_back({from.data(), to, size * int64_t{sizeof(*to)}});
   };
   add(x_, steps_ * features_, target.x);
   add(labels_, label_size(), target.labels);
   add(targets_, target_size_, target.targets);
   add(weights_, weight_size(), target.weights);
-  backend_.copy_rows(rows, first, count, parts);
+  backend_.copy_rows(rows, first, count, parts_);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = rows == nullptr ? first + i : int64_t{rows[i]};
     if (target.lengths != nullptr) target.lengths[i] = lengths_[static_cast<size_t>(row)];

@@ -84,6 +84,7 @@ class Dataset {
   Buffer<S> x_, targets_, weights_;
   Buffer<int32_t> labels_, resets_;
   std::vector<int32_t> lengths_;
+  mutable std::vector<RowCopy> parts_;  ///< of the batch at hand; here so that it keeps its room
 };
 
 /// Throws ERR_SHAPE unless `shape` is [n, T, inputSize] with n, T >= 1 and holds `size` numbers.

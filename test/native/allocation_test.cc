@@ -34,6 +34,16 @@ Spec cell(const char* kind, double units,
   return made;
 }
 
+std::vector<LayerSpec> wrapped_layers() {
+  return {cell("embedding", 8, {{"inputDim", 4.0}}),
+          named("layerNorm"),
+          {named("residual"), {lstm(8, true), dropout(0.2)}},
+          {spec({{"kind", std::string("bidirectional")}, {"merge", std::string("concat")}}),
+           {cell("gru", 4, {{"returnSequences", true}})}},
+          spec({{"kind", std::string("pool")}, {"over", std::string("mean")}}),
+          dense(3)};
+}
+
 std::unique_ptr<Engine> make(const Subject& of) {
   const int64_t features = of.words > 0 ? 1 : kFeatures;
   auto made = engine(of.layers, features, DType::kFloat32, of.threads);
@@ -159,15 +169,7 @@ TEST(a_training_step_on_two_threads) {
 /// Two wide layers on two threads: blocks large enough for pages of their own, workers that fail,
 /// rows of several lengths.
 TEST(a_training_step_of_every_kind_of_layer) {
-  const std::vector<LayerSpec> wrapped = {
-      cell("embedding", 8, {{"inputDim", 4.0}}),
-      named("layerNorm"),
-      {named("residual"), {lstm(8, true), dropout(0.2)}},
-      {spec({{"kind", std::string("bidirectional")}, {"merge", std::string("concat")}}),
-       {cell("gru", 4, {{"returnSequences", true}})}},
-      spec({{"kind", std::string("pool")}, {"over", std::string("mean")}}),
-      dense(3)};
-  check_training({"wrapped", wrapped, named("adam"), 1, true, kRows, kSteps, 4});
+  check_training({"wrapped", wrapped_layers(), named("adam"), 1, true, kRows, kSteps, 4});
 }
 
 TEST(a_training_step_of_every_cell) {
@@ -193,6 +195,39 @@ TEST(a_training_step_that_settles) {
       {cell("exprnn", 4, {{"mode", std::string("dynamic")}, {"rebaseEvery", 1.0}}), dense(3)}};
   const Call once = [](Engine& of) { train_once(of, kRows); };
   refuse_each(subject, once, once);
+}
+
+/// Requests of a step whose shape has been seen before.
+int64_t requests_of_a_step(const Subject& of) {
+  const auto made = make(of);
+  const std::vector<uint32_t> rows = first_rows(static_cast<uint32_t>(of.rows));
+  const TrainCall call{rows.data(), of.rows, of.rows, 0.01};
+  made->train(kData, call, nullptr);
+  made->train(kData, call, nullptr);
+  const failing::Refusal none(failing::kNever);
+  made->train(kData, call, nullptr);
+  return failing::requests;
+}
+
+TEST(a_step_of_a_known_shape_asks_for_no_memory) {
+  const Spec recurrent_dropout = cell("lstm", 4, {{"dropout", 0.1}, {"recurrentDropout", 0.1}});
+  const std::vector<Subject> subjects = {
+      {"lstm", {lstm(4), dense(3)}},
+      {"lstm on two", {lstm(24), dense(48, "tanh"), dense(3)}, named("adam"), 2, true, 40, 12},
+      {"dropout", {lstm(8, true), dropout(0.2), recurrent_dropout, dense(3)}},
+      {"rnn", {cell("rnn", 4), dense(3)}},
+      {"gru", {cell("gru", 4), dense(3)}},
+      {"rra", {cell("rra", 4, {{"K", 3.0}}), dense(3)}},
+      {"bnlstm", {cell("bnlstm", 4, {{"tMax", 4.0}}), dense(3)}},
+      {"larnn", {cell("larnn", 4, {{"heads", 2.0}, {"window", 3.0}}), dense(3)}},
+      {"larnn stack",
+       {cell("larnn", 4, {{"heads", 2.0}, {"window", 3.0}, {"layers", 2.0}}), dense(3)}},
+      {"wrapped", wrapped_layers(), named("adam"), 1, true, kRows, kSteps, 4},
+  };
+  for (const Subject& subject : subjects) {
+    const int64_t requests = requests_of_a_step(subject);
+    if (requests != 0) check::fail(subject.name, 0, text(requests, " requests"));
+  }
 }
 
 // ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 #include "backend/cpu/cancel.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <thread>
 
 #include "backend/cpu/pieces.h"
+#include "model/cell_call.h"
 #include "native/check.h"
 #include "native/models.h"
 
@@ -86,6 +88,52 @@ TEST(a_product_in_parts_has_the_bits_of_the_whole) {
   const std::atomic<bool> cancel{true};
   runtime.cancel = &cancel;
   CHECK_THROWS(kAborted, "cancelled", product(true));
+}
+
+/// A layer so large that the product of a single step is computed in parts.
+TEST(a_step_of_a_large_layer_in_parts_is_the_whole) {
+  constexpr int64_t kUnits = 1024, kInputs = 4, kBatch = 2, kGates = 4;
+  static_assert(kGates * kUnits * (kUnits + kInputs) > int64_t{1} << 22);
+  const auto runner =
+      make_cell_runner("lstm", spec({{"inputSize", double{kInputs}}, {"units", double{kUnits}}}),
+                       DType::kFloat64, DeviceKind::kCpu);
+  NamedTensors inputs, weights;
+  const auto give = [](NamedTensors& to, const char* name, std::vector<int64_t> shape,
+                       uint32_t stream) {
+    HostTensor tensor = noise_tensor(std::move(shape), stream);
+    Numbers numbers = numbers_of(tensor);
+    to.push_back({NamedTensor::Role::kParam, name, std::move(tensor)});
+    return numbers;
+  };
+  const Numbers x = give(inputs, "x", {kBatch, 1, kInputs}, 1);
+  const Numbers h = give(inputs, "h0", {kBatch, kUnits}, 2);
+  const Numbers c = give(inputs, "c0", {kBatch, kUnits}, 3);
+  const Numbers W = give(weights, "W_x", {kGates * kUnits, kInputs}, 4);
+  const Numbers R = give(weights, "W_h", {kGates * kUnits, kUnits}, 5);
+  const Numbers b = give(weights, "b_x", {kGates * kUnits}, 6);
+  const Numbers b_h = give(weights, "b_h", {kGates * kUnits}, 7);
+  const CellForward made =
+      runner->forward(std::move(inputs), std::move(weights), false, 1, nullptr);
+  const Numbers y = numbers_of(made.outputs.front().tensor);
+  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
+  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  for (int64_t row = 0; row < kBatch; ++row) {
+    for (int64_t unit = 0; unit < kUnits; ++unit) {
+      double gate[kGates];
+      for (int64_t g = 0; g < kGates; ++g) {
+        const int64_t o = g * kUnits + unit;
+        double sum = b[at(o)] + b_h[at(o)];
+        for (int64_t k = 0; k < kInputs; ++k)
+          sum += W[at(o * kInputs + k)] * x[at(row * kInputs + k)];
+        for (int64_t k = 0; k < kUnits; ++k) sum += R[at(o * kUnits + k)] * h[at(row * kUnits + k)];
+        gate[g] = sum;
+      }
+      const double cell =
+          sigmoid(gate[1]) * c[at(row * kUnits + unit)] + sigmoid(gate[0]) * std::tanh(gate[2]);
+      // Sums of a thousand products below 1: their roundings stay below 1e-12.
+      CHECK_NEAR(y[at(row * kUnits + unit)], sigmoid(gate[3]) * std::tanh(cell), 1e-11);
+    }
+  }
 }
 
 TEST(a_cancelled_update_has_not_been) {

@@ -4,6 +4,7 @@
 /// its order, with u half the machine epsilon and one more rounding a product where it is not fused
 /// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). The plain loops sum in
 /// long double, and the bound is taken with epsilon for u.
+#include <atomic>
 #include <limits>
 #include <vector>
 
@@ -319,6 +320,8 @@ class GradientFixture {
     weight_gradient<Lanes<S>>(args_, g);
   }
 
+  void cancel(const std::atomic<bool>& flag) { args_.cancel = &flag; }
+
   void check(Guarded<S>& dW, Guarded<S>& db) {
     for (int o = 0; o < kRows; ++o) {
       for (int k = 0; k <= kDepth; ++k) {
@@ -380,6 +383,17 @@ void check_weight_gradient() {
       for (int64_t i = 0; i < db.size(); ++i) CHECK_EQUAL(bias_parts[i], db[i]);
     }
   }
+}
+
+/// It looks at the flag before every part of its work: none is done here.
+TEST(weight_gradient_of_a_cancelled_job_ends_before_its_next_part) {
+  using Fixture = GradientFixture<float>;
+  Fixture fixture(3, 67);
+  const std::atomic<bool> cancelled{true};
+  fixture.cancel(cancelled);
+  Guarded<float> dW(Fixture::kRows * Fixture::kDepth, 99.0f), db(Fixture::kRows, 99.0f);
+  fixture.run(0, Fixture::kRows, dW, db);
+  for (int64_t i = 0; i < dW.size(); ++i) CHECK_EQUAL(dW[i], 0.0f);
 }
 
 TEST(weight_gradient_in_float) { check_weight_gradient<float>(); }

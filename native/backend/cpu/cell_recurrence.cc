@@ -38,7 +38,10 @@ CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& ker
       runtime_(runtime),
       kernels_(kernels),
       weights_(cell_.declaration, kernels),
-      vectors_(cell_.declaration) {}
+      vectors_(cell_.declaration) {
+  for (const BatchSiteInfo& site : cell_.declaration.sites)
+    statistics_.emplace_back("buf." + site.name + ".mean", "buf." + site.name + ".var");
+}
 
 template <class S>
 void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {

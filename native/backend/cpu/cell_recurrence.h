@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/cell_host.h"
@@ -73,6 +74,7 @@ class CellRecurrence final : public CellHost<S> {
   const DriverTable<S>& kernels_;
   PackedWeights<S> weights_;
   VectorSet<S> vectors_;
+  std::vector<std::pair<std::string, std::string>> statistics_;  ///< mean and variance, per site
   uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
 };
 

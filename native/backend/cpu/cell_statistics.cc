@@ -43,15 +43,17 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
   }
   for (size_t i = 0; i < d.sites.size(); ++i) {
     BatchSiteState<S>& site = t.sites[i];
-    const std::vector<int64_t> shape = this->stat_shape(d.sites[i]);
     const int rows = site.stat_rows;
-    const std::string name = "buf." + d.sites[i].name;
-    const S* mean = find(call.inputs, name + ".mean", shape);
-    const S* var = find(call.inputs, name + ".var", shape);
+    // As stat_shape has it, without its memory.
+    const bool one_row = d.sites[i].rows == 0 && d.batch_rows == 1;
+    const SmallShape shape = one_row ? SmallShape{site.features} : SmallShape{rows, site.features};
+    const auto& [mean_name, var_name] = statistics_[i];
+    const S* mean = find(call.inputs, mean_name, shape);
+    const S* var = find(call.inputs, var_name, shape);
     site.running_mean = site.running_var = nullptr;
     if (call.training) {
-      site.running_mean = find_out(call.outputs, name + ".mean");
-      site.running_var = find_out(call.outputs, name + ".var");
+      site.running_mean = find_out(call.outputs, mean_name);
+      site.running_var = find_out(call.outputs, var_name);
       const size_t bytes = static_cast<size_t>(site.features * rows) * sizeof(S);
       if (mean && site.running_mean && mean != site.running_mean)
         std::memcpy(site.running_mean, mean, bytes);
@@ -59,8 +61,8 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
         std::memcpy(site.running_var, var, bytes);
       continue;
     }
-    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", name,
-            ".mean and .var are missing; evaluation needs them");
+    REQUIRE(mean != nullptr && var != nullptr, kState, "running statistics ", mean_name, " and ",
+            var_name, " are missing; evaluation needs them");
     for (int64_t s = 0; s < t.steps; ++s) {
       const int64_t row = std::min<int64_t>(s, rows - 1) * site.features;
       S* out = site.moments + s * 2 * site.features;
@@ -69,9 +71,8 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
         out[site.features + j] = S(1) / lookback::sqrt(var[row + j] + a.batch_eps);
       }
     }
-    for (const char* part : {".mean", ".var"}) {
-      S* out = find_out(call.outputs, name + part);
-      const S* in = part[1] == 'm' ? mean : var;
+    for (const S* in : {mean, var}) {
+      S* out = find_out(call.outputs, in == mean ? mean_name : var_name);
       if (out != nullptr && out != in) {
         std::memcpy(out, in, static_cast<size_t>(site.features * rows) * sizeof(S));
       }

@@ -103,6 +103,7 @@ class TileContext {
     const PackedLinear<S>& p = args_.linears[l.id];
     Operand<S> operands[kMaxSources];
     for (int tile = begin_; tile < end_; ++tile) {
+      if (tile > begin_ && cancelled()) return;
       S* base = tile_base(tile);
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         for (int i = 0; i < p.sources; ++i) {
@@ -112,7 +113,7 @@ class TileContext {
                          source.size};
         }
         S* out = base + place(p.out, 0).offset + int64_t{p.out_begin + repeat * p.rows} * kStride;
-        linear_tile<V>(p.forward, operands, p.sources, out, p.accumulate, rows_of(tile));
+        product(p.forward, operands, p.sources, out, p.accumulate, rows_of(tile));
       }
     }
   }
@@ -120,6 +121,7 @@ class TileContext {
   void adjoint(Linear l) const {
     const PackedLinear<S>& p = args_.linears[l.id];
     for (int tile = begin_; tile < end_; ++tile) {
+      if (tile > begin_ && cancelled()) return;
       S* base = tile_base(tile);
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         const Operand<S> d_out = {
@@ -130,7 +132,7 @@ class TileContext {
           if (p.adjoint[i].data == nullptr) continue;
           S* to = base + place(source.gradient, source.dt).offset +
                   (source.begin + int64_t{repeat} * source.size) * kStride;
-          linear_tile<V>(p.adjoint[i], &d_out, 1, to, source.accumulate, rows_of(tile));
+          product(p.adjoint[i], &d_out, 1, to, source.accumulate, rows_of(tile));
         }
       }
     }
@@ -198,9 +200,9 @@ class TileContext {
         for (int j = 0; j < size; ++j) rows[i][j] = column[int64_t{j} * kStride + i];
     });
   }
-  /// Asked once a step; a step of the largest tile takes well under the promised 10 ms.
+  /// Asked once a step, and between the parts of a weight gradient.
   bool stop() const {
-    if (args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed)) {
+    if (cancelled()) {
       if (args_.barrier != nullptr) args_.barrier->abandon();
       return true;
     }
@@ -248,6 +250,28 @@ class TileContext {
   }
   HD Row row(S* base, int tile, int group) const {
     return Row(base + group * kWidth, active_ + int64_t{tile} * kStride + group * kWidth);
+  }
+  bool cancelled() const {
+    return args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed);
+  }
+  /// linear_tile; that of a large model in parts of a few milliseconds, with a look at the cancel
+  /// flag between them. What a cancelled call leaves undone is never read.
+  void product(const PackedMatrix<S>& m, const Operand<S>* operands, int count, S* out,
+               bool accumulate, int rows) const {
+    constexpr int64_t kPartWeights = int64_t{1} << 22;
+    int64_t depth = 0;
+    for (int i = 0; i < count; ++i) depth += operands[i].size;
+    if (m.rows * depth <= kPartWeights)
+      return linear_tile<V>(m, operands, count, out, accumulate, rows);
+    const int64_t blocks = kPartWeights / (depth * m.block);
+    const int part_rows = static_cast<int>(blocks < 1 ? 1 : blocks) * m.block;
+    for (int o = 0; o < m.rows && !cancelled(); o += part_rows) {
+      PackedMatrix<S> part = m;
+      part.data += o * depth;
+      if (part.bias != nullptr) part.bias += o;
+      part.rows = m.rows - o < part_rows ? m.rows - o : part_rows;
+      linear_tile<V>(part, operands, count, out + int64_t{o} * kStride, accumulate, rows);
+    }
   }
   const S* site_moments(BatchSite site) const {
     const BatchSiteState<S>& s = args_.sites[site.id];

@@ -121,6 +121,7 @@ void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient
           const GradientChunk chunk{begin, depth - begin < units ? depth - begin : units,
                                     tile,  repeat,
                                     t,     args.steps - t < most ? args.steps - t : most};
+          if (x.stop()) return;  // the caller sees that as well, and throws
           add_chunk<V>(x, args, g, chunk, run, depth);
         }
       }
