@@ -112,6 +112,7 @@
         "native/model/recurrent.cc",
         "native/model/stream.cc",
         "native/model/trainer.cc",
+        "native/model/trainer_update.cc",
       ],
       "dependencies": ["lookback_kernels_generic"],
       "conditions": [["target_arch=='x64'", {

@@ -69,6 +69,7 @@ set(LOOKBACK_CORE_SOURCES
   native/model/recurrent.cc
   native/model/stream.cc
   native/model/trainer.cc
+  native/model/trainer_update.cc
 )
 
 # Compiled once for each instruction set, with its flags: one source a cell, so that a change to one recompiles it alone.
