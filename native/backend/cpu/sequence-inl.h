@@ -117,7 +117,6 @@ void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient
       const int most = steps_of_run<V>(run, x.rows_of(tile));
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         for (int t = g.first_step; t < args.steps; t += most) {
-          if (x.stop()) return;  // asked once a chunk
           const GradientChunk chunk{begin, depth - begin < units ? depth - begin : units,
                                     tile,  repeat,
                                     t,     args.steps - t < most ? args.steps - t : most};
