@@ -1,3 +1,4 @@
+// Over 500 lines: one public class, most of it doc comments over calls that other files do.
 import type { LayerAttention } from './attention';
 import { attentionOf } from './attention';
 import { resolveDevice } from './devices';
