@@ -57,3 +57,9 @@ export function unitsFor(
   known.set(question, units);
   return units;
 }
+
+/** The units of an ENRNN, a multiple of five, in its long and its short block: three to two. */
+export const threeToTwo = (units: number) => ({
+  longUnits: (units / 5) * 3,
+  shortUnits: (units / 5) * 2,
+});

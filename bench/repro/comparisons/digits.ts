@@ -4,6 +4,7 @@
 import type { Comparison, Contestant } from '../comparison';
 import { rates } from '../comparison';
 import { slowA, tf1Rmsprop } from '../optimizers';
+import { threeToTwo } from '../widths';
 
 const BANDS = 40;
 const STEPS = 100;
@@ -50,11 +51,7 @@ export const digits: Comparison = {
     {
       name: 'enrnn',
       label: 'ENRNN',
-      layers: classifier((units) => ({
-        kind: 'enrnn',
-        longUnits: (units / 5) * 3,
-        shortUnits: (units / 5) * 2,
-      })),
+      layers: classifier((units) => ({ kind: 'enrnn', ...threeToTwo(units) })),
       multiple: 5,
       ...orthogonal,
     },

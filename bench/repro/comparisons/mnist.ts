@@ -2,7 +2,8 @@
  * MNIST pixel by pixel, in the order of the rows and in the published permuted one.
  */
 import type { Comparison, Contestant } from '../comparison';
-import { tf1Rmsprop } from '../optimizers';
+import { slowA, tf1Rmsprop } from '../optimizers';
+import { threeToTwo } from '../widths';
 
 const PIXELS = 784;
 const BATCH = 128;
@@ -27,20 +28,16 @@ const contestants = (published: Published): readonly Contestant[] => [
     label: 'scoRNN',
     layers: classifier((units) => ({ kind: 'scornn', units })),
     optimizer: tf1Rmsprop(1e-3),
-    groups: [{ match: 'A', optimizer: tf1Rmsprop(1e-4) }],
+    groups: slowA,
     published: published.scornn,
   },
   {
     name: 'enrnn',
     label: 'ENRNN',
-    layers: classifier((units) => ({
-      kind: 'enrnn',
-      longUnits: (units / 5) * 3,
-      shortUnits: (units / 5) * 2,
-    })),
+    layers: classifier((units) => ({ kind: 'enrnn', ...threeToTwo(units) })),
     multiple: 5,
     optimizer: tf1Rmsprop(1e-3),
-    groups: [{ match: 'A', optimizer: tf1Rmsprop(1e-4) }],
+    groups: slowA,
   },
   {
     name: 'exprnn',

@@ -2,7 +2,8 @@
  * Penn Treebank by characters: the next one is foretold.
  */
 import type { Comparison, Contestant } from '../comparison';
-import { tf1Rmsprop } from '../optimizers';
+import { slowA, tf1Rmsprop } from '../optimizers';
+import { threeToTwo } from '../widths';
 
 const STEPS = 150;
 const CHARACTERS = 50;
@@ -41,16 +42,11 @@ export const ptb: Comparison = {
   rows: 33_450,
   parameters: 300_000,
   contestants: [
-    contestant(
-      'enrnn',
-      'ENRNN',
-      (units) => ({ longUnits: (units / 5) * 3, shortUnits: (units / 5) * 2 }),
-      {
-        multiple: 5,
-        optimizer: tf1Rmsprop(1e-3),
-        groups: [{ match: 'A', optimizer: tf1Rmsprop(1e-4) }],
-      },
-    ),
+    contestant('enrnn', 'ENRNN', threeToTwo, {
+      multiple: 5,
+      optimizer: tf1Rmsprop(1e-3),
+      groups: slowA,
+    }),
     contestant('exprnn', 'expRNN', (units) => ({ units, init: 'henaff' }), {
       optimizer: { kind: 'rmsprop', learningRate: 5e-3, rho: 0.99 },
       groups: [{ match: 'P', optimizer: { kind: 'rmsprop', learningRate: 1e-4, rho: 0.99 } }],
