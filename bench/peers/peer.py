@@ -14,7 +14,11 @@ import os
 import sys
 import time
 
-import torch
+import openblas
+
+openblas.choose_kernels()
+
+import torch  # noqa: E402 - it loads OpenBLAS
 
 
 def read_tensors(path, entries):
@@ -48,7 +52,7 @@ def blas():
         return "unknown"
     for mark, name in (("mkl_core", "MKL"), ("mkl_rt", "MKL"), ("openblas", "OpenBLAS"), ("blis", "BLIS")):
         if any(mark in file for file in files):
-            return name
+            return f"{name} {openblas.kernels() or ''}".rstrip() if name == "OpenBLAS" else name
     if "mkl" in torch.__config__.show().lower().split("blas_info=")[-1][:12]:
         return "MKL"
     return "reference" if any(file.startswith("libblas.so") for file in files) else "unknown"

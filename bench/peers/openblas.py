@@ -1,0 +1,43 @@
+"""OpenBLAS chooses its kernels by the CPU's model number. A release that is older than the CPU does not know it and may
+fall back to those of 2004 (SSE3), some five times slower: a peer set up badly flatters nobody.
+"""
+import ctypes
+import os
+import sys
+
+# The widest first: what the CPU must have, and the kernels that use it.
+KERNELS = (({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "SkylakeX"), ({"avx2", "fma"}, "Haswell"))
+# What stands for "not known" where a CPU has any of the above.
+FALLBACKS = {"Prescott", "Core2", "Nehalem", "Generic"}
+
+
+def kernels():
+    """The name of the kernels that OpenBLAS uses in this process, or None where it is not installed."""
+    try:
+        library = ctypes.CDLL("libopenblas.so.0")
+        library.openblas_get_corename.restype = ctypes.c_char_p
+        return library.openblas_get_corename().decode()
+    except (OSError, AttributeError):
+        return None
+
+
+def cpu_flags():
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = [line for line in file if line.startswith("flags")]
+    except OSError:
+        return set()
+    return set(lines[0].split()) if lines else set()
+
+
+def choose_kernels():
+    """Starts the program again with kernels that fit the CPU, where OpenBLAS does not know it and nobody has chosen.
+
+    To be called before anything loads the library for good.
+    """
+    if "OPENBLAS_CORETYPE" in os.environ or kernels() not in FALLBACKS:
+        return
+    for wanted, name in KERNELS:
+        if wanted <= cpu_flags():
+            os.environ["OPENBLAS_CORETYPE"] = name
+            os.execv(sys.executable, [sys.executable, *sys.argv])
