@@ -77,8 +77,7 @@ Napi::Value CellWrap::forward(const Napi::CallbackInfo& info) {
                               job.cancel_flag());
     };
     plan.result = [this, result](Napi::Env then) -> Napi::Value {
-      // The cell keeps the memory of its last pass for the next one.
-      report_memory(then, result->tape->bytes());
+      report_memory(then, cell_->bytes());
       const Napi::Object object = Napi::Object::New(then);
       object.Set("outputs", write_tensors(then, result->outputs));
       AddonData& data = addon_data(then);
@@ -103,18 +102,6 @@ TapeWrap::TapeWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapeWrap>(
     tape_ = std::move(addon_data(env).new_tape);
     REQUIRE(tape_ != nullptr, kState, "a tape is made by forward, not by its constructor");
   });
-  report_memory(env);
-}
-
-void TapeWrap::Finalize(Napi::BasicEnv env) {
-  tape_.reset();
-  report_memory(env);
-}
-
-void TapeWrap::report_memory(Napi::BasicEnv env) {
-  const int64_t bytes = tape_ ? tape_->bytes() : 0;
-  Napi::MemoryManagement::AdjustExternalMemory(env, bytes - reported_);
-  reported_ = bytes;
 }
 
 Napi::Value TapeWrap::backward(const Napi::CallbackInfo& info) {
@@ -124,7 +111,6 @@ Napi::Value TapeWrap::backward(const Napi::CallbackInfo& info) {
     REQUIRE(tape_ != nullptr, kState,
             "this forward pass was gone back through or disposed; call forward again");
     std::shared_ptr<CallTape> tape = std::move(tape_);
-    report_memory(env);
     const auto grads = std::make_shared<NamedTensors>();
     JobPlan plan;
     plan.work = [=](Job& job) mutable {
@@ -148,7 +134,6 @@ Napi::Value TapeWrap::saved(const Napi::CallbackInfo& info) {
 
 Napi::Value TapeWrap::dispose(const Napi::CallbackInfo& info) {
   tape_.reset();
-  report_memory(info.Env());
   return info.Env().Undefined();
 }
 

@@ -1,6 +1,7 @@
 #include "model/cell_call.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include "base/error.h"
@@ -82,11 +83,15 @@ class CellPass {
     lengths_.clear();
   }
 
-  int64_t bytes() const {
-    int64_t sum = tape_ ? static_cast<int64_t>(tape_->bytes()) : 0;
-    for (const auto& [name, tensor] : inputs_) sum += tensor.numbers.bytes();
-    for (const auto& [name, tensor] : weights_) sum += tensor.numbers.bytes();
-    return sum;
+  /// What it held when it was last counted.
+  int64_t counted() const { return counted_; }
+  /// By how many bytes that has grown since.
+  int64_t recount() {
+    const int64_t before = counted_;
+    counted_ = tape_ ? static_cast<int64_t>(tape_->bytes()) : 0;
+    for (const auto& [name, tensor] : inputs_) counted_ += tensor.numbers.bytes();
+    for (const auto& [name, tensor] : weights_) counted_ += tensor.numbers.bytes();
+    return counted_ - before;
   }
 
  private:
@@ -108,6 +113,7 @@ class CellPass {
   OwnedTensors<S> inputs_, weights_;
   std::vector<int32_t> lengths_;
   int64_t batch_ = 0, steps_ = 0;
+  int64_t counted_ = 0;
 };
 
 template <class S>
@@ -322,7 +328,7 @@ NamedTensors CellPass<S>::saved() const {
 }
 
 /// Makes passes and keeps the one used last: calls of equal shape, one after another, start no
-/// thread and touch no fresh memory.
+/// thread and touch no fresh memory. Knows what all its passes hold, lent or idle.
 template <class S>
 class PassPool {
  public:
@@ -336,20 +342,32 @@ class PassPool {
       pass = std::move(idle_);
     }
     if (pass && pass->threads() == threads) return pass;
-    pass.reset();
+    discard(std::move(pass));
     return std::make_unique<CellPass<S>>(kind_, spec_, device_, threads);
   }
 
   void give_back(std::unique_ptr<CellPass<S>> pass) {
     pass->forget();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.swap(pass);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      idle_.swap(pass);
+    }
+    discard(std::move(pass));
   }
 
+  /// To be told after every forward pass.
+  void count(CellPass<S>& pass) { held_ += pass.recount(); }
+  int64_t bytes() const { return held_; }
+
  private:
+  void discard(std::unique_ptr<CellPass<S>> pass) {
+    if (pass) held_ -= pass->counted();
+  }
+
   std::string kind_;
   Spec spec_;
   DeviceKind device_;
+  std::atomic<int64_t> held_{0};
   std::mutex mutex_;
   std::unique_ptr<CellPass<S>> idle_;
 };
@@ -367,7 +385,6 @@ class LoanedPass final : public CallTape {
     return pass_->backward(std::move(upstream), cancel);
   }
   NamedTensors saved() const override { return pass_->saved(); }
-  int64_t bytes() const override { return pass_->bytes(); }
 
  private:
   std::shared_ptr<PassPool<S>> pool_;
@@ -383,12 +400,14 @@ class CellRunnerOf final : public CellRunner {
   }
 
   const std::vector<ParamInfo>& params() const override { return params_; }
+  int64_t bytes() const override { return pool_->bytes(); }
 
   CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
                       const std::atomic<bool>* cancel) const override {
     auto loan = std::make_unique<LoanedPass<S>>(pool_, threads);
     CellForward result;
     result.outputs = loan->pass().forward(std::move(inputs), std::move(weights), training, cancel);
+    pool_->count(loan->pass());
     result.tape = std::move(loan);
     return result;
   }

@@ -23,7 +23,6 @@ class CallTape {
   /// What the forward pass has saved, by the names of the cell's document: [B, T, ...]. Before
   /// `backward`, which uses it up.
   virtual NamedTensors saved() const = 0;
-  virtual int64_t bytes() const = 0;
 };
 
 struct CellForward {
@@ -37,6 +36,9 @@ class CellRunner {
  public:
   virtual ~CellRunner() = default;
   virtual const std::vector<ParamInfo>& params() const = 0;
+  /// What its passes hold, those whose tapes are in use and the one kept for the next call, as of
+  /// the last `forward` of each.
+  virtual int64_t bytes() const = 0;
   /// inputs   "x" [B, T, inputSize]; "lengths" as integers [B]; states, masks and buffers ("buf.*",
   /// by default as at the
   ///          start of training) by name, with [T, B, ..] as [B, T, ..]
