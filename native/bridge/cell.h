@@ -25,8 +25,8 @@ class CellWrap : public Napi::ObjectWrap<CellWrap> {
 
   /// Tells the garbage collector that `bytes` of native memory hang on this object, tapes in use
   /// included. A tape does not report itself: it comes and goes with every call, and each time that
-  /// memory seems to grow beyond a limit, V8 marks its heap for some milliseconds, on this thread and
-  /// on those that compute.
+  /// memory seems to grow beyond a limit, V8 marks its heap for some milliseconds, on this thread
+  /// and on those that compute.
   void report_memory(Napi::BasicEnv env, int64_t bytes);
 
   std::shared_ptr<const CellRunner> cell_;  ///< shared with its running jobs

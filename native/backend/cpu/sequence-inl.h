@@ -11,17 +11,13 @@ inline namespace LOOKBACK_ISA {
 
 template <class V, class Cell, class Walk>
 void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker, Walk walk) {
-  const Cell& typed = *static_cast<const Cell*>(cell);
-  if (args.coupled) {
-    const int begin = args.tiles * worker / args.workers,
-              end = args.tiles * (worker + 1) / args.workers;
-    TileContext<V> x(args, args.active, begin, end, worker);
-    walk(args, typed, x);
-    return;
-  }
-  for (int tile = worker; tile < args.tiles; tile += args.workers) {
-    TileContext<V> x(args, args.active, tile, tile + 1, worker);
-    walk(args, typed, x);
+  const int first = args.coupled ? args.tiles * worker / args.workers : worker;
+  const int next = args.coupled ? args.tiles : args.workers;
+  // The walk is called in one place, so that all of a cell's code is compiled once.
+  for (int tile = first; tile < args.tiles; tile += next) {
+    const int end = args.coupled ? args.tiles * (worker + 1) / args.workers : tile + 1;
+    TileContext<V> x(args, args.active, tile, end, worker);
+    walk(args, *static_cast<const Cell*>(cell), x);
   }
 }
 

@@ -7,6 +7,9 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
+template LOOKBACK_LINEAR_TILE(float);
+template LOOKBACK_LINEAR_TILE(double);
+
 template <class V, class List>
 struct LoopTable;
 
