@@ -16,7 +16,8 @@ part() {
   "$@" || failed+=("$name")
 }
 
-part "native tests" ctest --test-dir build/cmake --output-on-failure --no-tests=error
+part "native tests" ctest --test-dir build/cmake --output-on-failure --no-tests=error \
+  --parallel "$(getconf _NPROCESSORS_ONLN)"
 part "jest" node node_modules/jest/bin/jest.js
 for device in cpu emulated; do
   for dtype in float64 float32; do
