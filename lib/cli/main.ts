@@ -104,16 +104,20 @@ function program(): Command {
       },
     );
   root
-    .command('inspect <file>')
-    .description('what a model file, checkpoint or run folder holds')
+    .command('inspect <files...>')
+    .description('what model files, checkpoints or run folders hold')
     .option(...json)
     .addHelpText(
       'after',
-      examplesText('inspect runs/har', 'inspect runs/har/checkpoints/last.safetensors --json'),
+      examplesText(
+        'inspect runs/har',
+        'inspect runs/*/model.safetensors',
+        'inspect runs/har/checkpoints/last.safetensors --json',
+      ),
     )
-    .action(async (file: string, options: Json) => {
+    .action(async (files: string[], options: Json) => {
       const { inspect } = await import('./inspect.js');
-      await inspect(file, makeOutput(options.json === true));
+      for (const file of files) await inspect(file, makeOutput(options.json === true));
     });
   root
     .command('compare <runs...>')

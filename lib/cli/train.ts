@@ -25,6 +25,8 @@ import { checkTestStreams, evaluationOf, loadRunData } from './run-data';
 import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
 import { confusionOf } from './confusion';
+import { LookbackError } from '../errors';
+import { throwIfAborted } from '../training/fit';
 
 export interface TrainOptions {
   set: readonly string[];
@@ -44,6 +46,9 @@ export async function train(path: string, options: TrainOptions, output: Output)
     const test = await folder.finishedWith();
     if (test) return tellEnd(output, folder, test, 'the run is finished already');
   }
+  using signals = new Signals();
+  // Before there is a checkpoint nothing is lost, and a signal ends the process.
+  if (checkpoint) signals.hold();
   const data = await loadRunData(config);
   checkTestStreams(config, data);
   using model = buildModel(config, data);
@@ -52,18 +57,13 @@ export async function train(path: string, options: TrainOptions, output: Output)
   else await folder.begin(config);
   tellStart(output, config, folder, data, model, cursor);
   await tellEstimate(output, config, data, cursor);
-  const run = new Run(config, folder, data, model, output);
+  if (cursor && signals.signal.aborted) return tellInterrupted(output, folder, cursor);
+  const run = new Run(config, folder, data, model, output, signals);
   const paused = await run.train(checkpoint);
-  if (paused) {
-    const at = { epoch: paused.epoch, batch: paused.batch };
-    output.tell(
-      'interrupted',
-      at,
-      `interrupted; a checkpoint is in ${folder.path}: continue with --resume`,
-    );
-    return exitCodes.interrupted;
-  }
-  return tellEnd(output, folder, await run.finish(), null);
+  if (paused) return tellInterrupted(output, folder, paused);
+  const test = await run.finish();
+  if (test === null) return tellInterrupted(output, folder, { epoch: run.epochsDone, batch: 0 });
+  return tellEnd(output, folder, test, null);
 }
 
 /** The model of a configuration, compiled; its preprocessing knows the training part, the vocabulary and the names of the classes. */
@@ -93,15 +93,28 @@ class Run {
   readonly #data: RunData;
   readonly #model: Model;
   readonly #output: Output;
+  readonly #signals: Signals;
   #records: EpochRecord[] = [];
   #epochBegun = 0;
 
-  constructor(config: RunConfig, folder: RunFolder, data: RunData, model: Model, output: Output) {
+  constructor(
+    config: RunConfig,
+    folder: RunFolder,
+    data: RunData,
+    model: Model,
+    output: Output,
+    signals: Signals,
+  ) {
     this.#config = config;
     this.#folder = folder;
     this.#data = data;
     this.#model = model;
     this.#output = output;
+    this.#signals = signals;
+  }
+
+  get epochsDone(): number {
+    return this.#records.length;
   }
 
   /** Null when all epochs are done; else the run was interrupted and there is a checkpoint at that point. */
@@ -120,19 +133,15 @@ class Run {
       callbacks: [...callbacks.map((spec) => this.#callback(spec)), this.#recorder()],
       ...(validation ? { validationData: validation } : {}),
     };
-    const signals = new Signals();
-    try {
-      const hooks: FitHooks = {
-        pause: () => signals.received,
-        save: (snapshot) => this.#save(snapshot),
-        saveEvery: checkpoint?.everyUpdates,
-        ...(start ? { start } : {}),
-      };
-      const { cursor } = await this.#model.fitFrom(rows, options, hooks);
-      return cursor;
-    } finally {
-      signals.ignore();
-    }
+    const hooks: FitHooks = {
+      pause: () => this.#signals.signal.aborted,
+      save: (snapshot) => this.#save(snapshot),
+      saveEvery: checkpoint?.everyUpdates,
+      ...(start ? { start } : {}),
+    };
+    this.#signals.hold();
+    const { cursor } = await this.#model.fitFrom(rows, options, hooks);
+    return cursor;
   }
 
   /** Files of callbacks are named from the run folder on. */
@@ -145,12 +154,21 @@ class Run {
     return makeCallback(placed);
   }
 
-  /** Tests the trained model and writes model, log and report. */
-  async finish(): Promise<Logs> {
+  /** Tests the trained model and writes model, report and log; null where a signal came before all was there. */
+  async finish(): Promise<Logs | null> {
+    const { signal } = this.#signals;
+    try {
+      return await this.#finish(signal);
+    } catch (error) {
+      if (signal.aborted && error instanceof LookbackError && error.code === 'ERR_ABORTED')
+        return null;
+      throw error;
+    }
+  }
+
+  async #finish(signal: AbortSignal): Promise<Logs> {
     const { test, classNames } = this.#data;
-    const logs = await this.#model.evaluate(test, evaluationOf(this.#config));
-    await this.#model.save(this.#folder.model);
-    await this.#folder.writeLog(this.#records, logs);
+    const logs = await this.#model.evaluate(test, { ...evaluationOf(this.#config), signal });
     const report: Report = {
       title: this.#folder.path,
       records: this.#records,
@@ -166,7 +184,12 @@ class Run {
     };
     // Loaded here because drawing is large and only this moment needs it.
     const { renderReport } = await import('../report/report.js');
-    await this.#folder.writeReport(await renderReport(report));
+    const page = await renderReport(report);
+    throwIfAborted(signal);
+    await this.#model.save(this.#folder.model);
+    await this.#folder.writeReport(page);
+    // Last, because a log that ends with the test part says that the run is finished.
+    await this.#folder.writeLog(this.#records, logs);
     return logs;
   }
 
@@ -207,23 +230,35 @@ async function attentionIn(
   return model.attention(head(test.x, rows), lengths ? { lengths: lengths.subarray(0, rows) } : {});
 }
 
-/** Notes SIGINT and SIGTERM instead of dying; a second one ends the process at once. */
-class Signals {
-  received = false;
+/** Once held, SIGINT and SIGTERM abort `signal` instead of ending the process; a second one ends it at once. */
+class Signals implements Disposable {
+  readonly #abort = new AbortController();
+  readonly signal = this.#abort.signal;
+  #held = false;
   readonly #onSignal = (): void => {
-    if (this.received) process.exit(130);
-    this.received = true;
+    if (this.signal.aborted) process.exit(130);
+    this.#abort.abort();
   };
 
-  constructor() {
-    process.on('SIGINT', this.#onSignal);
-    process.on('SIGTERM', this.#onSignal);
+  hold(): void {
+    if (this.#held) return;
+    this.#held = true;
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, this.#onSignal);
   }
 
-  ignore(): void {
-    process.off('SIGINT', this.#onSignal);
-    process.off('SIGTERM', this.#onSignal);
+  [Symbol.dispose](): void {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, this.#onSignal);
   }
+}
+
+function tellInterrupted(
+  output: Output,
+  folder: RunFolder,
+  { epoch, batch }: Pick<Cursor, 'epoch' | 'batch'>,
+): number {
+  const text = `interrupted; a checkpoint is in ${folder.path}: continue with --resume`;
+  output.tell('interrupted', { epoch, batch }, text);
+  return exitCodes.interrupted;
 }
 
 function tellDamage(output: Output, damage: string): void {

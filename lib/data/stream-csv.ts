@@ -190,13 +190,22 @@ async function* decoded(bytes: AsyncIterable<Uint8Array>, path: string): AsyncGe
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let offset = 0;
   for await (const piece of bytes) {
+    const end = offset + piece.length;
+    yield decode(
+      () => decoder.decode(piece, { stream: true }),
+      `between the bytes ${offset} and ${end}`,
+    );
+    offset = end;
+  }
+  yield decode(() => decoder.decode(), 'at its end, which is half a character');
+
+  function decode(text: () => string, where: string): string {
     try {
-      yield decoder.decode(piece, { stream: true });
+      return text();
     } catch (cause) {
-      const message = `${path} is not UTF-8 text between the bytes ${offset} and ${offset + piece.length}; save it as UTF-8`;
+      const message = `${path} is not UTF-8 text ${where}; save it as UTF-8`;
       throw new LookbackError('ERR_DATA', message, { cause, details: { path, offset } });
     }
-    offset += piece.length;
   }
 }
 

@@ -149,6 +149,38 @@ describe('lookback train', () => {
     expect(numbersOf('killed')).toEqual(numbersOf('straight'));
   });
 
+  it('keeps to its checkpoint on SIGTERM while it tests the model, and while a resumed run loads', async () => {
+    // One epoch of eight updates, then a test part that takes longer than a signal.
+    const slow = ['--set', 'data.test=400000', '--set', 'epochs=1', '--json'];
+    const until = async (event: string, ...args: string[]): Promise<number | null> => {
+      const child = spawn(process.execPath, [main, 'train', configPath, ...args, ...slow], {
+        cwd: folder,
+      });
+      child.stdout.on('data', (chunk: Buffer) => {
+        if (chunk.includes(`"event":"${event}"`)) child.kill('SIGTERM');
+      });
+      return new Promise((resolve) => child.on('close', resolve));
+    };
+    const out = ['--set', 'out=late'];
+    expect(await until('epoch', ...out)).toBe(75);
+    expect(existsSync(join(folder, 'late', 'model.safetensors'))).toBe(false);
+    expect(await until('start', ...out, '--resume')).toBe(75);
+    expect(logOf('late')).toHaveLength(1);
+    expect(lookback('train', configPath, ...out, ...slow, '--resume').status).toBe(0);
+    expect(lookback('train', configPath, '--set', 'out=early', ...slow).status).toBe(0);
+    expect(modelOf('late')).toEqual(modelOf('early'));
+    expect(numbersOf('late')).toEqual(numbersOf('early'));
+    expect(existsSync(join(folder, 'late', 'report.html'))).toBe(true);
+  });
+
+  it('ends with 1 where the loss is no longer finite', () => {
+    const optimizer = 'optimizer={"kind":"sgd","learningRate":1e30}';
+    const { status, stderr } = train('diverged', '--set', optimizer);
+    expect(stderr).toMatch(/^ERR_NUMERIC /);
+    expect(status).toBe(1);
+    expect(existsSync(join(folder, 'diverged', 'model.safetensors'))).toBe(false);
+  });
+
   it('--json prints one object a line', () => {
     const { status, stdout } = train('json', '--json');
     const events = stdout
@@ -315,11 +347,34 @@ describe('other commands', () => {
     expect(lookback('inspect', 'junk.safetensors').status).toBe(3);
   });
 
+  it('inspect takes several files, and gives an object for each', () => {
+    const files = ['whole', 'again'].map((run) => join(run, 'model.safetensors'));
+    const { status, stdout } = lookback('inspect', ...files, '--json');
+    expect(status).toBe(0);
+    const told = stdout.trimEnd().split('\n');
+    const objects = told.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(objects.map(({ event, file }) => [event, file])).toEqual(
+      files.map((file) => ['inspect', file]),
+    );
+    for (const { tensors, metadata } of objects) {
+      expect(tensors).toContainEqual({ name: 'lstm.W_x', dtype: 'F32', shape: [32, 2] });
+      expect(JSON.stringify(metadata)).toContain('lstm');
+    }
+    expect(lookback('inspect', ...files).stdout.match(/^lstm\.W_x /gm)).toHaveLength(2);
+  });
+
   it('doctor names the kernel and why, and works without the addon', () => {
     const { status, stdout } = lookback('doctor');
     expect(status).toBe(0);
     for (const key of ['node', 'compiler', 'cmake', 'addon', 'kernel', 'threads'])
       expect(stdout).toMatch(new RegExp(`^${key} `, 'm'));
+    const told = JSON.parse(lookback('doctor', '--json').stdout) as Record<string, unknown>;
+    expect(told).toMatchObject({
+      event: 'doctor',
+      loads: true,
+      node: expect.any(String) as string,
+    });
+    expect(stdout).toContain(told['kernel']);
     const env = { ...process.env, LOOKBACK_BINARY: join(folder, 'absent.node') };
     const without = spawnSync(process.execPath, [main, 'doctor'], { encoding: 'utf8', env });
     expect(without.status).toBe(4);

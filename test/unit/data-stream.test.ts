@@ -102,6 +102,11 @@ describe('datasets.streamCSV', () => {
       /is not UTF-8 text between the bytes 0 and/,
     ],
     [
+      'half a character at the end',
+      Buffer.concat([Buffer.from(csv), Uint8Array.of(0xc3)]),
+      /is not UTF-8 text at its end, which is half a character/,
+    ],
+    [
       'a quote that never ends',
       `${csv}\n"${'x\n'.repeat(2 ** 20)}`,
       /t\.csv, line \d+: Max Record Size/,

@@ -6,20 +6,27 @@ import { join } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 
+/** Every public value; its types are those of `dist/index.d.ts`. */
 const names = [
-  'sequential',
-  'layers',
+  'History',
+  'LookbackError',
+  'Model',
+  'Preprocessing',
+  'backendInfo',
+  'calibrate',
+  'callbacks',
   'cells',
-  'optimizers',
+  'datasets',
+  'devices',
+  'exportWeights',
+  'importWeights',
+  'layers',
+  'loadModel',
   'losses',
   'metrics',
-  'callbacks',
+  'optimizers',
   'schedules',
-  'datasets',
-  'loadModel',
-  'devices',
-  'backendInfo',
-  'LookbackError',
+  'sequential',
 ];
 
 function run(code: string, ...flags: string[]): unknown {
@@ -31,15 +38,21 @@ function run(code: string, ...flags: string[]): unknown {
   return JSON.parse(stdout);
 }
 
-it('require and import give the same objects under every public name', () => {
+it('require and import give the same objects under every public name, and nothing else', () => {
   const code = `
     const required = require(process.cwd());
     import('lookback').then((imported) => {
-      const names = ${JSON.stringify(names)};
-      const same = names.filter((name) => required[name] !== undefined && required[name] === imported[name]);
-      console.log(JSON.stringify(same));
+      const added = ['default', 'module.exports', '__esModule'];
+      const faces = [Object.keys(required), Object.keys(imported).filter((name) => !added.includes(name))];
+      const same = faces[0].filter((name) => required[name] === imported[name]);
+      console.log(JSON.stringify([...faces, same].map((each) => each.sort())));
     });`;
-  expect(run(code)).toEqual(names);
+  expect(run(code)).toEqual([names, names, names]);
+});
+
+it('the schema of a configuration is found under its name', () => {
+  const code = `console.log(JSON.stringify(require(require.resolve('lookback/config.schema.json')).properties.epochs))`;
+  expect(run(code)).toMatchObject({ type: 'integer', minimum: 1 });
 });
 
 it('both faces may be loaded in worker threads', () => {
