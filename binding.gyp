@@ -82,6 +82,7 @@
         "native/backend/make_backend.cc",
         "native/backend/segmented.cc",
         "native/ops/linalg.cc",
+        "native/ops/lu.cc",
         "native/parametrization/attention_weights.cc",
         "native/parametrization/cayley.cc",
         "native/parametrization/complex_cayley.cc",

@@ -39,6 +39,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/make_backend.cc
   native/backend/segmented.cc
   native/ops/linalg.cc
+  native/ops/lu.cc
   native/parametrization/attention_weights.cc
   native/parametrization/cayley.cc
   native/parametrization/complex_cayley.cc

@@ -1,5 +1,6 @@
 /// scuRNN's unitary matrix (Maduranga, Helfrich, Ye 2019): W = Z(A) diag(e^(i theta)) with
-/// Z = (I + A)^{-1} (I - A) of a skew-Hermitian A, in real and imaginary parts.
+/// Z = (I + A)^{-1} (I - A) of a skew-Hermitian A, in real and imaginary parts. A complex system is
+/// solved as a real one of twice the size, [re -im; im re] in the place of every number.
 ///
 /// From G = dL/dW by its two real parts, Om = (G_re - i G_im) / 2 and D = diag(e^(i theta)):
 ///   C = S (Om D) S / 2 with S = I + Z^T          dA = C^T - conj(C)
@@ -9,7 +10,6 @@
 /// real numbers is twice it off the diagonal.
 #pragma once
 
-#include <complex>
 #include <utility>
 #include <vector>
 
@@ -33,14 +33,27 @@ class ScurnnWeights final : public Parametrization {
                const Multiply& multiply) override;
 
  private:
+  /// The two real parts of a complex matrix.
+  struct Parts {
+    std::vector<double> re, im;
+    void resize(size_t size) {
+      re.resize(size);
+      im.resize(size);
+    }
+  };
+
+  void product(const Parts& a, const Parts& b, Parts& to, const Multiply& multiply);
   void watch(const HostArrays& derived, const Multiply& multiply);
 
   int n_;
   bool free_gradient_;
   std::vector<int> params_;
   OrthogonalityWatch watch_;
-  // Of the last build:
-  std::vector<double> Z_re_, Z_im_, W_re_, W_im_;
+  BlockedLu lu_;
+  Parts Z_, W_;  ///< of the last build
+  // Of the call at hand:
+  std::vector<double> skew_, symmetric_, expanded_, solution_, minus_;
+  Parts S_, OmD_, SOmD_, C_;
 };
 
 }  // namespace lookback

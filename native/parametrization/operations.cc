@@ -47,7 +47,8 @@ NamedArrays resign_operation(const std::string& operation, const Spec& spec,
   const std::vector<double>& d = square(given, operation, "d", 1, size);
   const int n = static_cast<int>(size);
   NamedArrays result;
-  result["A"] = {{n, n}, require_skew("scornn: A", n, A)};
+  result["A"].shape = {n, n};
+  require_skew("scornn: A", n, A, result["A"].numbers);
   result["d"] = {{n}, d};
   HostArray flips;
   for (const auto& [k, l] : resign(n, tau, result["A"].numbers, result["d"].numbers)) {

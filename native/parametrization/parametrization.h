@@ -3,19 +3,15 @@
 /// normalised attention weights. In double whatever the model's number type, on the host.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "ops/gemm.h"
+#include "ops/multiply.h"
 
 namespace lookback {
 
 /// Row-major arrays, by position.
 using HostArrays = std::vector<std::vector<double>>;
-
-/// A matrix product on the device's threads.
-using Multiply = std::function<void(const Gemm<double>&)>;
 
 /// State beside the parameters that builds read and change; checkpoints hold it.
 struct ParametrizationBuffer {

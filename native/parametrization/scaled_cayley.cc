@@ -20,21 +20,26 @@ void ScaledCayley::build(const std::vector<double>& A, const std::vector<double>
                          std::vector<double>& W, const Multiply& multiply) {
   const auto n = static_cast<size_t>(n_);
   require_signs(owner_, d);
-  Z_ = cayley(owner_ + ", matrix " + matrix_, n_,
-              packed_ ? unpack_skew(n_, A) : require_skew(owner_ + ": A", n_, A));
+  if (packed_) {
+    unpack_skew(n_, A, skew_);
+  } else {
+    require_skew(skew_title_, n_, A, skew_);
+  }
+  const std::vector<double>& Z = transform_.build(title_, n_, skew_, multiply);
   for (size_t i = 0; i < n; ++i)
-    for (size_t j = 0; j < n; ++j) W[i * n + j] = Z_[i * n + j] * d[j];
-  watch_.look(owner_, matrix_, n_, W,
+    for (size_t j = 0; j < n; ++j) W[i * n + j] = Z[i * n + j] * d[j];
+  if (!watch_.due()) return;
+  watch_.look(owner_.c_str(), matrix_.c_str(), n_, W,
               "A has grown too large: lower its learning rate, or re-sign it", multiply);
 }
 
 void ScaledCayley::adjoint(const std::vector<double>& d, const std::vector<double>& dW,
-                           std::vector<double>& dA, const Multiply& multiply) const {
+                           std::vector<double>& dA, const Multiply& multiply) {
   const auto n = static_cast<size_t>(n_);
-  std::vector<double> H(dW);
+  H_.resize(dW.size());
   for (size_t i = 0; i < n; ++i)
-    for (size_t j = 0; j < n; ++j) H[i * n + j] *= d[j];
-  add_skew_gradient(n_, cayley_adjoint(n_, Z_, H, multiply), 1, packed_, dA);
+    for (size_t j = 0; j < n; ++j) H_[i * n + j] = dW[i * n + j] * d[j];
+  add_skew_gradient(n_, transform_.adjoint(H_, multiply), 1, packed_, dA);
 }
 
 Flips resign(int n, double tau, std::vector<double>& A, std::vector<double>& d) {
@@ -84,8 +89,12 @@ Flips resign(int n, double tau, std::vector<double>& A, std::vector<double>& d) 
 
 std::vector<int> ScornnWeights::settle(HostArrays& params, HostArrays&, bool, const Multiply&) {
   if (resign_above_ <= 0) return {};
-  std::vector<double> A =
-      packed_ ? unpack_skew(n_, params[0]) : require_skew("scornn: A", n_, params[0]);
+  std::vector<double> A;
+  if (packed_) {
+    unpack_skew(n_, params[0], A);
+  } else {
+    require_skew("scornn: A", n_, params[0], A);
+  }
   if (resign(n_, resign_above_, A, params[1]).empty()) return {};
   if (packed_) {
     for (int i = 0; i < n_; ++i)

@@ -19,20 +19,26 @@ class ScaledCayley {
   /// `owner` ("scornn") and `matrix` ("W") stand in messages. `packed`: A is given as its strict
   /// upper triangle, row by row.
   ScaledCayley(std::string owner, std::string matrix, int n, bool packed)
-      : owner_(std::move(owner)), matrix_(std::move(matrix)), n_(n), packed_(packed) {}
+      : owner_(std::move(owner)),
+        matrix_(std::move(matrix)),
+        title_(owner_ + ", matrix " + matrix_),
+        skew_title_(owner_ + ": A"),
+        n_(n),
+        packed_(packed) {}
 
   /// ERR_DATA where A is not skew-symmetric or d not made of signs. ERR_NUMERIC where there is no
   /// inverse, and where one build in a hundred finds W less than orthogonal to 1e-3.
   void build(const std::vector<double>& A, const std::vector<double>& d, std::vector<double>& W,
              const Multiply& multiply);
   void adjoint(const std::vector<double>& d, const std::vector<double>& dW, std::vector<double>& dA,
-               const Multiply& multiply) const;
+               const Multiply& multiply);
 
  private:
-  std::string owner_, matrix_;
+  std::string owner_, matrix_, title_, skew_title_;
   int n_;
   bool packed_;
-  std::vector<double> Z_;
+  CayleyTransform transform_;
+  std::vector<double> skew_, H_;
   OrthogonalityWatch watch_;
 };
 

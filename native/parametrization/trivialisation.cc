@@ -11,17 +11,19 @@ namespace {
 enum { kRebase, kFrom };
 enum { kLeftOver, kSinceProjection, kJustRebased };
 
-/// triu(P, 1) - triu(P, 1)^T.
-std::vector<double> skew_of(int n, const std::vector<double>& P) {
-  std::vector<double> A(P.size());
+/// A becomes triu(P, 1) - triu(P, 1)^T.
+void skew_of(int n, const std::vector<double>& P, std::vector<double>& A) {
+  A.resize(P.size());
   for (int i = 0; i < n; ++i) {
+    A[static_cast<size_t>(i * n + i)] = 0;
     for (int j = i + 1; j < n; ++j) {
       A[static_cast<size_t>(i * n + j)] = P[static_cast<size_t>(i * n + j)];
       A[static_cast<size_t>(j * n + i)] = -P[static_cast<size_t>(i * n + j)];
     }
   }
-  return A;
 }
+
+const std::string kTitle = "exprnn, matrix W";
 
 }  // namespace
 
@@ -41,11 +43,11 @@ TrivialisationOptions trivialisation_options(const Spec& spec, int n) {
 void project_orthogonal(const std::string& owner, int n, std::vector<double>& matrix,
                         const Multiply& multiply) {
   constexpr double kNear = 0.1, kDone = 1e-14;
-  const double start = orthogonality_error(n, matrix, multiply);
-  REQUIRE(start <= kNear, kNumeric, owner, " is not nearly orthogonal: max|B^T B - I| is ", start,
-          "; expected at most ", kNear, ". Restore a checkpoint");
   const auto size = static_cast<size_t>(n);
   std::vector<double> square(size * size), next(size * size);
+  const double start = orthogonality_error(n, matrix, square, multiply);
+  REQUIRE(start <= kNear, kNumeric, owner, " is not nearly orthogonal: max|B^T B - I| is ", start,
+          "; expected at most ", kNear, ". Restore a checkpoint");
   double error = start;
   for (int step = 0; step < 8 && error > kDone; ++step) {
     multiply({n, n, n, matrix.data(), 1, n, matrix.data(), n, 1, 0, square.data(), n});
@@ -54,7 +56,7 @@ void project_orthogonal(const std::string& owner, int n, std::vector<double>& ma
         square[i * size + j] = ((i == j ? 3 : 0) - square[i * size + j]) / 2;
     multiply({n, n, n, matrix.data(), n, 1, square.data(), n, 1, 0, next.data(), n});
     matrix.swap(next);
-    error = orthogonality_error(n, matrix, multiply);
+    error = orthogonality_error(n, matrix, square, multiply);
   }
 }
 
@@ -65,34 +67,37 @@ std::vector<ParametrizationBuffer> Trivialisation::buffers() const {
   return list;
 }
 
-std::vector<double> Trivialisation::map(const std::vector<double>& A, const Multiply& multiply) {
-  const std::string owner = "exprnn, matrix W";
-  if (!options_.cayley) return exponential_.build(owner, options_.units, A, multiply);
-  Z_ = lookback::cayley(owner, options_.units, A);
-  return Z_;
+const std::vector<double>& Trivialisation::map(const std::vector<double>& A,
+                                               const Multiply& multiply) {
+  if (options_.cayley) return cayley_.build(kTitle, options_.units, A, multiply);
+  return exponential_.build(kTitle, options_.units, A, multiply);
 }
 
 void Trivialisation::build(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
                            const Multiply& multiply) {
   const int n = options_.units;
-  derived[1] = skew_of(n, params[0]);
-  const std::vector<double> Z = map(derived[1], multiply);
+  skew_of(n, params[0], derived[1]);
+  const std::vector<double>& Z = map(derived[1], multiply);
   multiply({n, n, n, params[1].data(), n, 1, Z.data(), n, 1, 0, derived[0].data(), n});
-  watch_.look("exprnn", "W", n, derived[0],
-              "The base is not orthogonal, or P has grown too large: lower its learning rate",
-              multiply);
+  if (watch_.due()) {
+    watch_.look("exprnn", "W", n, derived[0],
+                "The base is not orthogonal, or P has grown too large: lower its learning rate",
+                multiply);
+  }
   // What `adjoint` differentiates at.
   const bool stale = options_.dynamic && options_.stale_gradient && buffers[kRebase][kJustRebased];
-  if (stale) map(skew_of(n, buffers[kFrom]), multiply);
+  if (!stale) return;
+  skew_of(n, buffers[kFrom], skew_);
+  map(skew_, multiply);
 }
 
 void Trivialisation::adjoint(const HostArrays& params, const HostArrays& d_derived,
                              HostArrays& d_params, const Multiply& multiply) {
   const int n = options_.units;
-  std::vector<double> H(params[1].size());
-  multiply({n, n, n, params[1].data(), 1, n, d_derived[0].data(), n, 1, 0, H.data(), n});
-  const std::vector<double> X =
-      options_.cayley ? cayley_adjoint(n, Z_, H, multiply) : exponential_.adjoint(H, multiply);
+  H_.resize(params[1].size());
+  multiply({n, n, n, params[1].data(), 1, n, d_derived[0].data(), n, 1, 0, H_.data(), n});
+  const std::vector<double>& X =
+      options_.cayley ? cayley_.adjoint(H_, multiply) : exponential_.adjoint(H_, multiply);
   const double sign = options_.cayley ? -1 : 1;
   for (int i = 0; i < n; ++i) {
     for (int j = i + 1; j < n; ++j) {
@@ -114,7 +119,8 @@ std::vector<int> Trivialisation::settle(HostArrays& params, HostArrays& buffers,
     if (book[kLeftOver] > 0) return {};
   }
   const int n = options_.units;
-  const std::vector<double> Z = map(skew_of(n, params[0]), multiply);
+  skew_of(n, params[0], skew_);
+  const std::vector<double>& Z = map(skew_, multiply);
   std::vector<double> W(params[1].size());
   multiply({n, n, n, params[1].data(), n, 1, Z.data(), n, 1, 0, W.data(), n});
   book[kSinceProjection] += 1;

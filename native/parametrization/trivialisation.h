@@ -52,14 +52,15 @@ class Trivialisation final : public Parametrization {
                           const Multiply& multiply) override;
 
  private:
-  std::vector<double> map(const std::vector<double>& A, const Multiply& multiply);
+  const std::vector<double>& map(const std::vector<double>& A, const Multiply& multiply);
 
   TrivialisationOptions options_;
   std::vector<int> params_;
   OrthogonalityWatch watch_;
-  // Of the last build:
-  std::vector<double> Z_;  ///< of Cayley
+  // Of the last build, one of the two:
+  CayleyTransform cayley_;
   SkewExponential exponential_;
+  std::vector<double> skew_, H_;  ///< of the call at hand
 };
 
 /// The nearest orthogonal matrix, by Newton and Schulz. ERR_NUMERIC that begins with `owner` where

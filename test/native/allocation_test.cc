@@ -226,6 +226,11 @@ TEST(a_step_of_a_known_shape_asks_for_no_memory) {
       {"larnn stack",
        {cell("larnn", 4, {{"heads", 2.0}, {"window", 3.0}, {"layers", 2.0}}), dense(3)}},
       {"wrapped", wrapped_layers(), named("adam"), 1, true, kRows, kSteps, 4},
+      {"scornn", {cell("scornn", 70), dense(3)}},
+      {"scornn packed", {cell("scornn", 6, {{"storage", std::string("packed")}}), dense(3)}},
+      {"scurnn", {cell("scurnn", 50), dense(3)}},
+      {"exprnn", {cell("exprnn", 70), dense(3)}},
+      {"exprnn cayley", {cell("exprnn", 6, {{"map", std::string("cayley")}}), dense(3)}},
   };
   for (const Subject& subject : subjects) {
     const int64_t requests = requests_of_a_step(subject);

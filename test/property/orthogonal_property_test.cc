@@ -195,7 +195,7 @@ TEST(projection_finds_the_nearest_orthogonal_matrix) {
   Noise noise(6);
   std::vector<double> skew(square(n)), E = noise.matrix(n), moved(square(n));
   add_skew_gradient(n, noise.matrix(n), 1, false, skew);
-  const std::vector<double> Q = cayley("test", n, skew);
+  const std::vector<double> Q = CayleyTransform().build("test", n, skew, threaded());
   std::vector<double> factor(square(n));
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < n; ++j)
