@@ -223,7 +223,7 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
   }
 }
 
-#define LOOKBACK_LINEAR_TILE(S)                                                                   \
+#define LOOKBACK_LINEAR_TILE(S) \
   void linear_tile<Lanes<S>>(const PackedMatrix<S>&, const Operand<S>*, int, S*, bool, int)
 // Instantiated in kernels/table.cc alone: the products are a third of what a cell's loops compile.
 extern template LOOKBACK_LINEAR_TILE(float);
