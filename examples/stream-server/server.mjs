@@ -1,5 +1,6 @@
 // A model that answers streams of samples over HTTP. Each client has a stream of its own, which remembers:
-//   node server.mjs MODEL.safetensors [PORT]
+//   npx lookback train examples/stream-server/config.json
+//   node examples/stream-server/server.mjs runs/stream-server/model.safetensors [PORT]
 //   curl -d '[0.1, 0.2, ...]' localhost:8080/some-client     the outputs after this sample
 //   curl -X DELETE localhost:8080/some-client                forget the client
 import { createServer } from 'node:http';

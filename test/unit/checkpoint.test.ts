@@ -14,10 +14,12 @@ import {
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import type { Callback, FitOptions, LayerSpec, Model, OptimizerSpec } from '../../lib';
 import { callbacks, layers, LookbackError, optimizers, schedules, sequential } from '../../lib';
 import { disk } from '../../lib/storage/atomic';
 import { CheckpointFolder, readCheckpoint, writeCheckpoint } from '../../lib/storage/checkpoint';
+import { damaged } from './support/damage';
 import { features, steps, tinyData, tinyModel } from './support/tiny';
 
 const folder = mkdtempSync(join(tmpdir(), 'lookback-checkpoint-'));
@@ -242,6 +244,27 @@ describe('a damaged checkpoint', () => {
     await expect(model.fit(train, options)).rejects.toMatchObject({ code: 'ERR_FORMAT' });
     rmSync(files.previous);
     await expect(model.fit(train, options)).rejects.toMatchObject({ code: 'ERR_FORMAT' });
+  });
+
+  it('gives typed errors, whatever is wrong with it', async () => {
+    const path = join(dir, 'any.safetensors');
+    let read = 0;
+    await fc.assert(
+      fc.asyncProperty(damaged(sound), async (bytes) => {
+        writeFileSync(path, bytes);
+        try {
+          await readCheckpoint(path);
+          read += 1;
+        } catch (error) {
+          expect(error).toBeInstanceOf(LookbackError);
+          expect(error).toMatchObject({ code: 'ERR_FORMAT' });
+        }
+      }),
+      { numRuns: 500 },
+    );
+    rmSync(path);
+    // The numbers have a checksum and the header says how many there are: little can change unseen.
+    expect(read).toBeLessThan(250);
   });
 
   it('what died between two renames leaves the one before', async () => {

@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { datasets } from '../../lib/data';
-import { failureOf } from './support/damage';
+import { damagedAtHead, failureOf, requireTyped } from './support/damage';
 import { describeReal, sumOf } from './support/real-data';
 import { temporaryFolder } from './support/uci-tree';
 
@@ -84,5 +88,20 @@ describeReal('datasets.ett', 'ett', (dir) => {
     const { data } = datasets.ett({ dir, name, steps: 1, horizon: 1, features: ['OT'] }).train.x;
     if (name === 'ETTh1') expect(data[0]).toBeCloseTo(30.531, 3);
     expect(sumOf(data) / data.length).toBeCloseTo(mean, 3);
+  });
+
+  it('gives typed errors for a damaged file', () => {
+    using folder = temporaryFolder();
+    const sound = gunzipSync(readFileSync(join(dir, 'ETTh1.csv.gz')));
+    const read = () => datasets.ett({ dir: folder.path, steps: 1, horizon: 1, features: ['OT'] });
+    folder.write('ETTh1.csv', sound);
+    expect(read().train.x.shape[0]).toBeGreaterThan(8000);
+    fc.assert(
+      fc.property(damagedAtHead(sound, 200), (bytes) => {
+        folder.write('ETTh1.csv', bytes);
+        requireTyped(read);
+      }),
+      { numRuns: 20 },
+    );
   });
 });

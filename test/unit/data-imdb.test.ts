@@ -3,11 +3,12 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { create } from 'tar';
 import { datasets } from '../../lib/data';
-import { damaged, failureOf, requireTyped } from './support/damage';
+import { readTar } from '../../lib/data/parsers/tar';
+import { damaged, damagedAtHead, failureOf, requireTyped } from './support/damage';
 import { countsOf, describeReal, sumOf } from './support/real-data';
 import type { Folder } from './support/uci-tree';
 import { temporaryFolder } from './support/uci-tree';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 const reviews = {
   'train/pos/0_9.txt': 'A good film.<br /><br />GOOD, I say!',
@@ -150,5 +151,28 @@ describeReal('datasets.imdb', 'imdb', (dir) => {
     // As this tokeniser first counted them; the files are those of the official archive.
     expect([sumOf(train.lengths), sumOf(test.lengths)]).toEqual([5_196_276, 5_115_028]);
     expect(vocabulary.slice(2, 6)).toEqual(['the', 'and', 'a', 'of']);
+  });
+
+  it('gives typed errors for a damaged slice of the archive', () => {
+    using folder = temporaryFolder();
+    const file = join(
+      dir,
+      readdirSync(dir).find((name) => name.endsWith('.tar.gz'))!,
+    );
+    const wanted = (name: string) => /(test|train)\/(neg|pos)\/[0-2]_\d+\.txt$/.test(name);
+    readTar(file, wanted, { file: 2 ** 20, total: 2 ** 20 }, (name, bytes) =>
+      folder.write(name, bytes),
+    );
+    const sound = readFileSync(archive(folder, false));
+    const path = join(folder.path, 'slice.tar');
+    folder.write('slice.tar', sound);
+    expect(datasets.imdb({ dir: path }).train.y.shape).toEqual([6]);
+    fc.assert(
+      fc.property(damagedAtHead(sound, 2048), (bytes) => {
+        folder.write('slice.tar', bytes);
+        requireTyped(() => datasets.imdb({ dir: path }));
+      }),
+      { numRuns: 100 },
+    );
   });
 });

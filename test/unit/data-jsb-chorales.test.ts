@@ -90,5 +90,7 @@ describeReal('datasets.jsbChorales', 'jsb_chorales', (dir) => {
       13_807, 4602, 4725,
     ]);
     expect(readFileSync(join(dir, FILE)).length).toBe(407_200);
+    // Notes of the JSON, without those of the last chord of each chorale.
+    expect(parts.map(({ x }) => sumOf(x.data))).toEqual([52_911, 17_508, 18_059]);
   });
 });

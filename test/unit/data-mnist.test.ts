@@ -1,8 +1,11 @@
-import { gzipSync } from 'node:zlib';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { datasets } from '../../lib/data';
 import { publishedPermutation } from '../../lib/data/mnist';
-import { damaged, failureOf, requireTyped } from './support/damage';
+import { readIdx } from '../../lib/data/parsers/idx';
+import { damaged, damagedAtHead, failureOf, requireTyped } from './support/damage';
 import { countsOf, describeReal, sumOf } from './support/real-data';
 import type { Folder } from './support/uci-tree';
 import { temporaryFolder } from './support/uci-tree';
@@ -163,5 +166,23 @@ describeReal('datasets.mnist', 'mnist', (dir) => {
     ]);
     const mean = (sumOf(train.x.data) + sumOf(validation!.x.data)) / (60_000 * 784 * 255);
     expect(mean).toBeCloseTo(0.1307, 4);
+  });
+
+  it('gives typed errors for a damaged file', () => {
+    using folder = temporaryFolder();
+    const packed = readFileSync(join(dir, `${names.testLabels}.gz`));
+    const read = (name: string) => readIdx(join(folder.path, name), 1, 'labels');
+    folder.write('sound', gunzipSync(packed));
+    expect(read('sound').shape).toEqual([10_000]);
+    const plain = damagedAtHead(gunzipSync(packed), 8);
+    fc.assert(
+      fc.property(plain, damagedAtHead(packed, 20), (unpacked, compressed) => {
+        folder.write('plain', unpacked);
+        requireTyped(() => read('plain'));
+        folder.write('packed.gz', compressed);
+        requireTyped(() => read('packed'));
+      }),
+      { numRuns: 100 },
+    );
   });
 });

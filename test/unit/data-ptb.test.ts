@@ -88,13 +88,15 @@ describe('datasets.ptb', () => {
 
 describeReal('datasets.ptb', 'ptb', (dir) => {
   it.each([
-    ['words', 10_000, [929_589, 73_760, 82_430]],
-    ['characters', 50, [5_017_482, 393_042, 442_423]],
-  ] as const)('has the published numbers of %s', (unit, size, tokens) => {
+    ['words', 10_000, [929_589, 73_760, 82_430], [759_988_546, 64_186_253, 63_559_285]],
+    ['characters', 50, [5_017_482, 393_042, 442_423], [35_955_115, 2_823_439, 3_201_423]],
+  ] as const)('has the published numbers of %s', (unit, size, tokens, sums) => {
     const data = datasets.ptb({ dir, unit });
     expect(data.vocabulary).toHaveLength(size);
     const parts = [data.train, data.validation!, data.test];
     // The first token of a part is no answer.
     expect(parts.map(({ lengths }) => sumOf(lengths!) + 1)).toEqual(tokens);
+    // Places in the vocabulary of the training part, the most frequent first: as Python counts them.
+    expect(parts.map(({ y }) => sumOf(y.data))).toEqual(sums);
   });
 });

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { create } from 'tar';
 import { datasets } from '../../lib/data';
 import { LogMel, Spectrum } from '../../lib/data/parsers/spectrum';
+import { readTar } from '../../lib/data/parsers/tar';
 import { readWav } from '../../lib/data/parsers/wav';
-import { damaged, failureOf, requireTyped } from './support/damage';
+import { damaged, damagedAtHead, failureOf, requireTyped } from './support/damage';
 import { countsOf, describeReal, sumOf } from './support/real-data';
 import type { Folder } from './support/uci-tree';
 import { temporaryFolder } from './support/uci-tree';
@@ -163,7 +164,24 @@ describeReal('datasets.spokenDigits', 'fsdd', (dir) => {
     expect(countsOf(test.subjects, 6)).toEqual(new Array(6).fill(50));
     expect(speakers).toHaveLength(6);
     expect(Math.max(...train.lengths, ...test.lengths)).toBe(train.steps);
-    expect(sumOf(train.lengths)).toBeGreaterThan(2700 * 20);
+    // By NumPy's transform over the same definition.
+    expect([sumOf(train.lengths), sumOf(test.lengths)]).toEqual([112_911, 12_326]);
+    // Energies below 32 are rounded to float32 by at most 2^-20 each, 40 of them in a frame.
+    const bound = (frames: number) => (frames * 40) / 2 ** 20;
+    expect(Math.abs(sumOf(train.x.data) + 24_321_762.42)).toBeLessThan(bound(112_911));
+    expect(Math.abs(sumOf(test.x.data) + 2_656_426.48)).toBeLessThan(bound(12_326));
     expect(readFileSync(join(dir, 'fsdd_recordings.tar.gz')).length).toBe(15_557_741);
+  });
+
+  it('gives typed errors for a damaged recording', () => {
+    let sound: Uint8Array = new Uint8Array();
+    const wanted = (file: string) => file.endsWith('7_jackson_0.wav');
+    const limits = { file: 2 ** 20, total: 2 ** 20 };
+    readTar(join(dir, 'fsdd_recordings.tar.gz'), wanted, limits, (_, bytes) => (sound = bytes));
+    expect(readWav('x.wav', sound).samples.length).toBeGreaterThan(1000);
+    fc.assert(
+      fc.property(damagedAtHead(sound, 64), (bytes) => requireTyped(() => readWav('x.wav', bytes))),
+      { numRuns: 300 },
+    );
   });
 });

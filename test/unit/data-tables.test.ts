@@ -259,6 +259,21 @@ describe('datasets.fromJSONL and fromArrays', () => {
     expect(failure.message).toMatch(message);
   });
 
+  it('give typed errors for damaged files', () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, 't.jsonl');
+    const sound = Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    folder.write('t.jsonl', sound);
+    expect(datasets.fromJSONL(path, options).train.x.shape[0]).toBeGreaterThan(0);
+    fc.assert(
+      fc.property(damaged(sound), (bytes) => {
+        folder.write('t.jsonl', bytes);
+        requireTyped(() => datasets.fromJSONL(path, options));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('refuse columns of different lengths', () => {
     const failure = failureOf(() =>
       datasets.fromArrays({ a: [1, 2], b: [1] }, { features: ['a'], target: 'b', steps: 1 }),

@@ -182,6 +182,17 @@ describe('datasets.timit', () => {
     );
   });
 
+  it('gives typed errors for damaged phones', () => {
+    using folder = tree();
+    fc.assert(
+      fc.property(damaged(Buffer.from(phones)), (bytes) => {
+        folder.write('TIMIT/TRAIN/DR1/FCJF0/SX127.PHN', bytes);
+        requireTyped(() => datasets.timit({ dir: folder.path, target: 'phones' }));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it('halves the rate: low tones pass, high ones do not fold', () => {
     const size = (hertz: number): number => {
       const sound = Float32Array.from({ length: 4000 }, (_, at) =>

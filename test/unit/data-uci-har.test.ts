@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { datasets } from '../../lib/data';
 import { readTable } from '../../lib/data/parsers/number-table';
 import { LookbackError } from '../../lib/errors';
+import { damaged, requireTyped } from './support/damage';
+import { countsOf, describeReal, sumOf } from './support/real-data';
 import { SIGNALS, signalText, TREE, valueAt, writeTree } from './support/uci-tree';
 
 const GYRO_Z = 'train/Inertial Signals/body_gyro_z_train.txt';
@@ -97,6 +101,24 @@ describe('datasets.uciHar', () => {
     expect(error.cause).toBeDefined();
   });
 
+  it('gives typed errors for damaged tables', () => {
+    using tree = writeTree();
+    const tables = [GYRO_Z, 'train/y_train.txt', 'train/subject_train.txt'].map(
+      (file) => [file, readFileSync(join(tree.path, file))] as const,
+    );
+    const bytes = tables.map(([, sound]) => damaged(sound));
+    fc.assert(
+      fc.property(fc.tuple(...bytes), (changed) => {
+        tables.forEach(([file, sound], at) => {
+          tree.write(file, changed[at]!);
+          requireTyped(() => datasets.uciHar({ dir: tree.path }));
+          tree.write(file, sound);
+        });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('says what it expected where there is no tree', () => {
     const error = failure(() => datasets.uciHar({ dir: '/nowhere/at/all' }));
     expect(error.code).toBe('ERR_DATA');
@@ -116,6 +138,35 @@ describe('datasets.uciHar', () => {
     ['a misspelt option', { dir: '.', directory: '.' }],
   ])('refuses %s', (_, options) => {
     expect(failure(() => datasets.uciHar(options as { dir: string })).code).toBe('ERR_OPTION');
+  });
+});
+
+describeReal('datasets.uciHar', 'har/UCI HAR Dataset', (dir) => {
+  it('has the published numbers, from which datasets.har() differs by the rounding that is stated', () => {
+    const published = datasets.uciHar({ dir });
+    const bundled = datasets.har();
+    const { channels } = JSON.parse(
+      readFileSync(join(__dirname, '../../data/har/har.json'), 'utf8'),
+    ) as { channels: { maxError: number }[] };
+    const worst = new Float64Array(SIGNALS.length);
+    for (const [part, counts] of [
+      ['train', [1226, 1073, 986, 1286, 1374, 1407]],
+      ['test', [496, 471, 420, 491, 532, 537]],
+    ] as const) {
+      const [whole, rounded] = [published[part], bundled[part]];
+      expect(countsOf(whole.y.data, 6)).toEqual(counts);
+      expect(whole.x.shape).toEqual([sumOf(counts), 128, 9]);
+      expect([whole.y, whole.subjects]).toEqual([rounded.y, rounded.subjects]);
+      whole.x.data.forEach((value, at) => {
+        const error = Math.abs(value - rounded.x.data[at]!);
+        if (error > worst[at % 9]!) worst[at % 9] = error;
+      });
+    }
+    expect(published.featureNames).toEqual(bundled.featureNames);
+    // What har.json says to four digits, up to the float32 that a published number of below 8 is rounded to.
+    channels.forEach(({ maxError }, at) => {
+      expect(Math.abs(worst[at]! - maxError)).toBeLessThan(2 ** -22 + maxError * 1e-4);
+    });
   });
 });
 

@@ -131,6 +131,37 @@ describe('training with groups', () => {
     }
   });
 
+  it('clipping by value bounds every entry of the gradient, and changes no other', async () => {
+    // Binary fractions: in float64 nothing but the subtraction of an update is rounded.
+    const [rate, bound] = [0.5, 2 ** -10];
+    const step = async (clip: { clipValue?: number }) => {
+      using model = sequential({
+        inputShape: [steps, features],
+        layers: [layers.lstm({ units: 4 }), layers.dense({ units: 2, activation: 'softmax' })],
+        seed: 3,
+        dtype: 'float64',
+      }).compile({
+        optimizer: optimizers.sgd({ learningRate: rate, ...clip }),
+        loss: 'sparseCategoricalCrossentropy',
+      });
+      const before = Object.values(weightsOf(model)).flat();
+      await model.trainOnBatch({ ...train.x, data: Float64Array.from(train.x.data) }, train.y);
+      return { before, after: Object.values(weightsOf(model)).flat() };
+    };
+    const { before, after: free } = await step({});
+    const { after: clipped } = await step({ clipValue: bound });
+    const moved = clipped.map((value, at) => Math.abs(value - before[at]!));
+    const limited = free.map((value, at) => Math.abs(value - before[at]!) > rate * bound);
+    expect(limited.filter(Boolean).length).toBeGreaterThan(20);
+    expect(limited.filter((each) => !each).length).toBeGreaterThan(20);
+    limited.forEach((isLimited, at) => {
+      const start = before[at]!;
+      const sign = Math.sign(free[at]! - start);
+      expect(clipped[at]).toBe(isLimited ? start + sign * rate * bound : free[at]);
+    });
+    expect(Math.max(...moved)).toBeLessThan(rate * bound * (1 + 1e-9));
+  });
+
   it('every optimizer lowers the loss', async () => {
     for (const optimizer of [
       optimizers.adagrad({ learningRate: 0.1, initialAccumulator: 0.1, epsilon: 0 }),

@@ -1,17 +1,20 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import type { Callback, Logs } from '../../lib';
 import {
   callbacks,
   layers,
   loadModel,
+  LookbackError,
   losses,
   metrics,
   optimizers,
   schedules,
   sequential,
 } from '../../lib';
+import { damaged } from './support/damage';
 import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
 
 const train = tinyData(96);
@@ -348,5 +351,32 @@ describe('weights and files', () => {
     expect(model.outputShape).toEqual([2]);
     model.summary({ print: () => undefined });
     expect(() => model.add(layers.dense({ units: 2 }))).toThrow(/already built/);
+  });
+
+  it('gives typed errors for damaged files, never a model that cannot be used', async () => {
+    using model = tinyModel({ preprocessing: { input: 'standardize', labels: ['calm', 'busy'] } });
+    await model.fit(train.x, train.y, { verbose: 0 });
+    const path = join(folder, 'damaged.safetensors');
+    await model.save(path);
+    const sound = readFileSync(path);
+    const failures: string[] = [];
+    await fc.assert(
+      fc.asyncProperty(damaged(sound), async (bytes) => {
+        writeFileSync(path, bytes);
+        const loaded = await loadModel(path).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(LookbackError);
+          failures.push((error as LookbackError).code);
+          return null;
+        });
+        // Damage to numbers, or to words that mean nothing here, is not seen; the inputs may no longer fit.
+        await loaded?.predict(train.x).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(LookbackError);
+        });
+        loaded?.dispose();
+      }),
+      { numRuns: 300 },
+    );
+    expect(failures.length).toBeGreaterThan(100);
+    expect(failures.filter((code) => code !== 'ERR_FORMAT' && code !== 'ERR_MEMORY')).toEqual([]);
   });
 });

@@ -39,6 +39,13 @@ export function damaged(sound: Uint8Array): fc.Arbitrary<Uint8Array> {
   );
 }
 
+/** The same for a long file, half of the time within its first `head` bytes, where the sizes stand. */
+export function damagedAtHead(sound: Uint8Array, head: number): fc.Arbitrary<Uint8Array> {
+  const rest = sound.subarray(head);
+  const first = damaged(sound.slice(0, head)).map((bytes) => Buffer.concat([bytes, rest]));
+  return fc.oneof(first, damaged(sound));
+}
+
 /** Reading gives a value or a typed error of data, never another error. */
 export function requireTyped(read: () => unknown): void {
   try {
