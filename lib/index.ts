@@ -67,6 +67,7 @@ export type { LayerAttention } from './attention';
 export type { BackendInfo, Device, DeviceInfo } from './devices';
 export { LookbackError } from './errors';
 export type { ErrorCode, ErrorExtras } from './errors';
+export type { ExplainOptions, GpuDescription, GpuName, LayerPlan } from './explain';
 export { exportWeights, importWeights } from './foreign-weights';
 export type {
   BackwardOptions,

@@ -27,6 +27,8 @@ import {
 } from './model-options';
 import type { BackwardOptions, GradientsOf, OutputsOf } from './model-states';
 import { nativeStateGradients, nativeStates, withStateGradients, withStates } from './model-states';
+import type { ExplainOptions, LayerPlan } from './explain';
+import { explainEngine, planText } from './explain';
 import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
@@ -36,7 +38,7 @@ import { fitOnce, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
-import { printSummary } from './summary';
+import { printLines, summaryText } from './summary';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, isTensorLike } from './tensor';
 import type { DataLike, DataWish, PreparedData } from './training/data';
@@ -426,11 +428,39 @@ export class Model {
     return this.#built('memory').memory();
   }
 
-  /** A table of the layers, printed and returned. `print` takes one line; give a no-op to print nothing. */
-  summary(options: { print?: (line: string) => void } = {}): string {
+  /**
+   * A table of the layers, printed and returned.
+   *
+   * @param options `print` takes one line; give a no-op to print nothing. `explain` adds how every recurrent layer
+   * runs, as {@link Model.explain} with those options, or `true` for none; default false
+   * @throws {LookbackError} ERR_OPTION, ERR_DEVICE of `explain`; nothing is printed then
+   */
+  summary(
+    options: { print?: (line: string) => void; explain?: boolean | ExplainOptions } = {},
+  ): string {
     const { dtype, device, seed } = this;
-    const facts = `${dtype}, ${device}, seed ${seed}`;
-    return printSummary(this.#built('summary').layers(), facts, options.print);
+    const { print, explain = false } = options;
+    const engine = this.#built('summary');
+    const table = summaryText(engine.layers(), `${dtype}, ${device}, seed ${seed}`);
+    if (explain === false) return printLines(table, print);
+    const asked = explain === true ? {} : explain;
+    return printLines(`${table}\n${planText(explainEngine(engine, this, asked), asked)}`, print);
+  }
+
+  /**
+   * How every recurrent layer runs: on the model's device, or on a GPU that need not be there. Runs nothing. On a GPU
+   * a model of sizes chooses between two drivers, and `text` has what it compared; its times are a model's, not
+   * measurements.
+   *
+   * @example
+   * ```ts
+   * for (const { layer, text } of model.explain({ on: 'h200', batchSize: 256 })) console.log(layer, text);
+   * ```
+   *
+   * @throws {LookbackError} ERR_OPTION; ERR_DEVICE with the reason for `on: 'cuda'` where there is no GPU
+   */
+  explain(options: ExplainOptions = {}): LayerPlan[] {
+    return explainEngine(this.#built('explain'), this, options).plans;
   }
 
   /** What it takes to make the same model again. */

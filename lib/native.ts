@@ -111,9 +111,24 @@ export interface NativeContinuing {
   burnIn?: number;
 }
 
+/** How the loop over time of one layer runs. */
+export interface NativePlan {
+  /** Its full name. */
+  layer: string;
+  driver: 'tiles' | 'resident' | 'stepwise';
+  text: string;
+}
+
 export interface NativeEngine {
   layers(): { name: string; kind: string; outputShape: (number | null)[]; params: number }[];
   params(): { name: string; shape: number[]; size: number }[];
+  /** How every recurrent layer runs, on a GPU of that size or, null, on the engine's device. Runs nothing. */
+  explain(call: {
+    batch: number;
+    steps: number;
+    training: boolean;
+    gpu: { name: string; multiprocessors: number; sharedBytes: number } | null;
+  }): NativePlan[];
   compile(spec: CompileSpec): void;
   /**
    * Keeps a data set resident. x [n, steps, features]; y Int32Array [n] or [n, steps] for labels or floats
@@ -211,6 +226,9 @@ export interface NativeCudaInfo {
     capability: string;
     totalBytes: number;
     freeBytes: number;
+    multiprocessors: number;
+    /** Shared memory of one block, the most that can be asked for. */
+    sharedBytes: number;
     /** The newest CUDA that the driver understands, "13.0". */
     driver: string;
   }[];

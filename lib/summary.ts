@@ -26,14 +26,12 @@ export function summaryText(rows: ReturnType<NativeEngine['layers']>, facts: str
   return [...lines, `${total} parameters, ${facts}`].join('\n');
 }
 
-/** Prints that table line by line, and gives it. */
-export function printSummary(
-  rows: Parameters<typeof summaryText>[0],
-  facts: string,
+/** Prints a text line by line, and gives it. */
+export function printLines(
+  text: string,
   // eslint-disable-next-line no-console -- printing is what this is for
   print: (line: string) => void = (line) => console.log(line),
 ): string {
-  const text = summaryText(rows, facts);
   for (const line of text.split('\n')) print(line);
   return text;
 }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,28 @@ struct BackwardCall {
   Tensors<S> d_inputs;       ///< "x", "h0", ...; those present are assigned (=)
 };
 
+/// What of a GPU the choice of a driver depends on.
+struct GpuSize {
+  std::string name;
+  int multiprocessors = 1;
+  int64_t shared_bytes = 0;  ///< of one block, the most that can be asked for
+};
+
+/// The passes whose plan is asked for.
+struct PlanCall {
+  int64_t batch = 1;
+  int64_t steps = 1;
+  bool training = true;        ///< forward and backward; else forward alone
+  std::optional<GpuSize> gpu;  ///< that one, which need not be there; empty: the device at hand
+};
+
+/// How the loop over time of one layer runs.
+struct LoopPlan {
+  std::string name;    ///< of the layer within a stack, "l0"; empty where it is the only one
+  std::string driver;  ///< "tiles" (the CPU's), "resident" or "stepwise" (a GPU's)
+  std::string text;    ///< all of it in words
+};
+
 /// Everything that one forward pass saves for its backward pass; made once per (batch, steps) and
 /// used again.
 class Tape {
@@ -154,13 +177,8 @@ class Recurrence {
     static_cast<void>(training);
     return {};
   }
-  /// How the device runs this recurrence at that size, in words; empty where there is no choice.
-  virtual std::string explain(int64_t batch, int64_t steps, bool training) const {
-    static_cast<void>(batch);
-    static_cast<void>(steps);
-    static_cast<void>(training);
-    return {};
-  }
+  /// How the loop of each layer runs at that size; nothing is run.
+  virtual std::vector<LoopPlan> explain(const PlanCall& call) const = 0;
   /// What `read_saved` gives for a batch, by the names of the cell's document: [B,T,...].
   virtual std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const {
     static_cast<void>(batch);
@@ -279,7 +297,9 @@ struct CudaReport {
     std::string name;
     int major = 0, minor = 0;
     int64_t total_bytes = 0, free_bytes = 0;
-    int driver = 0;  ///< 1000 * major + 10 * minor, of CUDA
+    int multiprocessors = 0;
+    int64_t shared_bytes = 0;  ///< of one block, the most that can be asked for
+    int driver = 0;            ///< 1000 * major + 10 * minor, of CUDA
   };
   std::vector<Device> devices;
 };

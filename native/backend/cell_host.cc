@@ -52,6 +52,13 @@ void CellHost<S>::describe() {
 }
 
 template <class S>
+std::vector<LoopPlan> CellHost<S>::explain(const PlanCall& call) const {
+  REQUIRE(call.batch > 0 && call.steps > 0, kShape, "batch ", call.batch, " and steps ", call.steps,
+          " must be at least 1");
+  return {call.gpu ? plan_on_gpu(cell_.declaration, call, *call.gpu, sizeof(S)) : plan_here(call)};
+}
+
+template <class S>
 std::vector<TensorInfo> CellHost<S>::outputs(int64_t batch, int64_t steps) const {
   std::vector<TensorInfo> out = {{"y", {batch, steps, info_.output_size}}};
   for (const StateInfo& s : cell_.declaration.states) {

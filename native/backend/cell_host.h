@@ -27,6 +27,10 @@ struct CellInstance {
 /// key.
 CellInstance instantiate_cell(const std::string& key, const Spec& spec);
 
+/// How a GPU of that size would run a cell's loop, by its model of sizes; none has to be there.
+LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
+                     int64_t number_bytes);
+
 /// One layer of one cell, without a device.
 template <class S>
 class CellHost : public Recurrence<S> {
@@ -37,10 +41,13 @@ class CellHost : public Recurrence<S> {
   std::string couples_rows(bool training) const override;
   std::vector<TensorInfo> derived() const override;
   std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
+  std::vector<LoopPlan> explain(const PlanCall& call) const override;
 
  protected:
   explicit CellHost(CellInstance cell);
 
+  /// The plan of the device at hand.
+  virtual LoopPlan plan_here(const PlanCall& call) const = 0;
   /// ERR_SHAPE, ERR_OPTION for what no device can run: lengths out of range, statistics of one row.
   void require_call(const ForwardCall<S>& call) const;
   void bind_sequence(const ForwardCall<S>& call, SequenceArgs<S>& a) const;

@@ -86,6 +86,16 @@ typename LayerStack<S>::Layers LayerStack<S>::make_layers(const Spec& spec) {
 }
 
 template <class S>
+std::vector<LoopPlan> LayerStack<S>::explain(const PlanCall& call) const {
+  std::vector<LoopPlan> plans;
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    plans.push_back(layers_[layer]->explain(call).front());
+    if (layers_.size() > 1) plans.back().name = text("l", layer);
+  }
+  return plans;
+}
+
+template <class S>
 std::vector<TensorInfo> LayerStack<S>::outputs(int64_t batch, int64_t steps) const {
   std::vector<TensorInfo> out = {{"y", {batch, steps, units_}},
                                  {"h_n", {passes_, batch, units_}},

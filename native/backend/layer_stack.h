@@ -40,9 +40,8 @@ class LayerStack final : public Recurrence<S> {
   std::vector<TensorInfo> outputs(int64_t batch, int64_t steps) const override;
   std::vector<std::string> differentiable_inputs() const override;
   std::string couples_rows(bool training) const override;
-  std::string explain(int64_t batch, int64_t steps, bool training) const override {
-    return layers_.front()->explain(batch, steps, training);
-  }
+  /// One for each set of weights.
+  std::vector<LoopPlan> explain(const PlanCall& call) const override;
   std::vector<TensorInfo> saved(int64_t batch, int64_t steps) const override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;

@@ -42,8 +42,9 @@ CudaReport cuda_report() {
   try {
     report.build = cuda_library().build;
     for (const CudaDeviceInfo& info : cuda_devices()) {
-      report.devices.push_back(
-          {info.name, info.major, info.minor, info.total_bytes, info.free_bytes, info.driver});
+      report.devices.push_back({info.name, info.major, info.minor, info.total_bytes,
+                                info.free_bytes, info.multiprocessors, info.shared_bytes,
+                                info.driver});
     }
   } catch (const Error& error) {
     report.reason = error.message();

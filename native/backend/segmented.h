@@ -39,8 +39,8 @@ class SegmentedRecurrence final : public Recurrence<S> {
     return whole_->differentiable_inputs();
   }
   std::string couples_rows(bool training) const override { return whole_->couples_rows(training); }
-  std::string explain(int64_t batch, int64_t steps, bool training) const override {
-    return whole_->explain(batch, steps, training);
+  std::vector<LoopPlan> explain(const PlanCall& call) const override {
+    return whole_->explain(call);
   }
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;

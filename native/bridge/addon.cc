@@ -74,6 +74,8 @@ Napi::Value cuda_info(const Napi::CallbackInfo& info) {
       each.Set("capability", text(device.major, ".", device.minor));
       each.Set("totalBytes", static_cast<double>(device.total_bytes));
       each.Set("freeBytes", static_cast<double>(device.free_bytes));
+      each.Set("multiprocessors", device.multiprocessors);
+      each.Set("sharedBytes", static_cast<double>(device.shared_bytes));
       each.Set("driver", text(device.driver / 1000, ".", device.driver % 1000 / 10));
       list.Set(list.Length(), each);
     }

@@ -75,6 +75,25 @@ std::vector<ParamGroup> read_groups(const Napi::Value& value) {
   return groups;
 }
 
+/// { batch, steps, training, gpu: { name, multiprocessors, sharedBytes } or null }.
+PlanCall read_plan_call(const Napi::Value& value) {
+  const Napi::Object object = read_object(value, "what to explain");
+  PlanCall call;
+  call.batch = read_integer(object.Get("batch"), "option batchSize", 1, int64_t{1} << 30);
+  call.steps = read_integer(object.Get("steps"), "option steps", 1, int64_t{1} << 30);
+  call.training = read_flag(object.Get("training"), "option training");
+  const Napi::Value gpu = object.Get("gpu");
+  if (gpu.IsNull()) return call;
+  const Napi::Object size = read_object(gpu, "option on");
+  call.gpu.emplace();
+  call.gpu->name = read_word(size.Get("name"), "option on.name");
+  call.gpu->multiprocessors = static_cast<int>(
+      read_integer(size.Get("multiprocessors"), "option on.multiprocessors", 1, 1 << 20));
+  call.gpu->shared_bytes =
+      read_integer(size.Get("sharedBytes"), "option on.sharedBytes", 0, int64_t{1} << 30);
+  return call;
+}
+
 Napi::Number number(Napi::Env env, int64_t value) {
   return Napi::Number::New(env, static_cast<double>(value));
 }
@@ -84,6 +103,7 @@ Napi::Number number(Napi::Env env, int64_t value) {
 Napi::Function EngineWrap::define(Napi::Env env) {
   return DefineClass(env, "NativeEngine",
                      {InstanceMethod<&EngineWrap::layers>("layers"),
+                      InstanceMethod<&EngineWrap::explain>("explain"),
                       InstanceMethod<&EngineWrap::params>("params"),
                       InstanceMethod<&EngineWrap::compile>("compile"),
                       InstanceMethod<&EngineWrap::add_data>("addData"),
@@ -176,6 +196,22 @@ Napi::Value EngineWrap::start_job(Napi::Env env, std::function<void(Engine&, Job
   const Job::Started started = Job::start(env, std::move(plan));
   job_ = started.job;
   return started.promise;
+}
+
+Napi::Value EngineWrap::explain(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::vector<LoopPlan> plans = alive().explain(read_plan_call(info[0]));
+    const Napi::Array list = Napi::Array::New(env, plans.size());
+    for (uint32_t i = 0; i < plans.size(); ++i) {
+      const Napi::Object entry = Napi::Object::New(env);
+      entry.Set("layer", plans[i].name);
+      entry.Set("driver", plans[i].driver);
+      entry.Set("text", plans[i].text);
+      list.Set(i, entry);
+    }
+    return list;
+  });
 }
 
 Napi::Value EngineWrap::layers(const Napi::CallbackInfo& info) {

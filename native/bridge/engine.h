@@ -23,6 +23,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
  private:
   Napi::Value layers(const Napi::CallbackInfo& info);
   Napi::Value params(const Napi::CallbackInfo& info);
+  Napi::Value explain(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
   Napi::Value add_data(const Napi::CallbackInfo& info);
   Napi::Value remove_data(const Napi::CallbackInfo& info);

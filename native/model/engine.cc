@@ -39,6 +39,12 @@ class EngineOf final : public Engine {
     return use;
   }
 
+  std::vector<LoopPlan> explain(const PlanCall& call) const override {
+    std::vector<LoopPlan> plans;
+    for (const auto& layer : model_.layers()) layer->explain(call, layer->name(), plans);
+    return plans;
+  }
+
   void compile(const Spec& loss, const Spec& optimizer,
                const std::vector<ParamGroup>& groups) override {
     trainer_.compile(loss, optimizer, groups);

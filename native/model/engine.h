@@ -46,6 +46,8 @@ class Engine {
   virtual std::vector<LayerSummary> layers() const = 0;
   virtual std::vector<Segment> params() const = 0;
   virtual MemoryUse memory() = 0;
+  /// How every recurrent layer runs, by its full name.
+  virtual std::vector<LoopPlan> explain(const PlanCall& call) const = 0;
 
   virtual void compile(const Spec& loss, const Spec& optimizer,
                        const std::vector<ParamGroup>& groups = {}) = 0;

@@ -127,6 +127,13 @@ class Layer {
     static_cast<void>(prefix);
     static_cast<void>(to);
   }
+  /// Adds how the recurrent layers in it run; `name` is this layer's in full.
+  virtual void explain(const PlanCall& call, const std::string& name,
+                       std::vector<LoopPlan>& to) const {
+    static_cast<void>(call);
+    static_cast<void>(name);
+    static_cast<void>(to);
+  }
   /// Bytes kept between passes.
   virtual int64_t bytes() const { return 0; }
 

@@ -86,6 +86,14 @@ class Recurrent final : public Layer<S> {
     to.push_back({prefix, states_.get(), gradients_.get()});
   }
 
+  void explain(const PlanCall& call, const std::string& name,
+               std::vector<LoopPlan>& to) const override {
+    for (LoopPlan plan : recurrence_->explain(call)) {
+      plan.name = plan.name.empty() ? name : name + "." + plan.name;
+      to.push_back(std::move(plan));
+    }
+  }
+
   int64_t bytes() const override {
     int64_t sum = states_->bytes() + gradients_->bytes();
     for (const Kept& kept : kept_) {

@@ -27,8 +27,8 @@ class DeviceCell final : public Recurrence<S> {
     return cell_->differentiable_inputs();
   }
   std::string couples_rows(bool training) const override { return cell_->couples_rows(training); }
-  std::string explain(int64_t batch, int64_t steps, bool training) const override {
-    return cell_->explain(batch, steps, training);
+  std::vector<LoopPlan> explain(const PlanCall& call) const override {
+    return cell_->explain(call);
   }
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override {
     return cell_->make_tape(batch, steps, keep);

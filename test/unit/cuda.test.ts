@@ -73,7 +73,7 @@ static int32_t count(int32_t* devices, CudaFault* fault) {
   return status == 0 ? 0 : set_fault(fault, CudaStatus(status), "the fake says", "no");
 }
 static int32_t info(int32_t, CudaDeviceInfo* device, CudaFault*) {
-  *device = {"Fake GPU", 9, 0, 132, 0, 0, 1, int64_t{8} << 30, int64_t{4} << 30, 13000, 13000, 1};
+  *device = {"Fake GPU", 9, 0, 132, 49152, 0, 1, int64_t{8} << 30, int64_t{4} << 30, 13000, 13000, 1};
   return 0;
 }
 static const CudaTable table = {kCudaApiVersion, sizeof(CudaTable), cuda_layout(), "fake", count, info};
@@ -111,6 +111,18 @@ extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::
       'Fake GPU, compute capability 9.0',
     ]);
   });
+
+  it("is what explain plans for with on: 'cuda'", () => {
+    const code = `const { sequential, layers } = require('lookback');
+      const model = sequential({ inputShape: [4, 3], layers: [layers.lstm({ units: 8 })] });
+      const [cuda] = model.explain({ on: 'cuda' });
+      const [same] = model.explain({ on: { name: 'Fake GPU', multiprocessors: 132, sharedBytes: 49152 } });
+      console.log(JSON.stringify([cuda, same]));`;
+    const [cuda, same] = JSON.parse(ask(1, 0, code)) as { device: string; text: string }[];
+    expect(cuda).toEqual(same);
+    expect(cuda?.device).toBe('Fake GPU');
+    expect(cuda?.text).toMatch(/^resident: 32 blocks of 1 row/);
+  });
 });
 
 describe('without a GPU that can be used', () => {
@@ -135,6 +147,20 @@ describe('without a GPU that can be used', () => {
       1,
     );
     expect(status).toBe(0);
+  });
+
+  it("explain with on: 'cuda' fails with the reason and says what goes without a GPU", () => {
+    const code = `const { sequential, layers } = require('lookback');
+      const model = sequential({ inputShape: [4, 3], layers: [layers.lstm({ units: 8 })] });
+      try { model.explain({ on: 'cuda' }); } catch ({ code, message }) { console.log(code, message); }`;
+    const stdout = execFileSync(process.execPath, ['-e', code], {
+      cwd: root,
+      env,
+      encoding: 'utf8',
+    });
+    expect(stdout).toMatch(
+      /^ERR_DEVICE explain: device "cuda" is not available: the CUDA library is not built.*"h200"/,
+    );
   });
 
   it('doctor names the reason', () => {

@@ -117,13 +117,37 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   return t;
 }
 
+/// Threads that take part in a loop over that many tiles.
+template <class S>
+int CellRecurrence<S>::workers_for(int tiles, bool coupled) const {
+  return coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), tiles);
+}
+
+template <class S>
+LoopPlan CellRecurrence<S>::plan_here(const PlanCall& call) const {
+  const Declaration& d = cell_.declaration;
+  const bool coupled = call.training && !d.sites.empty();
+  const StoragePlan plan =
+      plan_storage(d, call.batch, call.steps, call.training, kernels_.tile_rows);
+  const int workers = workers_for(plan.tiles, coupled);
+  const auto some = [](int64_t n, const char* what) {
+    return text(n, " ", what, n == 1 ? "" : "s");
+  };
+  return {"", "tiles",
+          text("tiles: ", some(plan.tiles, "tile"), " of up to ",
+               some(std::min<int64_t>(call.batch, kernels_.tile_rows), "row"), " on ",
+               some(workers, "thread"),
+               coupled && workers > 1 ? ", which meet at every batch norm"
+                                      : ", each with its rows for the whole sequence",
+               "; ", some(plan.tile_stride * static_cast<int64_t>(sizeof(S)), "byte"), " a tile")};
+}
+
 template <class S>
 void CellRecurrence<S>::bind_tape(CellTape<S>& t) {
   SequenceArgs<S>& a = t.args;
   a.tiles = t.plan.tiles;
   a.keep = t.keep;
-  a.workers =
-      a.coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), t.plan.tiles);
+  a.workers = workers_for(t.plan.tiles, a.coupled);
   a.storage = t.storage.data();
   a.tile_stride = t.plan.tile_stride;
   a.slots = t.plan.slots.data();

@@ -53,10 +53,13 @@ class CellRecurrence final : public CellHost<S> {
                           bool first) override;
 
  private:
+  LoopPlan plan_here(const PlanCall& call) const override;
+
   using CellHost<S>::cell_;
   using CellHost<S>::info_;
   using CellHost<S>::derived_;
 
+  int workers_for(int tiles, bool coupled) const;
   void bind_tape(CellTape<S>& t);
   void ensure_entries(CellTape<S>& t);
   void add_noise(const ForwardCall<S>& call, CellTape<S>& t);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "backend/cell_host.h"
 #include "base/error.h"
 
 namespace lookback {
@@ -295,16 +296,20 @@ void Planner::choose_driver(const BlockChoice& choice) {
   plan_.why = why.str();
 }
 
+const char* word_of(BlockDriver driver) {
+  return driver == BlockDriver::kResident ? "resident" : "stepwise";
+}
+
 }  // namespace
 
 std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) const {
   std::ostringstream out;
   const int64_t bytes = shape.number_bytes;
-  const bool resident = driver == BlockDriver::kResident;
-  out << (resident ? "resident" : "stepwise") << ": " << blocks << " blocks of " << rows
-      << " rows and " << threads << " threads; " << why;
-  if (!resident) return out.str();
+  out << word_of(driver) << ": " << blocks << (blocks == 1 ? " block of " : " blocks of ") << rows
+      << (rows == 1 ? " row and " : " rows and ") << threads << " threads; " << why;
+  if (driver == BlockDriver::kStepwise) return out.str();
   for (const bool back : {false, true}) {
+    if (back && !shape.keep) break;
     const SharedPlan& plan = back ? backward : forward;
     int64_t inside = 0, slots_inside = 0;
     for (size_t s = 0; s < d.slots.size(); ++s) {
@@ -325,6 +330,19 @@ BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,
   REQUIRE(shape.batch < std::numeric_limits<int>::max() / 2, kShape, "batch ", shape.batch,
           " is too large; at most 2^30");
   return Planner(layout, shape, limits).plan();
+}
+
+LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
+                     int64_t number_bytes) {
+  BlockShape shape;
+  shape.batch = call.batch;
+  shape.steps = call.steps;
+  shape.keep = call.training;
+  shape.coupled = call.training && !cell.sites.empty();
+  shape.number_bytes = number_bytes;
+  const BlockPlan plan =
+      plan_blocks(BlockLayout(cell), shape, {gpu.multiprocessors, gpu.shared_bytes});
+  return {"", word_of(plan.driver), plan.explain(cell, shape)};
 }
 
 }  // namespace lookback

@@ -59,9 +59,10 @@ BlockShape CudaRecurrence<S>::shape_of(int64_t batch, int64_t steps, bool keep,
 }
 
 template <class S>
-std::string CudaRecurrence<S>::explain(int64_t batch, int64_t steps, bool training) const {
-  const BlockShape shape = shape_of(batch, steps, training, training);
-  return plan_blocks(layout_, shape, limits()).explain(cell_.declaration, shape);
+LoopPlan CudaRecurrence<S>::plan_here(const PlanCall& call) const {
+  const CudaDeviceInfo& gpu = device_.info();
+  return plan_on_gpu(cell_.declaration, call, {gpu.name, gpu.multiprocessors, gpu.shared_bytes},
+                     sizeof(S));
 }
 
 template <class S>
@@ -476,7 +477,7 @@ template class CudaTape<double>;
 
 #define LOOKBACK_INSTANTIATE(S)                                                        \
   template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, CellInstance);  \
-  template std::string CudaRecurrence<S>::explain(int64_t, int64_t, bool) const;       \
+  template LoopPlan CudaRecurrence<S>::plan_here(const PlanCall&) const;               \
   template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool); \
   template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);              \
   template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);            \

@@ -43,9 +43,9 @@ class CudaRecurrence final : public CellHost<S> {
   std::vector<int> settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                           bool first) override;
   void read_saved(const Tape& tape, const Tensors<S>& to) const override;
-  std::string explain(int64_t batch, int64_t steps, bool training) const override;
 
  private:
+  LoopPlan plan_here(const PlanCall& call) const override;
   using CellHost<S>::cell_;
   using CellHost<S>::info_;
   using CellHost<S>::derived_;

@@ -72,6 +72,11 @@ class Wrapper : public Layer<S> {
     for (Layer<S>* part : parts_) part->carriers(prefix + part->name() + ".", to);
   }
 
+  void explain(const PlanCall& call, const std::string& name,
+               std::vector<LoopPlan>& to) const override {
+    for (const Layer<S>* part : parts_) part->explain(call, name + "." + part->name(), to);
+  }
+
   bool settles() const override {
     return std::any_of(parts_.begin(), parts_.end(),
                        [](const Layer<S>* part) { return part->settles(); });
