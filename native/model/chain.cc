@@ -14,26 +14,28 @@ const S* LayerChain<S>::forward(const Pass& pass, const S* x) {
 }
 
 template <class S>
-S* LayerChain<S>::output_gradient(const Pass& pass) {
-  Buffer<S>& gradient = d_outputs_[(layers_.size() - 1) % 2];
-  gradient.ensure(layers_.back()->output().elements(pass.batch, pass.steps),
+S* LayerChain<S>::gradient_of(size_t i, const Pass& pass) {
+  const bool last = i + 1 == layers_.size();
+  if (!last && !layers_[i]->reads_y() && !layers_[i + 1]->reads_x()) return outputs_[i].data();
+  Buffer<S>& gradient = d_outputs_[i % 2];
+  gradient.ensure(layers_[i]->output().elements(pass.batch, pass.steps),
                   "the gradient of an activation");
   return gradient.data();
 }
 
 template <class S>
+S* LayerChain<S>::output_gradient(const Pass& pass) {
+  return gradient_of(layers_.size() - 1, pass);
+}
+
+template <class S>
 void LayerChain<S>::backward(const Pass& pass, const S* x, S* dx) {
+  S* dy = output_gradient(pass);
   for (size_t i = layers_.size(); i-- > 0;) {
-    Layer<S>& layer = *layers_[i];
-    S* d_input = dx;
-    if (i > 0) {
-      Buffer<S>& gradient = d_outputs_[(i - 1) % 2];
-      gradient.ensure(layer.input().elements(pass.batch, pass.steps),
-                      "the gradient of an activation");
-      d_input = gradient.data();
-    }
-    layer.backward(pass_of(pass, i), i > 0 ? outputs_[i - 1].data() : x, outputs_[i].data(),
-                   d_outputs_[i % 2].data(), d_input);
+    S* const d_input = i > 0 ? gradient_of(i - 1, pass) : dx;
+    layers_[i]->backward(pass_of(pass, i), i > 0 ? outputs_[i - 1].data() : x, outputs_[i].data(),
+                         dy, d_input);
+    dy = d_input;
   }
 }
 

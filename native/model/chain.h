@@ -32,12 +32,14 @@ class LayerChain {
   /// to the layers'; that of x goes to `dx`, null to skip. Uses up what `output_gradient` gave.
   void backward(const Pass& pass, const S* x, S* dx);
 
-  /// What layer `i` gave in the last `forward`.
+  /// What layer `i` gave in the last `forward`; until `backward`.
   const Buffer<S>& output_of(size_t i) const { return outputs_[i]; }
   /// Bytes of activations, tapes and gradients of activations, now.
   int64_t bytes() const;
 
  private:
+  /// Where the gradient of what layer `i` gave is, [B, T, F] or [B, F].
+  S* gradient_of(size_t i, const Pass& pass);
   Pass pass_of(const Pass& pass, size_t layer) const {
     Pass own = pass;
     if (layer + 1 < layers_.size()) own.ending = Activation::kLinear;
@@ -46,7 +48,9 @@ class LayerChain {
 
   std::vector<std::unique_ptr<Layer<S>>> layers_;
   std::vector<Buffer<S>> outputs_;  ///< per layer
-  Buffer<S> d_outputs_[2];          ///< layer i reads the gradient of its output from number i % 2
+  /// Gradients that lie apart from the activation: layer i reads that of its output from number i
+  /// % 2.
+  Buffer<S> d_outputs_[2];
 };
 
 }  // namespace lookback

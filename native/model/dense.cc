@@ -43,6 +43,8 @@ class Dense final : public Layer<S> {
     return list;
   }
 
+  bool reads_y() const override { return activation_ != Activation::kLinear; }
+
   void forward(const Pass& pass, const S* x, S* y) override {
     const int64_t rows = rows_of(pass), in = input_.features, out = output_.features;
     Gemm<S> product;

@@ -14,6 +14,9 @@ class Dropout final : public Layer<S> {
             "; expected a probability of dropping in [0, 1)");
   }
 
+  bool reads_x() const override { return false; }
+  bool reads_y() const override { return false; }
+
   void forward(const Pass& pass, const S* x, S* y) override { mask(pass, x, y); }
 
   void backward(const Pass& pass, const S*, const S*, S* dy, S* dx) override {

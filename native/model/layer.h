@@ -104,10 +104,16 @@ class Layer {
   /// x  in   [B, T, input] or [B, input]
   /// y  out  likewise, of the output shape; not x
   virtual void forward(const Pass& pass, const S* x, S* y) = 0;
-  /// The gradient of the last `forward`, which had `keep` and the same x and y.
-  /// dy  in   gradient of y; overwritten
-  /// dx  out  gradient of x, assigned; null where nobody asks
+  /// The gradient of the last `forward`, which had `keep` and, where they are read, the same x and
+  /// y. dy  in   gradient of y; overwritten dx  out  gradient of x, assigned; null where nobody
+  /// asks
   virtual void backward(const Pass& pass, const S* x, const S* y, S* dy, S* dx) = 0;
+
+  /// Whether `backward` reads its x, and its y. The gradient between two layers that both do
+  /// without lies where the activation was: one and the same array is then y and dy of the first,
+  /// x and dx of the second.
+  virtual bool reads_x() const { return true; }
+  virtual bool reads_y() const { return true; }
 
   /// Whether `settle` ever does anything.
   virtual bool settles() const { return false; }

@@ -103,6 +103,10 @@ class Recurrent final : public Layer<S> {
     return sum;
   }
 
+  /// What its backward needs is on the tape.
+  bool reads_x() const override { return false; }
+  bool reads_y() const override { return false; }
+
   std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
     if (go_backwards_) this->refuse_stream("reads each row from its end");
     if (replays_) this->refuse_stream("reads each row several times");

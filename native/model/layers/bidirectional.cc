@@ -24,7 +24,6 @@ class Bidirectional final : public Wrapper<S> {
       if (i == 1) spec.options.set("goBackwards", true);
       direction_[i].layer = make_inner(setup, spec, i == 0 ? "forward" : "backward", setup.input);
       direction_[i].y.use(setup.backend.memory());
-      direction_[i].dy.use(setup.backend.memory());
       this->parts_.push_back(direction_[i].layer.get());
     }
     output_ = direction_[0].layer->output();
@@ -33,10 +32,12 @@ class Bidirectional final : public Wrapper<S> {
 
   int64_t bytes() const override {
     int64_t sum = dx_.bytes();
-    for (const Direction& each : direction_)
-      sum += each.layer->bytes() + each.y.bytes() + each.dy.bytes();
+    for (const Direction& each : direction_) sum += each.layer->bytes() + each.y.bytes();
     return sum;
   }
+
+  bool reads_x() const override { return direction_[0].layer->reads_x(); }
+  bool reads_y() const override { return false; }
 
   std::unique_ptr<LayerStream<S>> make_stream(int64_t) override {
     this->refuse_stream("reads each row from both ends");
@@ -67,13 +68,13 @@ class Bidirectional final : public Wrapper<S> {
     if (dx != nullptr) dx_.ensure(x_size, "the gradient of an activation");
     for (int i = 0; i < 2; ++i) {
       Direction& each = direction_[i];
-      each.dy.ensure(size, "the gradient of an activation");
-      // A layer may overwrite the gradient that it is given.
+      // A layer may overwrite the gradient that it is given, and a recurrent one never reads y
+      // again.
       backend_.copy_columns(size / half.features, half.features,
-                            dy + (concat_ ? i * half.features : 0), output_.features,
-                            each.dy.data(), half.features);
+                            dy + (concat_ ? i * half.features : 0), output_.features, each.y.data(),
+                            half.features);
       S* const to = dx == nullptr || i == 0 ? dx : dx_.data();
-      each.layer->backward(own(pass), x, each.y.data(), each.dy.data(), to);
+      each.layer->backward(own(pass), x, each.y.data(), each.y.data(), to);
     }
     if (dx != nullptr) backend_.add(x_size, dx_.data(), dx);
   }
@@ -85,7 +86,7 @@ class Bidirectional final : public Wrapper<S> {
 
   struct Direction {
     std::unique_ptr<Layer<S>> layer;
-    Buffer<S> y, dy;
+    Buffer<S> y;  ///< in backward its gradient
   };
 
   static Pass own(const Pass& pass) {

@@ -30,6 +30,8 @@ class Embedding final : public Layer<S> {
 
   int64_t bytes() const override { return index_of_.bytes(); }
 
+  bool reads_y() const override { return false; }
+
   void forward(const Pass& pass, const S* x, S* y) override {
     const int64_t count = read_indices(pass, x);
     backend_.gather_rows(count, output_.features, index_of_.data(), memory_.params[0], y);

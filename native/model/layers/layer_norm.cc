@@ -20,6 +20,8 @@ class LayerNormalization final : public Layer<S> {
     return {{"gamma", {input_.features}, one}, {"beta", {input_.features}, Initializer()}};
   }
 
+  bool reads_y() const override { return false; }
+
   void forward(const Pass& pass, const S* x, S* y) override {
     backend_.layer_norm(norm_of(pass, x), y);
   }

@@ -16,6 +16,9 @@ class PoolLayer final : public Layer<S> {
     output_.sequence = false;
   }
 
+  bool reads_x() const override { return kind_ == PoolKind::kMax; }
+  bool reads_y() const override { return false; }
+
   void forward(const Pass& pass, const S* x, S* y) override { backend_.pool(pool_of(pass, x), y); }
 
   std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {

@@ -76,6 +76,8 @@ class Residual final : public Wrapper<S> {
             " of ", setup.input.features, "; expected the same shape");
   }
 
+  bool reads_x() const override { return chain_.layers().front()->reads_x(); }
+  bool reads_y() const override { return false; }
   int64_t bytes() const override { return chain_.bytes(); }
 
   std::unique_ptr<LayerStream<S>> make_stream(int64_t batch) override {
