@@ -260,8 +260,8 @@ Sums Trainer<S>::train_update(const Dataset<S>& data, const TrainCall& part) {
   remember_buffers();
   const int64_t draws = counters_.draws;
   try {
-    model_.grads().zero();
     has_gradients_ = false;
+    clear_gradients();
     Sums sums;
     for (int64_t first = 0; first < part.count; first += part.batch_size) {
       if (first > 0) check_cancel();

@@ -153,6 +153,7 @@ class Trainer {
   void check_cancel() const;
   void require_finite_params(double rate_factor) const;
   void remember_params();
+  void clear_gradients();
   void restore_params();
   void remember_buffers();
   void restore_buffers();

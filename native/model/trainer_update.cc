@@ -1,4 +1,5 @@
 /// The update of the parameters, and how all that belongs to it is taken back where it fails.
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -6,6 +7,10 @@
 
 namespace lookback {
 namespace {
+
+/// Numbers that are copied or cleared between two looks at the cancel flag: memory that nobody has
+/// touched yet costs a millisecond for each of its four megabytes, or more.
+constexpr int64_t kPart = int64_t{1} << 20;
 
 /// Work that is not to be left halfway: slots and parameters belong together.
 template <class S>
@@ -112,7 +117,20 @@ template <class S>
 void Trainer<S>::remember_params() {
   const ParamArena<S>& params = model_.params();
   kept_params_.ensure(params.size(), "a copy of the parameters");
-  backend_.memory().copy(params.data(), params.size(), kept_params_.data());
+  for (int64_t at = 0; at < params.size(); at += kPart) {
+    check_cancel();
+    backend_.memory().copy(params.data() + at, std::min(kPart, params.size() - at),
+                           kept_params_.data() + at);
+  }
+}
+
+template <class S>
+void Trainer<S>::clear_gradients() {
+  ParamArena<S>& grads = model_.grads();
+  for (int64_t at = 0; at < grads.size(); at += kPart) {
+    check_cancel();
+    backend_.memory().zero(grads.data() + at, std::min(kPart, grads.size() - at));
+  }
 }
 
 template <class S>
@@ -129,6 +147,7 @@ void Trainer<S>::restore_params() {
   template void Trainer<S>::remember_buffers();                  \
   template void Trainer<S>::restore_buffers();                   \
   template void Trainer<S>::remember_params();                   \
+  template void Trainer<S>::clear_gradients();                   \
   template void Trainer<S>::restore_params();
 LOOKBACK_INSTANTIATE(float)
 LOOKBACK_INSTANTIATE(double)

@@ -2,11 +2,16 @@
 /// work and not in time; and what the job leaves behind.
 #include "backend/cpu/cancel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <thread>
+#include <vector>
 
+#include "backend/cell_host.h"
+#include "backend/cpu/cell_recurrence.h"
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/pieces.h"
 #include "model/cell_call.h"
 #include "native/check.h"
@@ -134,6 +139,44 @@ TEST(a_step_of_a_large_layer_in_parts_is_the_whole) {
       CHECK_NEAR(y[at(row * kUnits + unit)], sigmoid(gate[3]) * std::tanh(cell), 1e-11);
     }
   }
+}
+
+/// Memory that nobody has touched yet may take as long to come as the numbers that it is for: the
+/// first step of every tile of a large batch together took a third of a second.
+TEST(a_cancelled_pass_touches_no_further_tile) {
+  constexpr int64_t kUnits = 5, kInputs = 2, kBatch = 100, kSteps = 3;
+  CpuRuntime runtime(2);
+  const Spec sizes = spec({{"inputSize", double{kInputs}}, {"units", double{kUnits}}});
+  CellRecurrence<float> cell(runtime, cpu_kernels<float>(), instantiate_cell("lstm", sizes));
+  const auto tape = cell.make_tape(kBatch, kSteps, true);
+  const std::vector<float> x(kBatch * kSteps * kInputs, 1), ones(kBatch * kUnits, 1);
+  std::vector<std::vector<float>> params;
+  ForwardCall<float> call;
+  call.batch = kBatch;
+  call.steps = kSteps;
+  call.inputs["x"] = {x.data(), {kBatch, kSteps, kInputs}};
+  call.inputs["h0"] = {ones.data(), {kBatch, kUnits}};
+  call.inputs["c0"] = {ones.data(), {kBatch, kUnits}};
+  for (const ParamInfo& param : cell.info().params)
+    params.emplace_back(static_cast<size_t>(element_count(param.shape, "a weight")), 0.5f);
+  for (const std::vector<float>& param : params) call.params.push_back(param.data());
+  const auto touched = [&tape] {
+    const AlignedArray<float>& storage = static_cast<CellTape<float>&>(*tape).storage;
+    return std::any_of(storage.data(), storage.data() + storage.size(),
+                       [](float number) { return number != 0; });
+  };
+  // Packing the weights looks at the flag as well: it is made before.
+  call.version = 1;
+  const auto other = cell.make_tape(kBatch, kSteps, true);
+  cell.forward(call, *other);
+  CHECK(!touched());
+  const std::atomic<bool> cancel{true};
+  runtime.cancel = &cancel;
+  CHECK_THROWS(kAborted, "cancelled", cell.forward(call, *tape));
+  CHECK(!touched());
+  runtime.cancel = nullptr;
+  cell.forward(call, *tape);
+  CHECK(touched());
 }
 
 TEST(a_cancelled_update_has_not_been) {

@@ -17,6 +17,8 @@ void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int work
   for (int tile = first; tile < args.tiles; tile += next) {
     const int end = args.coupled ? args.tiles * (worker + 1) / args.workers : tile + 1;
     TileContext<V> x(args, args.active, tile, end, worker);
+    // The first step of a tile touches memory that may be fresh: a cancelled call begins no other.
+    if (x.stop()) return;
     walk(args, *static_cast<const Cell*>(cell), x);
   }
 }
