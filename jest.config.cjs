@@ -14,4 +14,6 @@ module.exports = {
   roots: ['<rootDir>/lib', '<rootDir>/test'],
   transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.test.json' }] },
   testTimeout: 60_000,
+  // One worker less than cores, the default, would leave a machine of two cores half idle.
+  maxWorkers: '100%',
 };

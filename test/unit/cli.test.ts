@@ -176,7 +176,7 @@ describe('lookback train', () => {
   it('ends with 1 where the loss is no longer finite', () => {
     const optimizer = 'optimizer={"kind":"sgd","learningRate":1e30}';
     const { status, stderr } = train('diverged', '--set', optimizer);
-    expect(stderr).toMatch(/^ERR_NUMERIC /);
+    expect(stderr).toContain('ERR_NUMERIC');
     expect(status).toBe(1);
     expect(existsSync(join(folder, 'diverged', 'model.safetensors'))).toBe(false);
   });
