@@ -2,6 +2,8 @@
  * The one error class of the library.
  */
 
+import type { History } from './training/fit';
+
 /** Every code that a {@link LookbackError} can carry. */
 export type ErrorCode =
   | 'ERR_OPTION'
@@ -48,6 +50,8 @@ export class LookbackError extends Error {
   override readonly name = 'LookbackError';
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
+  /** Of an error that ends a run of `fit`: the epochs that were done before it. */
+  history?: History;
 
   constructor(code: ErrorCode, message: string, extras: ErrorExtras = {}) {
     super(message, 'cause' in extras ? { cause: extras.cause } : undefined);

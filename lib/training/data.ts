@@ -161,10 +161,18 @@ function termShape(wish: AnswerWish): number[] {
 }
 
 /** The first entry of a valid term that is `wrong`; -1 where there is none. */
-function findWrong(tensor: Tensor, wish: AnswerWish, wrong: (value: number) => boolean): number {
-  const { lengths, steps, rows } = wish;
+function findWrong(
+  tensor: Tensor,
+  {
+    lengths,
+    steps,
+    rows,
+    outputShape,
+  }: Omit<AnswerWish, keyof DataWish | 'loss'> & Pick<DataWish, 'outputShape'>,
+  wrong: (value: number) => boolean,
+): number {
   const { data } = tensor;
-  const perRow = wish.outputShape.length === 1 || data.length < rows * steps;
+  const perRow = outputShape.length === 1 || data.length < rows * steps;
   if (lengths === null || perRow) return data.findIndex(wrong);
   const perStep = data.length / (rows * steps);
   return data.findIndex((value, at) => {
@@ -210,14 +218,41 @@ function prepareWeights(value: unknown, y: Tensor, wish: AnswerWish, name: strin
   if (value === undefined && !classWeight) return null;
   const shape = termShape(wish);
   const given = value === undefined ? null : sampleWeights(value, shape, wish, name);
-  if (!classWeight) return given;
+  return classWeight ? byClass(given, y, classWeight, wish.dtype) : given;
+}
+
+/** Weights, or ones, times those of the labels' classes: one for every label. */
+function byClass(
+  given: Tensor | null,
+  y: Tensor,
+  classWeight: readonly number[],
+  dtype: DType,
+): Tensor {
   const perWeight = given === null ? 1 : y.data.length / given.data.length;
-  const data = zeros(wish.dtype, y.data.length);
+  const data = zeros(dtype, y.data.length);
   y.data.forEach((label, at) => {
     const own = given === null ? 1 : (given.data[Math.floor(at / perWeight)] ?? 0);
     data[at] = own * (classWeight[label] ?? 0);
   });
-  return { shape, data };
+  return { shape: y.shape, data };
+}
+
+/** Data whose weights are multiplied by those of the labels' classes. @throws {LookbackError} ERR_OPTION */
+export function weighClasses(data: PreparedData, classWeight: readonly number[]): PreparedData {
+  const { x, y, weights } = data;
+  if (y === null || dtypeOf(y.data) !== 'int32') {
+    const message =
+      'fit: classWeight goes with labels, and this loss has none; use sampleWeight in the data';
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  const outputShape: RowShape = y.shape.length === 1 ? [1] : [null, 1];
+  const wrong = findWrong(y, { ...data, outputShape }, (label) => label >= classWeight.length);
+  if (wrong >= 0) {
+    const message = `fit: classWeight has ${classWeight.length} entries but the data have label ${y.data[wrong]}; give one entry per label`;
+    throw new LookbackError('ERR_OPTION', message, { details: { index: wrong } });
+  }
+  const dtype = dtypeOf(x.data) === 'float64' ? 'float64' : 'float32';
+  return { ...data, weights: byClass(weights, y, classWeight, dtype) };
 }
 
 function sampleWeights(value: unknown, shape: number[], wish: AnswerWish, name: string): Tensor {

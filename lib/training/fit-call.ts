@@ -9,7 +9,7 @@ import { removeLeftovers, reasonOf } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
 import { parseOptions } from '../options';
 import type { PreparedData } from './data';
-import { splitTail } from './data';
+import { splitTail, weighClasses } from './data';
 import type { FitHooks } from './control';
 import { requireCallbacks } from './control';
 import type { FitRun, History, ResolvedFit } from './fit';
@@ -38,24 +38,26 @@ export function resolveFit(
   learn: (heldOut: number) => void,
 ): FitCall {
   const options = parseOptions(fitSchema, given, 'fit');
-  const { validationData, validationSplit, schedule } = options;
+  const { validationData, validationSplit, schedule, classWeight } = options;
+  const weighed = (part: PreparedData) => (classWeight ? weighClasses(part, classWeight) : part);
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
   if (isBatchSource(data)) {
     checkSourceOptions(options);
     const validation =
       validationData === undefined ? null : prepare(validationData, 'fit: validationData');
-    const source = new SourceEpochs(data, prepare, options.stepsPerEpoch);
+    const batch = (part: unknown, where: string) => weighed(prepare(part, where));
+    const source = new SourceEpochs(data, batch, options.stepsPerEpoch);
     return { options, train: noRows, validation, source };
   }
   learn(validationData === undefined ? validationSplit : 0);
   const all = prepare(data, 'fit: data');
   if (validationData !== undefined) {
     const validation = prepare(validationData, 'fit: validationData');
-    return { options, train: all, validation };
+    return { options, train: weighed(all), validation };
   }
-  if (validationSplit === 0) return { options, train: all, validation: null };
+  if (validationSplit === 0) return { options, train: weighed(all), validation: null };
   const [train, validation] = splitTail(all, validationSplit);
-  return { options, train, validation };
+  return { options, train: weighed(train), validation };
 }
 
 /** The run that a call wants of `model`. */
@@ -123,7 +125,7 @@ async function checkpointHooks(
 /** All that determines a run beside the numbers of the data. */
 function configOf(model: Model, data: PreparedData, options: ResolvedFit): Record<string, unknown> {
   const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, accumulateSteps } = options;
-  const { stateful, burnIn } = options;
+  const { stateful, burnIn, classWeight } = options;
   const config = {
     model: model.config(),
     compile: model.compiled,
@@ -135,6 +137,7 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     stepsPerEpoch,
     stateful,
     burnIn,
+    classWeight,
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;

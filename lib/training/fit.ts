@@ -47,7 +47,15 @@ export interface FitOptions {
   /** 0 is silent; 1 a progress bar; 2 a line per epoch; `'auto'` a bar on a terminal, else lines. Default `'auto'`. */
   verbose?: 'auto' | 0 | 1 | 2;
   callbacks?: readonly Callback[];
-  /** Cancels within 10 ms; the model keeps its last finished update. `fit` rejects with ERR_ABORTED. */
+  /**
+   * The weight of each class in training: that of a row or step is multiplied by that of its label, as by `classWeight` of
+   * the loss, but not in validation. One entry per label; with `sparseCategoricalCrossentropy`. Default: all 1.
+   */
+  classWeight?: readonly number[];
+  /**
+   * Cancels within 10 ms; the model keeps its last finished update. `fit` rejects with ERR_ABORTED, and the error's
+   * `history` has the epochs until then.
+   */
   signal?: AbortSignal;
   /** The epoch to count from, for schedules, shuffling and logs. Default 0. */
   initialEpoch?: number;
@@ -93,6 +101,7 @@ const schema = z.strictObject({
       ),
     )
     .default([]),
+  classWeight: z.array(z.number().min(0)).min(1).optional(),
   signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
   initialEpoch: z.int().min(0).default(0),
   schedule: z.custom<ScheduleLike>().default('constant'),
@@ -177,6 +186,9 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
     return await withSignal(run.options.signal, engine, async () =>
       epochs(host, run, await run.hooks(), { data, validation }),
     );
+  } catch (error) {
+    if (error instanceof LookbackError) error.history = run.history;
+    throw error;
   } finally {
     run.reporter?.end();
     if (!host.disposed()) {

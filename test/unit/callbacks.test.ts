@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -376,6 +377,36 @@ describe('tensorBoard', () => {
       Array.from({ length: 12 }, (_, update) => update + 1),
     );
   });
+});
+
+const python = process.env['BENCH_PYTHON'] ?? 'python3';
+const hasTensorBoard = spawnSync(python, ['-c', 'import tensorboard']).status === 0;
+const reason = hasTensorBoard
+  ? ''
+  : `: NOT RUN, ${python} has no package tensorboard (BENCH_PYTHON)`;
+
+(hasTensorBoard ? it : it.skip)(`TensorBoard itself reads the events${reason}`, async () => {
+  const dir = join(folder, 'board-of-python');
+  const { records } = await ran([callbacks.tensorBoard({ dir })]);
+  const program = `
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+found = EventAccumulator(sys.argv[1])
+found.Reload()
+print(json.dumps({tag: [[e.step, e.value] for e in found.Scalars(tag)] for tag in found.Tags()['scalars']}))`;
+  const read = (part: string): unknown => {
+    const args = ['-c', program, join(dir, part)];
+    const { stdout, stderr } = spawnSync(python, args, { encoding: 'utf8' });
+    if (stdout === '') throw new Error(stderr);
+    return JSON.parse(stdout);
+  };
+  const rounded = (key: string) =>
+    records.map((record) => [(record['epoch'] ?? 0) + 1, Math.fround(record[key] ?? NaN)]);
+  expect(read('train')).toMatchObject({
+    'epoch/loss': rounded('loss'),
+    'epoch/accuracy': rounded('accuracy'),
+  });
+  expect(read('validation')).toMatchObject({ 'epoch/loss': rounded('valLoss') });
 });
 
 interface Event {

@@ -1,8 +1,8 @@
 /**
  * What `fit` offers beside the loop itself: events, accumulation, short epochs, weights, metrics from predictions.
  */
-import type { Callback, FitEvent, FitOptions, Model, TrainingData } from '../../lib';
-import { layers, losses, metrics, sequential } from '../../lib';
+import type { Callback, FitEvent, FitOptions, LossLike, Model, TrainingData } from '../../lib';
+import { layers, LookbackError, losses, metrics, sequential } from '../../lib';
 import { predictedLogs } from '../../lib/training/predicted-metrics';
 import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
 
@@ -139,6 +139,21 @@ describe('fitEvents', () => {
   });
 });
 
+it('a run that is aborted tells the epochs until then', async () => {
+  using model = tinyModel();
+  const abort = new AbortController();
+  const callbacks: Callback[] = [
+    { onEpochEnd: (epoch) => (epoch === 1 ? abort.abort() : undefined) },
+  ];
+  const how = { ...silent, epochs: 9, callbacks, signal: abort.signal };
+  const error = await model.fit(train, how).catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(LookbackError);
+  const { code, history } = error as LookbackError;
+  expect([code, history?.epoch]).toEqual(['ERR_ABORTED', [0, 1]]);
+  expect(history?.history['loss']).toHaveLength(2);
+  expect(history).toBe(model.history);
+});
+
 describe('metrics from predictions', () => {
   const specs = [metrics.topKAccuracy({ k: 2 }), metrics.macroF1(), metrics.weightedF1()];
 
@@ -242,6 +257,71 @@ describe('metrics from predictions', () => {
 });
 
 describe('weights of classes and rows', () => {
+  it('of classes in fit are those of the loss, in training alone', async () => {
+    const ran = async (loss: LossLike, options: FitOptions) => {
+      using model = tinyModel().compile({ optimizer: 'adam', loss });
+      const { history } = await model.fit(train, { ...silent, validationSplit: 0.25, ...options });
+      return { weights: weightsOf(model), loss: history['loss'], valLoss: history['valLoss'] };
+    };
+    const sparse = 'sparseCategoricalCrossentropy';
+    const plain = await ran(sparse, {});
+    const inFit = await ran(sparse, { classWeight: [1, 3] });
+    const inLoss = await ran(losses[sparse]({ classWeight: [1, 3] }), {});
+    expect(inFit.weights).toEqual(inLoss.weights);
+    expect(inFit.loss).toEqual(inLoss.loss);
+    expect(inFit.weights).not.toEqual(plain.weights);
+    expect(inFit.valLoss).not.toEqual(inLoss.valLoss);
+    // As weights of rows, batch by batch from a source, and over what the rows weigh already.
+    const sampleWeight = Float32Array.from(train.y, (label) => (label === 1 ? 3 : 1));
+    const byRow = async (data: TrainingData, options: FitOptions) => {
+      using model = tinyModel();
+      const source = {
+        async *[Symbol.asyncIterator]() {
+          yield await Promise.resolve(data);
+        },
+      };
+      await model.fit(source, { verbose: 0, ...options });
+      return weightsOf(model);
+    };
+    const weighed = { ...train, sampleWeight };
+    expect(await byRow(train, { classWeight: [1, 3] })).toEqual(await byRow(weighed, {}));
+    const tripled = { ...train, sampleWeight: sampleWeight.map((weight) => weight * weight) };
+    expect(await byRow(weighed, { classWeight: [1, 3] })).toEqual(await byRow(tripled, {}));
+  });
+
+  it.each<[string, FitOptions, LossLike, RegExp]>([
+    [
+      'too few',
+      { classWeight: [1] },
+      'sparseCategoricalCrossentropy',
+      /has 1 entries but the data have label 1/,
+    ],
+    [
+      'a negative one',
+      { classWeight: [1, -1] },
+      'sparseCategoricalCrossentropy',
+      /classWeight\[1\] is -1/,
+    ],
+    [
+      'those of a loss without labels',
+      { classWeight: [1, 1] },
+      'meanSquaredError',
+      /goes with labels/,
+    ],
+  ])('of classes in fit: %s are refused', async (_, options, loss, message) => {
+    using model = sequential({
+      inputShape: [steps, features],
+      layers: [layers.gru({ units: 2 }), layers.dense({ units: 2 })],
+    }).compile({ optimizer: 'adam', loss });
+    const y =
+      loss === 'meanSquaredError' ? { shape: [44, 2], data: new Float32Array(88) } : train.y;
+    const failed = model.fit({ x: train.x, y }, { verbose: 0, ...options });
+    await expect(failed).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
   it('are factors on the same loss', async () => {
     const lossOf = async (classWeight: number[] | undefined, sampleWeight?: Float32Array) => {
       using model = tinyModel();
