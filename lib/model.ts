@@ -248,12 +248,13 @@ export class Model {
     const { batchSize, signal, lengths, resets } = given;
     const states = nativeStates(given, this.dtype, 'predict');
     const data = this.#prepare({ x, lengths, resets }, 'predict', null);
+    const from = this.preprocessing?.reference(x, data.lengths, this.#outputShape.length > 1);
     return this.#exclusive('predict', async (engine) => {
       const result = await this.#uploaded(engine, data, (handle) =>
         withSignal(signal, engine, () => engine.predict({ data: handle, batchSize, states })),
       );
       const outputs = result.outputs as Tensor<FloatArray>;
-      const brought = this.preprocessing?.output(outputs, this.#outputForm()) ?? outputs;
+      const brought = this.preprocessing?.output(outputs, this.#outputForm(), from) ?? outputs;
       return withStates<Told, Prediction>(brought, result.states, given.returnState);
     });
   }

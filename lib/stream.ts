@@ -77,9 +77,11 @@ export class Stream {
       throw new LookbackError('ERR_SHAPE', message);
     }
     const data = out ?? zeros(dtype, size);
+    const inputs = this.#host.inputShape[1];
+    const from = preprocessing?.stepReference(x, this.batch, inputs, 'stream.step: x');
     engine.stepStream(handle, this.#read(x), data);
     const result = { shape: [this.batch, outputs], data };
-    return preprocessing?.output(result, form) ?? result;
+    return preprocessing?.output(result, form, from) ?? result;
   }
 
   /** Copies of all states; empty before the first step. */

@@ -28,6 +28,8 @@ export interface RunData {
   classNames: string[] | null;
   /** How text became the numbers of `x`; null where it is not text. */
   text: TextOptions | null;
+  /** For each target the feature that it is told as a change from; null where targets are told as they are. */
+  change: number[] | null;
   steps: number;
   features: number;
 }
@@ -42,6 +44,7 @@ export async function loadRunData(config: RunConfig): Promise<RunData> {
     test: inType(dataset.test, config.dtype),
     classNames: dataset.classNames ?? null,
     text: dataset.text ?? null,
+    change: dataset.change ?? null,
     steps: dataset.train.steps,
     features: dataset.train.features,
   };

@@ -69,13 +69,17 @@ export async function train(path: string, options: TrainOptions, output: Output)
 /** The model of a configuration, compiled; its preprocessing knows the training part, the vocabulary and the names of the classes. */
 export function buildModel(
   config: RunConfig,
-  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'text' | 'train'>,
+  data: Pick<RunData, 'steps' | 'features' | 'classNames' | 'text' | 'change' | 'train'>,
 ): Model {
   const { seed, device, threads, dtype } = config;
   const inputShape: [number, number] = [data.steps, data.features];
   const { layers } = config.model;
-  const { classNames: labels, text } = data;
-  const known = { ...(labels ? { labels } : {}), ...(text ? { text } : {}) };
+  const { classNames: labels, text, change } = data;
+  const known = {
+    ...(labels ? { labels } : {}),
+    ...(text ? { text } : {}),
+    ...(change ? { change } : {}),
+  };
   const preprocessing = { ...config.preprocessing, ...known };
   const model = sequential({
     ...{ inputShape, layers, seed, device, threads, dtype },

@@ -43,6 +43,8 @@ export interface Dataset<S extends Split = Split> {
   vocabulary?: string[];
   /** How text became the numbers of `x`: the `preprocessing.text` of a model that takes text. */
   text?: TextOptions;
+  /** Where the targets are to be told as changes: the `preprocessing.change` of a model. `y` is raw all the same. */
+  change?: number[];
 }
 
 /**

@@ -28,6 +28,7 @@ const optionsSchema = z.strictObject({
     .min(1)
     .default([...COLUMNS]),
   targets: z.array(column).min(1).default(['OT']),
+  change: z.boolean().default(false),
   download: downloadSchema,
 });
 
@@ -44,6 +45,12 @@ export interface EttOptions {
   features?: readonly (typeof COLUMNS)[number][];
   /** Default: the oil temperature, OT. */
   targets?: readonly (typeof COLUMNS)[number][];
+  /**
+   * The data set's `change` for a model whose targets are told as changes from the last hour seen:
+   * `sequential({ preprocessing: { change } })`. The targets must be among the features. `y` stays in degrees. Default
+   * false.
+   */
+  change?: boolean;
   /**
    * Fetches the files that `dir` lacks from the data set's home and gives a promise; checked, resumed, and off by
    * default.
@@ -87,6 +94,7 @@ export function ett(options: EttOptions): EttDataset | Promise<EttDataset> {
 
 function read(given: z.output<typeof optionsSchema>): EttDataset {
   const { steps, horizon, features, targets } = given;
+  const change = given.change ? { change: placesAmong(features, targets) } : {};
   const file = readTextFile(
     join(given.dir, `${given.name}.csv`),
     `the published hourly table; ${whereToGet('ett')}`,
@@ -130,7 +138,20 @@ function read(given: z.output<typeof optionsSchema>): EttDataset {
   const [train, validation, test] = [0, 1, 2].map((part) =>
     windows(table, sizes, columns, BORDERS[part] ?? 0, BORDERS[part + 1] ?? 0),
   ) as [Split<Float32Array>, Split<Float32Array>, Split<Float32Array>];
-  return { train, validation, test, featureNames: [...features], targetNames: [...targets] };
+  const names = { featureNames: [...features], targetNames: [...targets] };
+  return { train, validation, test, ...names, ...change };
+}
+
+/** The feature that each target is. @throws {LookbackError} ERR_OPTION */
+function placesAmong(features: readonly string[], targets: readonly string[]): number[] {
+  return targets.map((target) => {
+    const place = features.indexOf(target);
+    if (place >= 0) return place;
+    throw new LookbackError(
+      'ERR_OPTION',
+      `datasets.ett: with change the target ${target} must be among the features, which are ${features.join(', ')}`,
+    );
+  });
 }
 
 function placesOf(names: readonly (typeof COLUMNS)[number][]): number[] {

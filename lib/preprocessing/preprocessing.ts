@@ -7,6 +7,8 @@ import { LookbackError } from '../errors';
 import { parseOptions, show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
 import { asTensor, dtypeOf, isTensorLike, requireFinite, sizeOf, zeros } from '../tensor';
+import type { Reference } from './change';
+import { addReference, referenceOf } from './change';
 import type { Sample, Scale, ScalerOptions } from './scaler';
 import { applyScale, fitScale, scalerSchema, undoScale } from './scaler';
 import type { TableOptions, TableRow } from './table';
@@ -20,6 +22,12 @@ export interface PreprocessingOptions {
   input?: ScalerOptions | ScalerOptions['kind'];
   /** Scale of the targets; outputs of `predict` and of streams are brought back. */
   target?: ScalerOptions | ScalerOptions['kind'];
+  /**
+   * Targets are told as changes: for each target of a step the number of the feature of `x` from whose last valid value
+   * it is told (targets of several hours take them in turn). `y` and the outputs of `predict` and of streams stay raw:
+   * the value is taken off before the scale of the targets and put back behind it.
+   */
+  change?: readonly number[];
   /** Names of the labels, by number: `y` may be names, and predictions carry them. */
   labels?: readonly string[];
   /** How texts become token numbers; the model then takes texts. */
@@ -44,6 +52,7 @@ const optionsSchema = z
   .strictObject({
     input: scalerSchema.optional(),
     target: scalerSchema.optional(),
+    change: z.array(z.int().min(0)).min(1).optional(),
     labels: z.array(z.string()).min(2).optional(),
     text: z
       .strictObject({
@@ -58,6 +67,9 @@ const optionsSchema = z
   })
   .refine(({ text, input, table }) => text === undefined || (!input && !table), {
     message: 'has text beside input or table; token numbers are neither scaled nor columns',
+  })
+  .refine(({ change, text, labels }) => change === undefined || (!text && !labels), {
+    message: 'has change beside text or labels; only numbers change',
   });
 
 type Resolved = z.output<typeof optionsSchema>;
@@ -158,7 +170,7 @@ export class Preprocessing {
       );
     }
     if (target) {
-      const raw = rawTensor(y, `${where}.y`);
+      const raw = this.#rawTargets(x, y, lengths, where);
       const counted = raw.shape.length > 2 ? lengthsOf(lengths) : null;
       fitted.target = fitScale(
         scalerOf(target),
@@ -174,7 +186,7 @@ export class Preprocessing {
     const named = this.#named(given);
     if (named.x === undefined) return given;
     const { x, lengths } = this.input(named.x, dtype, `${where}.x`);
-    const y = this.#answers(named.y, dtype, `${where}.y`);
+    const y = this.#answers(named, dtype, where);
     return { ...named, x, y, ...(lengths && named.lengths === undefined ? { lengths } : {}) };
   }
 
@@ -227,10 +239,50 @@ export class Preprocessing {
     return true;
   }
 
-  /** Outputs with targets unscaled (in place) and labels named. */
-  output(result: Tensor<FloatArray>, form: OutputForm): Prediction {
+  /**
+   * What the outputs for these raw rows are told from, to be given to `output`; null where they stand for themselves.
+   * `perStep`: whether there are outputs for every step.
+   *
+   * @throws {LookbackError} ERR_SHAPE, ERR_DATA, ERR_OPTION
+   */
+  reference(
+    raw: unknown,
+    lengths: ArrayLike<number> | null,
+    perStep: boolean,
+    where = 'predict: x',
+  ): Reference | null {
+    const { change } = this.#options;
+    return change ? referenceOf(change, this.#rawInput(raw, where), lengths, perStep) : null;
+  }
+
+  /** The same for one step of `batch` sequences. */
+  stepReference(raw: unknown, batch: number, features: number, where: string): Reference | null {
+    const { change, table } = this.#options;
+    if (!change) return null;
+    const list = isRow(raw) ? [raw] : raw;
+    if (!table || !isRows(list)) {
+      const { data } = rawTensor(list, where, [batch, features]);
+      return referenceOf(change, { shape: [batch, 1, features], data }, null, false);
+    }
+    const data = new Float32Array(batch * features);
+    list.forEach((row, at) =>
+      encodeRow(table as TableOptions, row, data, at * features, `${where}[${at}]`),
+    );
+    return referenceOf(change, { shape: [batch, 1, features], data }, null, false);
+  }
+
+  /** Outputs with targets unscaled and told as values (in place), and labels named. */
+  output(result: Tensor<FloatArray>, form: OutputForm, from: Reference | null = null): Prediction {
     const scale = this.#options.target ? this.#scale('target', 'predict') : null;
     if (scale !== null) unscale(scale, result.data, form);
+    if (from !== null) {
+      const { outputs, perTarget, form: kind } = form;
+      const means = outputs / perTarget;
+      addReference(from, 1, result.data, outputs, (output) => {
+        if (kind === 'gaussian') return output < means ? output : null;
+        return Math.floor(output / perTarget);
+      });
+    }
     const { labels } = this.#options;
     if (!labels) return result;
     const names = namesOf(result.data, labels, form);
@@ -244,8 +296,24 @@ export class Preprocessing {
     return scale.every((value) => value === scale[0]) ? (scale[0] ?? 1) : null;
   }
 
-  #answers(y: unknown, dtype: DType, where: string): unknown {
+  /** Targets as they are told: the given ones, or their changes. */
+  #rawTargets(x: unknown, y: unknown, lengths: unknown, where: string): Tensor {
+    const raw = rawTensor(y, `${where}.y`);
+    const perStep = raw.shape.length > 2;
+    const from = this.reference(x, lengthsOf(lengths), perStep, `${where}.x`);
+    if (from === null) return raw;
+    const data = Float64Array.from(raw.data);
+    addReference(from, -1, data, targetShape(raw).at(-1) ?? 1);
+    return { shape: raw.shape, data };
+  }
+
+  #answers(
+    { x, y, lengths }: { x: unknown; y?: unknown; lengths?: unknown },
+    dtype: DType,
+    from: string,
+  ): unknown {
     if (y === undefined) return undefined;
+    const where = `${from}.y`;
     if (this.#labels.size > 0 && isTexts(y)) {
       return Int32Array.from(y, (name, row) => {
         const number = this.#labels.get(name);
@@ -255,8 +323,9 @@ export class Preprocessing {
         throw new LookbackError('ERR_DATA', message, { details: { index: row } });
       });
     }
-    if (!this.#options.target) return y;
-    const raw = rawTensor(y, where);
+    if (!this.#options.target && !this.#options.change) return y;
+    const raw = this.#rawTargets(x, y, lengths, from);
+    if (!this.#options.target) return { shape: raw.shape, data: copyAs(dtype, raw.data) };
     const scale = this.#fits(this.#scale('target', where) as Scale, targetShape(raw), where);
     const scaled = zeros(dtype, raw.data.length);
     applyScale(scale, raw.data, scaled);
@@ -334,6 +403,13 @@ function rawTensor(value: unknown, name: string, shape?: readonly number[]): Ten
   const rank = (value as { shape?: readonly unknown[] } | null)?.shape?.length ?? 1;
   const wish = shape ?? new Array<null>(Math.max(1, rank)).fill(null);
   return asTensor(value, { name, dtype: dtype ?? 'float32', shape: [...wish] });
+}
+
+/** A copy in another number type. */
+function copyAs(dtype: DType, data: ArrayLike<number>): FloatArray {
+  const copy = zeros(dtype, data.length);
+  copy.set(data);
+  return copy;
 }
 
 /** `[n]` targets are `[n, 1]`. */
