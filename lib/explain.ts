@@ -16,18 +16,18 @@ export interface GpuDescription {
   sharedBytes: number;
 }
 
-/** As their makers describe them; `h100` is the SXM module. */
-const gpus = {
+/** GPUs that are known by name, `h100` as the SXM module; none of them has to be there. */
+export type GpuName = 'a100' | 'h100' | 'h200' | 'l4' | 'rtx-3090' | 'rtx-4090';
+
+/** As their makers describe them. */
+const gpus: Readonly<Record<GpuName, Readonly<Omit<GpuDescription, 'name'>>>> = {
   a100: { multiprocessors: 108, sharedBytes: 163 * 1024 },
   h100: { multiprocessors: 132, sharedBytes: 227 * 1024 },
   h200: { multiprocessors: 132, sharedBytes: 227 * 1024 },
   l4: { multiprocessors: 58, sharedBytes: 99 * 1024 },
   'rtx-3090': { multiprocessors: 82, sharedBytes: 99 * 1024 },
   'rtx-4090': { multiprocessors: 128, sharedBytes: 99 * 1024 },
-} as const;
-
-/** GPUs that are known by name; none of them has to be there. */
-export type GpuName = keyof typeof gpus;
+};
 const gpuNames = Object.keys(gpus) as [GpuName, ...GpuName[]];
 
 /** Options of {@link Model.explain}. */
