@@ -16,11 +16,11 @@ export interface GpuDescription {
   sharedBytes: number;
 }
 
-/** GPUs that are known by name; none of them has to be there. */
+/** GPUs that are known by name, `h100` as the SXM module; none of them has to be there. */
 export type GpuName = 'a100' | 'h100' | 'h200' | 'l4' | 'rtx-3090' | 'rtx-4090';
 
-/** As their makers describe them; `h100` is the SXM module. */
-const gpus: Record<GpuName, Omit<GpuDescription, 'name'>> = {
+/** As their makers describe them. */
+const gpus: Readonly<Record<GpuName, Readonly<Omit<GpuDescription, 'name'>>>> = {
   a100: { multiprocessors: 108, sharedBytes: 163 * 1024 },
   h100: { multiprocessors: 132, sharedBytes: 227 * 1024 },
   h200: { multiprocessors: 132, sharedBytes: 227 * 1024 },

@@ -1,58 +1,108 @@
 #!/usr/bin/env bash
-# Checks the CUDA device on a machine that has a GPU: bash scripts/gpu-check.sh [--help] [PART...]
-# Needs CMake, a C++20 compiler and the CUDA toolkit; no Node and no network. Results are files under $OUT.
+# Checks and measures the CUDA device on a machine that has a GPU: bash scripts/gpu-check.sh [--help] [PART...]
+# Needs CMake, a C++20 compiler and the CUDA toolkit, and for comparisons PyTorch; no Node and no network.
 set -u
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+self=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/$(basename "${BASH_SOURCE[0]}")
+cd "$(dirname "$self")/.."
+
+# In the order in which they run, with the seconds that each may take: together nine minutes.
+order=(machine build parity roofline device host plans sanitize compile report)
+declare -A limits=([machine]=20 [build]=120 [parity]=85 [roofline]=20 [device]=110 [host]=60 [plans]=10 [sanitize]=40
+  [compile]=65 [report]=10)
 
 usage() {
   cat <<'HELP'
 usage: bash scripts/gpu-check.sh [PART...]
 
-Parts, in the order in which they run when none is named:
-  machine    what the machine is: GPU, driver, toolkit, CPU
-  build      the native tests and the CUDA library, by CMake
-  parity     every cell and driver beside the CPU (both float and double)
-  sanitize   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
-  plans      what the drivers' model of sizes says of the reference shapes
+Parts, in the order in which they run when none is named, with the seconds that each may take:
+  machine  20   what the machine is: GPU, driver, toolkit, CPU, PyTorch
+  build   120   the native tests and benches and the CUDA library, by CMake, for this GPU alone
+  parity   85   every cell and driver beside the CPU (both float and double)
+  roofline 20   launches, barriers, clusters, arithmetic, memory: what the GPU can do, and what waiting costs
+  device  110   our drivers beside PyTorch on the GPU: nn.LSTM (fp32, tf32, bf16), eager cells, cells in a CUDA graph;
+                products beside cuBLAS
+  host     60   our CPU kernels beside that machine's PyTorch, at 1, 2 and 16 threads
+  plans    10   what the drivers' model of sizes says of the reference shapes
+  sanitize 40   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
+  compile  65   PyTorch's eager cells through torch.compile, where it finishes in a minute
+  report   10   bench/results/<gpu>.md from the files of the other parts
 
 Environment:
   OUT            folder for the results (default: build/gpu-check)
   BUILD          build folder (default: build/gpu)
+  SECONDS_TOTAL  what all parts together may take (default 540); those behind that are not run
+  LIMIT          seconds of each part that is named, instead of the above
   PARITY_EVERY   one case of so many (default 1)
+  BENCH_PYTHON   a Python that has PyTorch (default: python3)
+  CASES          names for 'device', 'host' and 'compile' (bench/device/run.py --list), instead of all
 
-Each part writes $OUT/PART.txt; $OUT/summary.txt has one line a part. The exit code is 1 where a part failed.
+Each part writes $OUT/PART.txt, the benches also $OUT/roofline.jsonl, device.jsonl and host-THREADS.jsonl, compile.jsonl;
+$OUT/summary.txt has one line a part. What a part has written stays where it is cut short. Exit code 1: a part failed.
 HELP
 }
 
 OUT=${OUT:-build/gpu-check}
 BUILD=${BUILD:-build/gpu}
-mkdir -p "$OUT" "$BUILD"
-OUT=$(cd "$OUT" && pwd)
-BUILD=$(cd "$BUILD" && pwd)
-export LOOKBACK_CUDA_LIBRARY=$PWD/build/Release/lookback_cuda.so
-failed=0
+python=${BENCH_PYTHON:-python3}
 
 part_machine() {
-  uname -srm
-  grep -m1 'model name' /proc/cpuinfo || true
-  nproc
+  local gpu
+  gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1) || true
+  {
+    [ -z "$gpu" ] || echo "GPU: $gpu"
+    [ -z "$gpu" ] || echo "driver: $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)"
+    ! command -v nvcc >/dev/null || echo "nvcc: $(nvcc --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
+    echo "CPU: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads"
+    echo "compiler: $(c++ --version | head -n 1)"
+    echo "PyTorch: $("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null || echo none)"
+    echo "commit: $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+  } | tee "$OUT/facts.txt"
   nvidia-smi || { echo "no GPU: nvidia-smi fails"; return 1; }
-  nvcc --version | tail -n 2
 }
 
 part_build() {
-  local generator=()
+  local generator=() architecture
   ! command -v ninja >/dev/null || generator=(-G Ninja)
-  cmake -S . -B "$BUILD" ${generator[@]+"${generator[@]}"} -DLOOKBACK_TESTS=ON -DLOOKBACK_CUDA=auto &&
-    cmake --build "$BUILD" --parallel "$(nproc)" --target lookback_cuda test_cuda_parity_test
+  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .)
+  cmake -S . -B "$BUILD" ${generator[@]+"${generator[@]}"} -DLOOKBACK_TESTS=ON -DLOOKBACK_BENCH=ON -DLOOKBACK_CUDA=on \
+    -DLOOKBACK_CUDA_ARCHITECTURES="${architecture:-90}" &&
+    cmake --build "$BUILD" --parallel "$(nproc)" --target \
+      lookback_cuda test_cuda_parity_test test_block_plan_test bench_cells bench_gpu_roofline
 }
 
 part_parity() {
-  "$BUILD/test_cuda_parity_test" | tee "$OUT/parity.log"
-  local rc=${PIPESTATUS[0]}
+  local rc=0
+  "$BUILD/test_cuda_parity_test" | tee "$OUT/parity.log" || rc=1
   # Without a GPU the test skips itself, which is no result here.
   ! grep -q '^SKIPPED: ' "$OUT/parity.log" && [ "$rc" = 0 ]
 }
+
+part_roofline() { "$BUILD/cuda/gpu_roofline" | tee "$OUT/roofline.jsonl"; }
+
+# bench DEVICE THREADS SECONDS FILE [ARGUMENT...]
+bench() {
+  local device=$1 threads=$2 seconds=$3 file=$4
+  shift 4
+  "$python" bench/device/run.py --ours "$BUILD/bench_cells" --device "$device" --threads "$threads" \
+    --seconds "$seconds" --out "$OUT/$file" "$@"
+}
+
+part_device() { bench cuda 1 "$((limit - 8))" device.jsonl --case-seconds 3 --products ${CASES:-}; }
+
+part_host() {
+  local threads rc=0
+  for threads in 1 2 16; do
+    [ "$threads" -le "$(nproc)" ] || { echo "$threads threads: this machine has $(nproc)"; continue; }
+    bench cpu "$threads" "$(((limit - 6) / 3))" "host-$threads.jsonl" --case-seconds 2 ${CASES:-} || rc=1
+  done
+  return "$rc"
+}
+
+part_compile() {
+  bench cuda 1 "$limit" compile.jsonl --case-seconds 2 --compile ${CASES:-lstm-har-b64-h32 larnn-har-b64-h32}
+}
+
+part_plans() { "$BUILD/test_block_plan_test"; }
 
 part_sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer was not found"; return 1; }
@@ -67,18 +117,35 @@ part_sanitize() {
   return "$rc"
 }
 
-part_plans() {
-  cmake --build "$BUILD" --parallel "$(nproc)" --target test_block_plan_test && "$BUILD/test_block_plan_test"
+part_report() { python3 bench/device/report.py "$OUT"; }
+
+# Runs a part as a process of its own, so that one that hangs ends with all that it has started.
+run_part() {
+  local part=$1 began=$SECONDS rc=0 said=ok limit=${LIMIT:-${limits[$1]}}
+  local left=$((${SECONDS_TOTAL:-540} - SECONDS))
+  [ "$limit" -le "$left" ] || limit=$left
+  if [ "$left" -lt 10 ]; then
+    said="not run: the time was up"
+    rc=1
+  else
+    timeout -k 5 "$limit" env GPU_CHECK_PART="$part" GPU_CHECK_LIMIT="$limit" OUT="$OUT" BUILD="$BUILD" bash "$self" \
+      >"$OUT/$part.txt" 2>&1 || rc=$?
+    [ "$rc" = 0 ] || said=FAILED
+    [ "$rc" != 124 ] && [ "$rc" != 137 ] || said="cut short after $limit s"
+  fi
+  [ "$rc" = 0 ] || failed=1
+  printf '%-9s %s, %d s\n' "$part" "$said" $((SECONDS - began)) | tee -a "$OUT/summary.txt"
+  [ "$rc" = 0 ] || [ ! -f "$OUT/$part.txt" ] || tail -n 20 "$OUT/$part.txt"
 }
 
-run_part() {
-  local part=$1 began=$SECONDS rc=0
-  "part_$part" >"$OUT/$part.txt" 2>&1 || rc=1
-  [ "$rc" = 0 ] || failed=1
-  printf '%-9s %s, %d s\n' "$part" "$([ "$rc" = 0 ] && echo ok || echo FAILED)" $((SECONDS - began)) |
-    tee -a "$OUT/summary.txt"
-  [ "$rc" = 0 ] || tail -n 20 "$OUT/$part.txt"
-}
+export LOOKBACK_CUDA_LIBRARY=$PWD/build/Release/lookback_cuda.so
+
+if [ -n "${GPU_CHECK_PART:-}" ]; then
+  limit=$GPU_CHECK_LIMIT
+  set -o pipefail
+  "part_$GPU_CHECK_PART"
+  exit
+fi
 
 parts=()
 for argument in "$@"; do
@@ -87,15 +154,23 @@ for argument in "$@"; do
       usage
       exit 0
       ;;
-    machine | build | parity | sanitize | plans) parts+=("$argument") ;;
     *)
-      echo "gpu-check: unknown part '$argument'" >&2
-      usage >&2
-      exit 2
+      if [ -z "$argument" ] || [ -z "${limits[$argument]:-}" ]; then
+        echo "gpu-check: unknown part '$argument'" >&2
+        usage >&2
+        exit 2
+      fi
+      parts+=("$argument")
       ;;
   esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(machine build parity sanitize plans)
-: >"$OUT/summary.txt"
+[ ${#parts[@]} -gt 0 ] || parts=("${order[@]}")
+mkdir -p "$OUT" "$BUILD"
+OUT=$(cd "$OUT" && pwd)
+BUILD=$(cd "$BUILD" && pwd)
+failed=0
+# Parts that run on their own keep the lines of those before them.
+touch "$OUT/summary.txt"
+for part in "${parts[@]}"; do sed -i "/^$part /d" "$OUT/summary.txt"; done
 for part in "${parts[@]}"; do run_part "$part"; done
 exit "$failed"

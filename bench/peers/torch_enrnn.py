@@ -13,7 +13,7 @@ def build(_name, spec, _shape, tensors):
     def forward(x):
         radius = torch.linalg.eigvals(T).abs().max()
         # One product for both blocks: what does not flow from the long one to the short one is a block of zeros.
-        upper = torch.cat([scaled_cayley(A, signs), torch.zeros(long, short)], 1)
+        upper = torch.cat([scaled_cayley(A, signs), W_x.new_zeros(long, short)], 1)
         W = torch.cat([upper, torch.cat([W_C, T / radius], 1)])
         return recurrence(x, W_x, W, bias)
 

@@ -5,7 +5,7 @@ from peer import Variant, serve
 
 
 def build(_name, spec, shape, tensors):
-    gru = torch.nn.GRU(shape["inputSize"], spec["units"])
+    gru = torch.nn.GRU(shape["inputSize"], spec["units"]).to(tensors["x"])
     # PyTorch's order r, z, n, its two biases and its reset after the product are those of the bench.
     names = {"W_x": "weight_ih_l0", "W_h": "weight_hh_l0", "b_x": "bias_ih_l0", "b_h": "bias_hh_l0"}
     with torch.no_grad():

@@ -32,7 +32,8 @@ class Larnn:
         self.eps, self.momentum = spec["bnEps"], spec["bnMomentum"]
         self.positional = spec["positional"] == "concat"
         if self.positional:
-            self.code = position_code(self.window, spec["positionalOffset"])
+            code = position_code(self.window, spec["positionalOffset"])
+            self.code = code.to(weights["l0.W_k"])
         self.running = {}
 
     def weight(self, name):
@@ -43,7 +44,7 @@ class Larnn:
             return u
         features = u.shape[-1]
         if site not in self.running:
-            self.running[site] = (torch.zeros(features), torch.ones(features))
+            self.running[site] = (u.new_zeros(features), u.new_ones(features))
         mean, var = self.running[site]
         gamma, beta = self.weight(site + ".gamma"), self.weight(site + ".beta")
         rows = u.reshape(-1, features)

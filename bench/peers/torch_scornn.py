@@ -11,7 +11,7 @@ def modrelu(z, bias):
 
 def scaled_cayley(A, signs):
     """W = (I + A)^-1 (I - A) diag(signs)."""
-    eye = torch.eye(len(A))
+    eye = torch.eye(len(A), device=A.device)
     return torch.linalg.solve(eye + A, eye - A) * signs
 
 

@@ -1,0 +1,312 @@
+/**
+ * What measures on machines without Node, as far as it goes without a GPU: the list of cases, the turns of both sides
+ * (against programs that only pretend), the page, and the script's help.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BenchCase } from '../../bench/cases';
+import { CASES } from '../../bench/cases';
+
+const root = join(__dirname, '..', '..');
+const folder = mkdtempSync(join(tmpdir(), 'lookback-gpu-check-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const python = (...args: string[]): ReturnType<typeof spawnSync> =>
+  spawnSync('python3', args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+  });
+
+describe('gpu-check.sh', () => {
+  const script = join('scripts', 'gpu-check.sh');
+  const source = readFileSync(join(root, script), 'utf8');
+  const run = (...words: string[]): ReturnType<typeof spawnSync> =>
+    spawnSync('bash', [script, ...words], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, OUT: join(folder, 'out'), BUILD: join(folder, 'build') },
+    });
+
+  it('has a function and a line of help for each part, and all of them fit in nine minutes', () => {
+    const help = String(run('--help').stdout);
+    const order = /^order=\((.*)\)$/m.exec(source)?.[1]?.split(' ') ?? [];
+    expect(order).toContain('device');
+    const seconds = order.map((part) => {
+      expect(source).toMatch(new RegExp(`^part_${part}\\(\\)`, 'm'));
+      const told = new RegExp(`^ {2}${part} +(\\d+) {3}`, 'm').exec(help)?.[1];
+      expect(source).toContain(`[${part}]=${told}`);
+      return Number(told);
+    });
+    expect(seconds.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(540);
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+  });
+
+  it('refuses a part that it does not know', () => {
+    const { status, stderr } = run('machin');
+    expect([status, String(stderr).split('\n')[0]]).toEqual([
+      2,
+      "gpu-check: unknown part 'machin'",
+    ]);
+  });
+
+  it('ends a part that takes too long, with what it has started, and goes on', () => {
+    const bin = join(folder, 'bin');
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, 'nvidia-smi'), '#!/bin/sh\nsleep 100\n');
+    chmodSync(join(bin, 'nvidia-smi'), 0o755);
+    const out = join(folder, 'cut');
+    const { status, stdout } = spawnSync('bash', [script, 'machine', 'report'], {
+      cwd: root,
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        PATH: `${bin}:${process.env['PATH']}`,
+        OUT: out,
+        BUILD: join(folder, 'b'),
+        LIMIT: '2',
+        SECONDS_TOTAL: '11',
+      },
+    });
+    expect(stdout).toMatch(/^machine +cut short after 2 s, \d+ s$/m);
+    // Of eleven seconds fewer than ten are left.
+    expect(stdout).toMatch(/^report +not run: the time was up, 0 s$/m);
+    expect(readFileSync(join(out, 'summary.txt'), 'utf8').split('\n')).toHaveLength(3);
+    expect(status).toBe(1);
+  });
+});
+
+describe('the cases', () => {
+  const known = JSON.parse(String(python('bench/device/cases.py').stdout)) as BenchCase[];
+
+  it('are those of the bench where they have its names', () => {
+    const ours = new Map(CASES.map((bench) => [bench.name, bench]));
+    const both = known.filter(({ name }) => ours.has(name));
+    expect(both.map(({ name }) => name).sort()).toEqual([...ours.keys()].sort());
+    for (const { name, cell, shape, spec, tolerance } of both) {
+      expect(ours.get(name)).toMatchObject({ cell, shape, spec, tolerance });
+      expect(spec).toEqual(ours.get(name)?.spec);
+    }
+  });
+
+  it('have names of their own', () => {
+    expect(new Set(known.map(({ name }) => name)).size).toBe(known.length);
+  });
+});
+
+describe('run.py', () => {
+  const ours = join(folder, 'ours.py');
+  const peers = join(folder, 'peers');
+  const out = join(folder, 'results.jsonl');
+
+  beforeAll(() => {
+    mkdirSync(peers, { recursive: true });
+    // A pass takes what its file says; a variant's results are as far from ours as its name says.
+    writeFileSync(
+      ours,
+      `#!/usr/bin/env python3
+import json, sys
+far = 0
+for line in sys.stdin:
+    op, *rest = line.split()
+    if op == "device": reply = {"device": "pretended", "threads": 1}
+    elif op == "open":
+        open(rest[0], "w").close()
+        reply = {"tensors": [{"name": "x", "shape": [1], "offset": 0}], "plan": " ".join(rest[1:4])}
+    elif op == "compare": reply = {"difference": float(open(rest[0]).read()), "tensor": "x"}
+    elif op in ("forward", "step"): reply = {"ms": 2.0 if op == "forward" else 5.0}
+    else: reply = {"error": "what is " + op + "?"}
+    print(json.dumps(reply), flush=True)
+`,
+    );
+    chmodSync(ours, 0o755);
+    writeFileSync(
+      join(peers, 'torch_lstm.py'),
+      `import json, os, sys, time
+for line in sys.stdin:
+    request = json.loads(line)
+    op, variant = request["op"], request["variant"]
+    reply = {}
+    if op == "open":
+        if variant == "hangs": time.sleep(100)
+        if variant == "dies": sys.exit("out of everything")
+        reply = {"version": "0.0", "detail": os.environ["PEER_DEVICE"]}
+        if variant == "fails": reply = {"error": "no such kernel"}
+    if op == "results":
+        open(request["path"], "w").write("0.5" if variant == "differs" else "1e-7")
+        reply = {"tensors": [{"name": "x", "shape": [1], "offset": 0}]}
+    if op in ("forward", "step"): reply = {"ms": 4.0 if op == "forward" else 15.0}
+    print(json.dumps(reply), flush=True)
+`,
+    );
+  });
+
+  const bench = (
+    ...more: string[]
+  ): { status: number | null; lines: Record<string, unknown>[] } => {
+    const words = ['--ours', ours, '--peers', peers, '--out', out, ...more];
+    const { status } = python('bench/device/run.py', ...words);
+    const text = readFileSync(out, 'utf8').trim();
+    return {
+      status,
+      lines: text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>),
+    };
+  };
+
+  it('takes turns and gives medians, the plan and the difference', () => {
+    const { status, lines } = bench('--variant', 'nn.LSTM', 'lstm-har-b64-h32');
+    expect(status).toBe(0);
+    expect(lines).toEqual([
+      { device: 'pretended', threads: 1 },
+      expect.objectContaining({
+        case: 'lstm-har-b64-h32',
+        plan: 'lstm 64 128',
+        forwardMs: 2,
+        stepMs: 5,
+        samples: 20,
+        peers: [
+          expect.objectContaining({
+            variant: 'nn.LSTM',
+            detail: 'cpu',
+            forwardMs: 4,
+            stepMs: 15,
+            difference: 1e-7,
+          }),
+        ],
+      }),
+      { left: [] },
+    ]);
+  });
+
+  it('says why a variant has no times, and goes on with the others', () => {
+    const named = (...names: string[]): string[] => names.flatMap((name) => ['--variant', name]);
+    const hanging = bench('--open-seconds', '1', ...named('hangs'), 'lstm-har-b64-h32');
+    expect(hanging.lines[1]).toMatchObject({
+      stepMs: 5,
+      peers: [{ variant: 'hangs', skipped: 'it did not finish within 1 s' }],
+    });
+    const { status, lines } = bench(...named('dies', 'fails', 'nn.LSTM'), 'lstm-har-b64-h32');
+    expect(lines[1]?.['peers']).toMatchObject([
+      { variant: 'dies', skipped: 'it ended: out of everything' },
+      { variant: 'fails', skipped: 'no such kernel' },
+      { variant: 'nn.LSTM', forwardMs: 4 },
+    ]);
+    expect(status).toBe(0);
+  });
+
+  it('fails where a peer computes something else', () => {
+    const { status, lines } = bench('--variant', 'differs', 'lstm-har-b64-h32');
+    expect(lines[1]?.['peers']).toMatchObject([
+      { variant: 'differs', skipped: 'not the same function: its results differ', difference: 0.5 },
+    ]);
+    expect(status).toBe(1);
+  });
+
+  it('names the cases for which there was no time', () => {
+    const { lines } = bench('--seconds', '1', 'lstm-har-b64-h32', 'gru-har-b64-h32');
+    expect(lines.at(-1)).toEqual({ left: ['lstm-har-b64-h32', 'gru-har-b64-h32'] });
+  });
+
+  it('refuses a case that it does not know', () => {
+    const { status, stderr } = python('bench/device/run.py', '--ours', ours, '--out', out, 'lstm');
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/no case is called lstm; --list has them/);
+  });
+});
+
+describe('report.py', () => {
+  it('makes a page of what the parts have left', () => {
+    const given = join(folder, 'given');
+    mkdirSync(given);
+    const write = (name: string, ...lines: (string | object)[]): void =>
+      writeFileSync(
+        join(given, name),
+        lines
+          .map((line) => (typeof line === 'string' ? line : JSON.stringify(line)) + '\n')
+          .join(''),
+      );
+    write('facts.txt', 'GPU: NVIDIA Pretended 9', 'CPU: a CPU, 16 threads');
+    write('summary.txt', 'machine   ok, 1 s', 'device    cut short after 9 s, 9 s');
+    write(
+      'parity.txt',
+      'ok',
+      '     float: worst 0.4 of its bound: lstm',
+      '     double: worst 0.2 of its bound: gru',
+    );
+    write(
+      'roofline.jsonl',
+      { measure: 'launch', value: 2.5, unit: 'us', of: 'an empty kernel' },
+      { measure: 'cluster barrier', skipped: 'clusters need compute capability 9.0' },
+      '{"measure": "cut o',
+    );
+    const timed = { forwardMs: 0.5, stepMs: 1.25, samples: 20 };
+    write(
+      'device.jsonl',
+      { device: 'NVIDIA Pretended 9', threads: 1 },
+      { product: [2, 3, 4], device: 'cuda', ms: { mm: 0.25, ours: 0.5, 'mm, tf32': 'it ended' } },
+      {
+        case: 'lstm-har-b64-h32',
+        device: 'cuda',
+        plan: 'resident: 64 blocks',
+        ...timed,
+        peers: [
+          {
+            variant: 'nn.LSTM',
+            version: '2.9',
+            detail: 'cuDNN 9',
+            forwardMs: 1,
+            stepMs: 5,
+            difference: 1.5e-7,
+          },
+          { variant: 'cell, compile', skipped: 'it did not finish within 60 s' },
+        ],
+      },
+      { left: ['gru-har-b64-h32'] },
+    );
+    write('host-2.jsonl', {
+      case: 'lstm-har-b64-h32',
+      device: 'cpu',
+      plan: '',
+      ...timed,
+      peers: [],
+    });
+    const page = join(folder, 'page.md');
+    const { status, stderr } = python('bench/device/report.py', given, page);
+    expect([status, stderr]).toEqual([0, '']);
+    const text = readFileSync(page, 'utf8');
+    for (const line of [
+      '# NVIDIA Pretended 9',
+      '| CPU | a CPU, 16 threads |',
+      '| device | cut short after 9 s, 9 s |',
+      '- double: worst 0.2 of its bound: gru',
+      '| launch | 2.50 us | an empty kernel | 3 |',
+      '| cluster barrier |  | clusters need compute capability 9.0 |  |',
+      '## Our drivers beside PyTorch on the GPU',
+      '| `lstm-har-b64-h32` | 0.50 | 1.25 | nn.LSTM | 1.00 | 5.00 | 2.00 | 4.00 | 1.5e-07 |',
+      '- `lstm-har-b64-h32`: resident: 64 blocks',
+      '- `lstm-har-b64-h32`, cell, compile: it did not finish within 60 s',
+      '| shape | ours | mm | mm, tf32 |',
+      '| 2 x 3 x 4 | 0.50 | 0.25 | it ended |',
+      'The time was up before: `gru-har-b64-h32`.',
+      '## The CPU of this machine, 2 threads',
+      '| `lstm-har-b64-h32` | 0.50 | 1.25 |  |  |  |  |  |  |',
+    ]) {
+      expect(text.split('\n')).toContain(line);
+    }
+    expect(text).not.toContain('cut o');
+  });
+
+  it('says how it is called', () => {
+    expect(python('bench/device/report.py').status).toBe(2);
+  });
+});
