@@ -10,8 +10,8 @@ import { layers } from '../../lib/layers';
 const [BATCH, STEPS, I, H] = [64, 128, 9, 64];
 /** The most that a step may take, times the formula, where the table does not say why. */
 const LIMIT = 1.2;
-/** The table has two decimals, and scratch memory depends a little on the instruction set. */
-const TOLERANCE = 0.02;
+/** The table is of AVX2 kernels; the scratch memory of others' weight gradients differs by less than this, in bytes a layer. */
+const SCRATCH = 400 << 10;
 
 interface Subject {
   layers: LayerSpec[];
@@ -126,9 +126,12 @@ it('every row of the table is measured', () => {
 });
 
 it.each(Object.entries(subjects))('%s', async (name, subject) => {
-  const ratio = (await measured(subject)) / byFormula(subject);
-  if (process.env['SHOW']) console.log(name, ratio);
-  const told = table.get(name);
-  expect(Math.abs(ratio - (told?.ratio ?? NaN))).toBeLessThanOrEqual(TOLERANCE);
-  expect(ratio <= LIMIT || told?.why !== '').toBe(true);
+  const { ratio, why } = table.get(name) ?? { ratio: NaN, why: '' };
+  const formula = byFormula(subject);
+  const apart = (await measured(subject)) - ratio * formula;
+  // An array of H numbers for each row and step, that a layer should not have, is 2 MB.
+  expect(Math.abs(apart)).toBeLessThanOrEqual(
+    SCRATCH * (subject.inputs?.length ?? 1) + 0.01 * formula,
+  );
+  expect(ratio <= LIMIT || why !== '').toBe(true);
 });
