@@ -20,7 +20,8 @@ die() {
 
 # The directories that a plain user has, and the one Node lives in.
 path="$(dirname "$(command -v node)"):/usr/bin:/bin"
-bare() { env -i HOME="$work/home" PATH="$path" npm_config_update_notifier=false "$@"; }
+# $BUILD_ENVIRONMENT, assignments, reaches the builds: .ci/run remembers what its stages compile.
+bare() { env -i HOME="$work/home" PATH="$path" npm_config_update_notifier=false ${BUILD_ENVIRONMENT:-} "$@"; }
 
 # The same without CMake: every program but that one, as links.
 no_cmake() {
