@@ -1,3 +1,4 @@
+// Over 500 lines: one wrapped class, a short function for each of its methods.
 #include "bridge/engine.h"
 
 #include "base/error.h"

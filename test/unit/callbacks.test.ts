@@ -1,3 +1,4 @@
+// Over 500 lines: one test or two for each callback.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
