@@ -17,15 +17,15 @@ struct CellLoops {
   void (*backward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
 };
 
-/// The weight gradient of one Linear over all tiles and steps: rows [row_begin, row_end) of dW
-/// [rows][k] and of db [rows] are assigned.
+/// The weight gradient of one Linear over all tiles and steps: outputs [row_begin, row_end) of dW
+/// [units of all sources][rows] are assigned; with `bias` the bias's gradient is one unit more.
 template <class S>
 struct WeightGradient {
   int linear = 0;
   int first_step = 0;  ///< 0, or minus the number of initial entries
   int row_begin = 0, row_end = 0;
+  bool bias = false;
   S* dW = nullptr;
-  S* db = nullptr;       ///< or null
   S* scratch = nullptr;  ///< DriverTable::gradient_scratch numbers, 64-byte aligned, one a worker
 };
 
@@ -41,11 +41,12 @@ struct DriverTable {
   void (*weight_gradient)(const SequenceArgs<S>& args, const WeightGradient<S>& g) = nullptr;
   /// Numbers of scratch for a Linear with `depth` units in all its sources.
   int64_t (*gradient_scratch)(int depth) = nullptr;
-  /// Columns [n_begin, n_end) of rows [m_begin, m_end); `panel` holds `gemm_panel * k` numbers,
-  /// 64-byte aligned.
+  /// Columns [n_begin, n_end) of rows [m_begin, m_end); `scratch` holds `gemm_scratch`
+  /// numbers, 64-byte aligned.
   void (*gemm)(const Gemm<S>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
-               S* panel) = nullptr;
+               S* scratch) = nullptr;
   int gemm_panel = 0;  ///< columns of a packed panel; n ranges begin at multiples of it
+  int64_t gemm_scratch = 0;
 };
 
 }  // namespace lookback

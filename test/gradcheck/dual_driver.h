@@ -41,6 +41,7 @@ const DriverTable<ScalarOf<V>>& driver_table() {
       gradient_scratch<V>,
       gemm<V>,
       kTileRows<V>,
+      kGemmScratch<V>,
   };
   return kernels;
 }

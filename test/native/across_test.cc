@@ -34,20 +34,13 @@ Lanes<T> random_lanes(uint64_t seed) {
 
 template <class T>
 void check_sums() {
-  constexpr int kWidth = Lanes<T>::kWidth;
-  for (uint64_t round = 0; round < 100; ++round) {
-    Lanes<T> x[kWidth], used[kWidth];
-    for (int i = 0; i < kWidth; ++i)
-      used[i] = x[i] = random_lanes<T>(round * kWidth + static_cast<uint64_t>(i));
-    const Lanes<T> sums = sums_of_lanes(used);
-    for (int i = 0; i < kWidth; ++i) {
-      CHECK_EQUAL(sum_lanes(x[i]), sum_in_order(x[i]));
-      CHECK_EQUAL(lane(sums, i), sum_in_order(x[i]));
-    }
+  for (uint64_t round = 0; round < 1000; ++round) {
+    const Lanes<T> x = random_lanes<T>(round);
+    CHECK_EQUAL(sum_lanes(x), sum_in_order(x));
   }
 }
 
-TEST(sums_of_lanes) {
+TEST(sum_of_lanes) {
   check_sums<float>();
   check_sums<double>();
 }

@@ -54,7 +54,7 @@ struct GemmShape {
 template <class S>
 std::vector<S> run_gemm(const GemmShape<S>& s) {
   constexpr int kPanel = kTileRows<Lanes<S>>;
-  Guarded<S> a(s.m * s.k), b(s.k * s.n), panel(kPanel * s.k);
+  Guarded<S> a(s.m * s.k), b(s.k * s.n), scratch(kGemmScratch<Lanes<S>>);
   const int64_t c_row = s.n + 3;
   Guarded<S> c(s.m * c_row);
   fill(a, 1);
@@ -75,8 +75,8 @@ std::vector<S> run_gemm(const GemmShape<S>& s) {
   g.c = c.data();
   g.c_row = c_row;
   const int64_t middle = std::min<int64_t>(kPanel, s.n);
-  gemm<Lanes<S>>(g, 0, s.m, 0, middle, panel.data());
-  if (middle < s.n) gemm<Lanes<S>>(g, 0, s.m, middle, s.n, panel.data());
+  gemm<Lanes<S>>(g, 0, s.m, 0, middle, scratch.data());
+  if (middle < s.n) gemm<Lanes<S>>(g, 0, s.m, middle, s.n, scratch.data());
   for (int64_t i = 0; i < s.m; ++i) {
     for (int64_t j = 0; j < c_row; ++j) {
       const S actual = c[i * c_row + j], old = before[static_cast<size_t>(i * c_row + j)];
@@ -100,8 +100,9 @@ template <class S>
 void check_gemm() {
   constexpr int kPanel = kTileRows<Lanes<S>>;
   for (const int64_t n : {1, 2, kPanel - 1, kPanel, kPanel + 1, 2 * kPanel + 1}) {
-    for (const int64_t m : {1, 5, 6, 7, 13}) {
-      for (const int64_t k : {0, 1, 2, 37}) {
+    for (const int64_t m : {1, 5, 6, 7, 13, kPackedRows + 1}) {
+      // The last one is summed in three parts.
+      for (const int64_t k : {0, 1, 2, 37, 2 * kPanelDepth<Lanes<S>> + 1}) {
         for (int kind = 0; kind < 4; ++kind) {
           for (const S beta : {S(0), S(1), S(-0.5)}) {
             run_gemm<S>({m, n, k, kind % 2 == 1, kind / 2 == 1, beta});
@@ -118,13 +119,13 @@ TEST(dense_product_in_double) { check_gemm<double>(); }
 /// With beta 0 the old contents do not matter, not even where they are no numbers.
 TEST(dense_product_overwrites_nan) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  Guarded<double> a(4, 1), b(4, 1), c(4, nan), panel(2 * kTileRows<Lanes<double>>);
+  Guarded<double> a(4, 1), b(4, 1), c(4, nan), scratch(kGemmScratch<Lanes<double>>);
   Gemm<double> g;
   g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = 2;
   g.a = a.data();
   g.b = b.data();
   g.c = c.data();
-  gemm<Lanes<double>>(g, 0, 2, 0, 2, panel.data());
+  gemm<Lanes<double>>(g, 0, 2, 0, 2, scratch.data());
   for (int i = 0; i < 4; ++i) CHECK_EQUAL(c[i], 2.0);
 }
 
@@ -132,14 +133,14 @@ TEST(dense_product_overwrites_nan) {
 template <class S>
 void check_gemm_bits() {
   constexpr int kRows = 13, kColumns = 2 * kTileRows<Lanes<S>> + 1, kDepth = 29;
-  Guarded<S> a(kRows * kDepth), b(kDepth * kColumns), panel(kTileRows<Lanes<S>> * kDepth);
+  Guarded<S> a(kRows * kDepth), b(kDepth * kColumns), scratch(kGemmScratch<Lanes<S>>);
   fill(a, 1);
   fill(b, 2);
   const auto product = [&](int64_t row, int64_t m, int64_t n) {
     std::vector<S> c(static_cast<size_t>(m * n));
     Gemm<S> g{m,    n,        kDepth, a.data() + row * kDepth, kDepth, 1, b.data(), kColumns, 1,
               S(0), c.data(), n};
-    gemm<Lanes<S>>(g, 0, m, 0, n, panel.data());
+    gemm<Lanes<S>>(g, 0, m, 0, n, scratch.data());
     return c;
   };
   const std::vector<S> whole = product(0, kRows, kColumns);
@@ -308,21 +309,21 @@ class GradientFixture {
     args_.linears = &linear_;
   }
 
-  /// dW and db of rows [begin, end).
-  void run(int begin, int end, Guarded<S>& dW, Guarded<S>& db) {
+  /// dW and the bias's gradient of outputs [begin, end).
+  void run(int begin, int end, Guarded<S>& dW) {
     Guarded<S> scratch(gradient_scratch<Lanes<S>>(kDepth));
     WeightGradient<S> g;
     g.row_begin = begin;
     g.row_end = end;
+    g.bias = true;
     g.dW = dW.data();
-    g.db = db.data();
     g.scratch = scratch.data();
     weight_gradient<Lanes<S>>(args_, g);
   }
 
   void cancel(const std::atomic<bool>& flag) { args_.cancel = &flag; }
 
-  void check(Guarded<S>& dW, Guarded<S>& db) {
+  void check(Guarded<S>& dW) {
     for (int o = 0; o < kRows; ++o) {
       for (int k = 0; k <= kDepth; ++k) {
         Sum sum;
@@ -337,7 +338,7 @@ class GradientFixture {
             }
           }
         }
-        CHECK_NEAR(k == kDepth ? db[o] : dW[o * kDepth + k], sum.value, sum.template bound<S>());
+        CHECK_NEAR(dW[k * kRows + o], sum.value, sum.template bound<S>());
       }
     }
   }
@@ -369,18 +370,20 @@ void check_weight_gradient() {
   using Fixture = GradientFixture<S>;
   for (const int64_t batch :
        {int64_t{1}, int64_t{Fixture::kStride} - 1, int64_t{Fixture::kStride} + 1}) {
-    for (const int steps : {1, 2, 67}) {  // 67: beyond one run of steps
+    // Within one run of steps and beyond it, at every width.
+    for (const int steps : {1, 2, 67, 2 * kPanelDepth<Lanes<S>> / Fixture::kStride + 3}) {
       Fixture fixture(batch, steps);
-      Guarded<S> dW(Fixture::kRows * Fixture::kDepth, S(99)), db(Fixture::kRows, S(99));
-      fixture.run(0, Fixture::kRows, dW, db);
-      fixture.check(dW, db);
-      // In two ranges of rows, as two workers share it: the same bits, and nothing else is touched.
-      Guarded<S> parts(dW.size(), S(99)), bias_parts(db.size(), S(99));
-      fixture.run(4, Fixture::kRows, parts, bias_parts);
-      for (int i = 0; i < 4 * Fixture::kDepth; ++i) CHECK_EQUAL(parts[i], S(99));
-      fixture.run(0, 4, parts, bias_parts);
+      Guarded<S> dW(Fixture::kRows * (Fixture::kDepth + 1), S(99));
+      fixture.run(0, Fixture::kRows, dW);
+      fixture.check(dW);
+      // In two ranges of outputs, as two workers share it: the same bits, and nothing else is
+      // touched.
+      Guarded<S> parts(dW.size(), S(99));
+      fixture.run(4, Fixture::kRows, parts);
+      for (int64_t i = 0; i < dW.size(); ++i)
+        if (i % Fixture::kRows < 4) CHECK_EQUAL(parts[i], S(99));
+      fixture.run(0, 4, parts);
       for (int64_t i = 0; i < dW.size(); ++i) CHECK_EQUAL(parts[i], dW[i]);
-      for (int64_t i = 0; i < db.size(); ++i) CHECK_EQUAL(bias_parts[i], db[i]);
     }
   }
 }
@@ -391,8 +394,8 @@ TEST(weight_gradient_of_a_cancelled_job_ends_before_its_next_part) {
   Fixture fixture(3, 67);
   const std::atomic<bool> cancelled{true};
   fixture.cancel(cancelled);
-  Guarded<float> dW(Fixture::kRows * Fixture::kDepth, 99.0f), db(Fixture::kRows, 99.0f);
-  fixture.run(0, Fixture::kRows, dW, db);
+  Guarded<float> dW(Fixture::kRows * (Fixture::kDepth + 1), 99.0f);
+  fixture.run(0, Fixture::kRows, dW);
   for (int64_t i = 0; i < dW.size(); ++i) CHECK_EQUAL(dW[i], 0.0f);
 }
 

@@ -31,6 +31,7 @@ const DriverTable<S>& table_of() {
       gradient_scratch<V>,
       gemm<V>,
       kTileRows<V>,
+      kGemmScratch<V>,
   };
   return table;
 }

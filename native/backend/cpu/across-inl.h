@@ -1,4 +1,4 @@
-/// What crosses the lanes of vectors: sums over lanes, and squares of numbers turned over between
+/// What crosses the lanes of vectors: sums over them, and squares of numbers turned over between
 /// rows side by side (the public arrays) and a lane to a row (the tiles).
 #pragma once
 
@@ -34,28 +34,6 @@ HD void swap_blocks(Lanes<T>& a, Lanes<T>& b) {
   swap_blocks<kBlock>(a, b, std::make_index_sequence<Lanes<T>::kWidth>());
 }
 
-/// Lane i of the result is the sum of all lanes of x[i], for 2 kBlock vectors, which are used up:
-/// lanes l and l + kBlock first, then halving, in every width.
-template <int kBlock, class T>
-HD Lanes<T> sums_by_halves(Lanes<T>* x) {
-  UNROLL(8)
-  for (int i = 0; i < kBlock; ++i) {
-    swap_blocks<kBlock>(x[i], x[i + kBlock]);
-    x[i] += x[i + kBlock];
-  }
-  if constexpr (kBlock > 1) sums_by_halves<kBlock / 2>(x);
-  return x[0];
-}
-/// Likewise for as many vectors as each has lanes.
-template <class T>
-HD Lanes<T> sums_of_lanes(Lanes<T>* x) {
-  return sums_by_halves<Lanes<T>::kWidth / 2>(x);
-}
-template <class V>
-HD V sums_of_lanes(V* x) {
-  return x[0];
-}
-
 template <int kBlock, class T>
 HD Lanes<T> sum_by_halves(Lanes<T> x) {
   Lanes<T> odd = x;
@@ -64,7 +42,7 @@ HD Lanes<T> sum_by_halves(Lanes<T> x) {
   if constexpr (kBlock > 1) x = sum_by_halves<kBlock / 2>(x);
   return x;
 }
-/// The sum of all lanes, to the same bits as `sums_of_lanes`.
+/// The sum of all lanes: l and l + kWidth / 2 first, then halving, in every width.
 template <class T>
 HD T sum_lanes(Lanes<T> x) {
   return sum_by_halves<Lanes<T>::kWidth / 2>(x).v[0];

@@ -26,7 +26,6 @@ size_t CellTape<S>::bytes() const {
   for (const auto& a : site_moments) numbers += a.size();
   for (const auto& a : scratch) numbers += a.size();
   for (const auto& a : dW) numbers += a.size();
-  for (const auto& a : db) numbers += a.size();
   for (const auto& a : drawn_masks) numbers += static_cast<int64_t>(a.size());
   return static_cast<size_t>(numbers) * sizeof(S);
 }
@@ -107,8 +106,7 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
       const int64_t depth = weights_.depth(static_cast<int>(i));
-      t->dW.emplace_back(d.linears[i].rows * depth);
-      t->db.emplace_back(d.linears[i].rows);
+      t->dW.emplace_back(d.linears[i].rows * (depth + (d.linears[i].biases.empty() ? 0 : 1)));
       scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(depth)));
     }
     for (int worker = 0; worker < runtime_.pool.threads(); ++worker)
@@ -330,19 +328,19 @@ void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellT
       WeightGradient<S> g;
       g.linear = static_cast<int>(i);
       g.first_step = d.linears[i].from_initial ? -t.args.initial_entries : 0;
-      // Ranges begin at multiples of the register block of every instruction set.
-      const int blocks = (d.linears[i].rows + 11) / 12;
-      g.row_begin = std::min(d.linears[i].rows, blocks * worker / workers * 12);
-      g.row_end = std::min(d.linears[i].rows, blocks * (worker + 1) / workers * 12);
+      // Ranges begin at whole vectors of every instruction set.
+      const int blocks = (d.linears[i].rows + 15) / 16;
+      g.row_begin = std::min(d.linears[i].rows, blocks * worker / workers * 16);
+      g.row_end = std::min(d.linears[i].rows, blocks * (worker + 1) / workers * 16);
+      g.bias = !d.linears[i].biases.empty();
       g.dW = t.dW[i].data();
-      g.db = d.linears[i].biases.empty() ? nullptr : t.db[i].data();
       g.scratch = t.scratch[static_cast<size_t>(worker)].data();
       if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
     }
   });
   require_running(runtime_);
   for (size_t i = 0; i < d.linears.size(); ++i) {
-    weights_.scatter(static_cast<int>(i), t.dW[i].data(), t.db[i].data(), d_weights, runtime_);
+    weights_.scatter(static_cast<int>(i), t.dW[i].data(), d_weights, runtime_);
   }
 }
 

@@ -32,9 +32,9 @@ class CellTape final : public Tape {
   std::vector<BatchSiteState<S>> sites;
   std::vector<int64_t> active_rows;
   std::vector<std::vector<S>> drawn_masks;
-  std::vector<std::vector<S>> d_initial;         ///< of states that start from a parameter
-  std::vector<std::vector<S>> noisy;             ///< what states start from, with noise
-  std::vector<AlignedArray<S>> dW, db, scratch;  ///< per Linear, per Linear, per worker
+  std::vector<std::vector<S>> d_initial;     ///< of states that start from a parameter
+  std::vector<std::vector<S>> noisy;         ///< what states start from, with noise
+  std::vector<AlignedArray<S>> dW, scratch;  ///< per Linear, per worker
   std::vector<S> sum;
   SequenceArgs<S> args;
 };

@@ -1,7 +1,7 @@
 /// Matrix kernels, compiled once per instruction set. In the time loop a lane is a batch row, so
 /// weights are broadcast and nothing is ever summed across lanes; every output is summed over k in
 /// order, with one accumulator, whatever the block sizes: a row's bits depend on nothing but the
-/// row.
+/// row. Products over many rows, of dense layers and of weight gradients, are summed in parts.
 #pragma once
 
 #include "backend/cpu/across-inl.h"
@@ -229,176 +229,253 @@ void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
 extern template LOOKBACK_LINEAR_TILE(float);
 extern template LOOKBACK_LINEAR_TILE(double);
 
-/// Register block of the weight gradient: kOut x kIn accumulators.
-constexpr int kOut = kVectorRegisters == 32 ? 4 : 3, kIn = kVectorRegisters == 32 ? 6 : 4;
+/// Rows of A that are multiplied by a packed panel of B at a time: with kGroups vectors of columns
+/// 12 sums, which hide the latency of a multiply-add.
+constexpr int kPanelRows = 6;
 
-/// Units that a weight gradient takes at a time (a multiple of kIn), and the bytes that their run
-/// of steps may fill: most of the second-level cache, which has 1 MB or more where vectors have 512
-/// bits, and 512 KB or less elsewhere.
-constexpr int kGradientUnits = 180;
-#if defined(__AVX512F__)
-constexpr int64_t kGradientBytes = 640 << 10;
-#else
-constexpr int64_t kGradientBytes = 384 << 10;
-#endif
-
-/// Steps that a chunk of `units` covers. At most 64: kOut rows of d_out for 64 steps fill the
-/// first-level cache.
+/// Rows of B in a panel: half of a first-level cache of 32 KB.
 template <class V>
-constexpr int gradient_run(int units) {
-  const int64_t steps =
-      kGradientBytes / (int64_t{units} * kTileRows<V> * int64_t{sizeof(ScalarOf<V>)});
-  return static_cast<int>(steps < 8 ? 8 : steps > 64 ? 64 : steps);
-}
+constexpr int kPanelDepth = 16384 / (kTileRows<V> * int{sizeof(ScalarOf<V>)});
 
-/// Numbers that hold one unit of up to `steps` steps of a tile, a cache line more than a power of
-/// two would ask for.
+/// c = beta c + sum for the first `count` lanes; with beta 0 what was in c does not matter.
 template <class V>
-constexpr int64_t packed_line(int steps) {
-  return int64_t{steps} * kTileRows<V> + 16;
+void add_to(ScalarOf<V>* c, V sum, int count, ScalarOf<V> beta) {
+  using S = ScalarOf<V>;
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  if (count >= kWidth) {
+    if (beta != S(0)) {
+      V old;
+      __builtin_memcpy(&old, c, sizeof(V));
+      sum += V(beta) * old;
+    }
+    __builtin_memcpy(c, &sum, sizeof(V));
+    return;
+  }
+  alignas(64) S line[kWidth];
+  at<V>(line) = sum;
+  for (int j = 0; j < count; ++j) c[j] = beta == S(0) ? line[j] : line[j] + beta * c[j];
 }
 
-/// Units of each chunk of a Linear with `depth` of them: chunks of equal size, each a whole number
-/// of register blocks.
-constexpr int gradient_units(int depth) {
-  const int chunks = (depth + kGradientUnits - 1) / kGradientUnits;
-  return ((depth + chunks - 1) / chunks + kIn - 1) / kIn * kIn;
+/// kRows rows of g.a times a packed panel [g.k][tile rows] of which g.n columns count, in kUsed
+/// vectors.
+template <class V, int kRows, int kUsed>
+void panel_block(const Gemm<ScalarOf<V>>& g, const ScalarOf<V>* panel) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  V acc[kRows][kUsed];
+  UNROLL(6)
+  for (int i = 0; i < kRows; ++i) {
+    UNROLL(2)
+    for (int v = 0; v < kUsed; ++v) acc[i][v] = V(0);
+  }
+  const ScalarOf<V>* a = g.a;
+  for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
+    V b[kUsed];
+    UNROLL(2)
+    for (int v = 0; v < kUsed; ++v) b[v] = at<V>(panel + v * kWidth);
+    UNROLL(6)
+    for (int i = 0; i < kRows; ++i) {
+      const V weight(a[i * g.a_row]);
+      UNROLL(2)
+      for (int v = 0; v < kUsed; ++v) acc[i][v] = fma(weight, b[v], acc[i][v]);
+    }
+  }
+  const int columns = static_cast<int>(g.n);
+  UNROLL(6)
+  for (int i = 0; i < kRows; ++i) {
+    UNROLL(2)
+    for (int v = 0; v < kUsed; ++v)
+      add_to(g.c + i * g.c_row + v * kWidth, acc[i][v], columns - v * kWidth, g.beta);
+  }
 }
 
-/// Numbers in such a chunk with its rows of d_out.
+/// g with a panel for B: all its rows, and at most one panel of columns.
+template <class V, int kUsed>
+void multiply_panel(Gemm<ScalarOf<V>> g, const ScalarOf<V>* panel) {
+  while (g.m > 0) {
+    const auto run = g.m >= kPanelRows ? panel_block<V, kPanelRows, kUsed>
+                     : g.m == 5        ? panel_block<V, 5, kUsed>
+                     : g.m == 4        ? panel_block<V, 4, kUsed>
+                     : g.m == 3        ? panel_block<V, 3, kUsed>
+                     : g.m == 2        ? panel_block<V, 2, kUsed>
+                                       : panel_block<V, 1, kUsed>;
+    run(g, panel);
+    g.m -= kPanelRows;
+    g.a += kPanelRows * g.a_row;
+    g.c += kPanelRows * g.c_row;
+  }
+}
+template <class V>
+void multiply_panel(const Gemm<ScalarOf<V>>& g, const ScalarOf<V>* panel) {
+  if (g.n > NumberTraits<V>::kLanes) return multiply_panel<V, kGroups>(g, panel);
+  multiply_panel<V, 1>(g, panel);
+}
+
+/// Up to a panel's width of columns of B: [row of B][column], zeros beyond the last one.
+template <class V>
+void pack_columns(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* panel) {
+  using S = ScalarOf<V>;
+  constexpr int kPanel = kTileRows<V>;
+  const int columns = static_cast<int>(g.n);
+  for (int64_t k = 0; k < g.k; ++k, panel += kPanel) {
+    const S* b = g.b + k * g.b_row;
+    if (g.b_col == 1 && columns == kPanel) {
+      __builtin_prefetch(b + kPanel, 0, 2);  // the next panel's, which begins in another cache line
+      __builtin_memcpy(panel, b, kPanel * sizeof(S));
+      continue;
+    }
+    for (int j = 0; j < columns; ++j) panel[j] = b[j * g.b_col];
+    for (int j = columns; j < kPanel; ++j) panel[j] = S(0);
+  }
+}
+
+/// Rows of A that are packed together where they lie across memory: they fill a part of the
+/// second-level cache.
+constexpr int kPackedRows = 32 * kPanelRows;
+
+/// Lays kPanelRows rows side by side, so that a step along k stays in a cache line.
+template <class V>
+void pack_rows(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* to) {
+  constexpr int kAhead = 8;
+  const int64_t whole = g.a_row == 1 ? g.m / kPanelRows * kPanelRows : 0;
+  for (int64_t k = 0; k < g.k; ++k, to += kPanelRows) {
+    const ScalarOf<V>* a = g.a + k * g.a_col;
+    for (int64_t row = 0; row < whole; row += kPanelRows) {
+      __builtin_prefetch(a + row + kAhead * g.a_col);
+      __builtin_memcpy(to + row * g.k, a + row, kPanelRows * sizeof(*a));
+    }
+    for (int64_t row = whole; row < g.m; ++row)
+      to[row / kPanelRows * kPanelRows * g.k + row % kPanelRows] = a[row * g.a_row];
+  }
+}
+
+/// Numbers of a packed panel and of the packed rows behind it.
+template <class V>
+constexpr int64_t kGemmScratch = int64_t{kPanelDepth<V>} * (kTileRows<V> + kPackedRows);
+
+/// The rows of `g`, a part of k at most kPanelDepth long, times every column.
+template <class V>
+void gemm_part(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* scratch) {
+  constexpr int kPanel = kTileRows<V>;
+  ScalarOf<V>* const packed = scratch + kPanelDepth<V> * kPanel;
+  const bool across = g.a_col != 1;
+  if (across) pack_rows<V>(g, packed);
+  for (int64_t col = 0; col < g.n; col += kPanel) {
+    Gemm<ScalarOf<V>> part = g;
+    part.n = g.n - col < kPanel ? g.n - col : kPanel;
+    part.b += col * g.b_col;
+    part.c += col;
+    pack_columns<V>(part, scratch);
+    if (!across) {
+      multiply_panel<V>(part, scratch);
+      continue;
+    }
+    part.a_row = 1;
+    part.a_col = kPanelRows;
+    for (int64_t row = 0; row < g.m; row += kPanelRows) {
+      part.m = g.m - row < kPanelRows ? g.m - row : kPanelRows;
+      part.a = packed + row * g.k;
+      part.c = g.c + row * g.c_row + col;
+      multiply_panel<V>(part, scratch);
+    }
+  }
+}
+
+/// One product of the dense layers. Every element is summed in parts of kPanelDepth, each in order
+/// and with one accumulator, which are added up in order: its bits depend on nothing but its row of
+/// A and its column of B.
+template <class V>
+void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin,
+          int64_t n_end, ScalarOf<V>* scratch) {
+  const int64_t most = g.a_col == 1 ? m_end - m_begin : kPackedRows;
+  int64_t k = 0;
+  do {
+    const int64_t depth = g.k - k < kPanelDepth<V> ? g.k - k : kPanelDepth<V>;
+    for (int64_t row = m_begin; row < m_end; row += most) {
+      Gemm<ScalarOf<V>> part = g;
+      part.m = m_end - row < most ? m_end - row : most;
+      part.n = n_end - n_begin;
+      part.k = depth;
+      part.a += row * g.a_row + k * g.a_col;
+      part.b += k * g.b_row + n_begin * g.b_col;
+      part.c += row * g.c_row + n_begin;
+      if (k > 0) part.beta = ScalarOf<V>(1);
+      gemm_part<V>(part, scratch);
+    }
+    k += depth;
+  } while (k < g.k);
+}
+
+/// A weight gradient is a product over the rows of a run of steps: d_out makes the panels, a lane
+/// an output, and every unit is a line of A. The lines of a chunk of units share the second-level
+/// cache.
+constexpr int64_t kGradientBytes = 288 << 10;
+
+/// Numbers of a line: a cache line more than a power of two would ask for, which is also what whole
+/// vectors may write beyond its end.
+template <class V>
+constexpr int64_t kGradientLine = kPanelDepth<V> + 16;
+
+/// Units of each chunk out of `units`: chunks of equal size, each a whole number of register
+/// blocks.
+template <class V>
+constexpr int gradient_units(int units) {
+  constexpr int kMost =
+      static_cast<int>(kGradientBytes / (kGradientLine<V> * int64_t{sizeof(ScalarOf<V>)}));
+  const int chunks = (units + kMost - 1) / kMost;
+  return ((units + chunks - 1) / chunks + kPanelRows - 1) / kPanelRows * kPanelRows;
+}
+
+/// Numbers of a panel with what whole vectors may write beyond its last row.
+template <class V>
+constexpr int64_t kGradientPanel = (kPanelDepth<V> + NumberTraits<V>::kLanes) * kTileRows<V>;
+
+/// Numbers in a panel and a chunk of a Linear with `depth` units and the bias.
 template <class V>
 int64_t gradient_scratch(int depth) {
-  const int units = gradient_units(depth);
-  return (units + kOut) * packed_line<V>(gradient_run<V>(units));
-}
-
-/// Steps that a chunk of a tile with `rows` rows covers: as many as its lines hold, which have room
-/// for `run` steps of a full tile.
-template <class V>
-constexpr int steps_of_run(int run, int rows) {
-  return rows == kTileRows<V> ? run : (run - 1) * kTileRows<V> / rows;
-}
-
-/// Vectors that `steps` steps of `rows` rows fill.
-template <class V>
-constexpr int packed_vectors(int steps, int rows) {
-  constexpr int kWidth = NumberTraits<V>::kLanes;
-  return (steps * rows + kWidth - 1) / kWidth;
+  return kGradientPanel<V> + gradient_units<V>(depth + 1) * kGradientLine<V>;
 }
 
 /// Copies `count` units of a run of steps into lines of their own: [unit][step][rows], without the
 /// rows that a last tile lacks. In a tape the steps of a unit lie a power of two apart, where they
 /// would evict each other from every cache.
 template <class V>
-void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int rows, int64_t line,
+void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int rows,
                 ScalarOf<V>* to) {
-  using S = ScalarOf<V>;
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
   const int groups = (rows + kWidth - 1) / kWidth;
   for (int t = 0; t < steps; ++t) {
     for (int k = 0; k < count; ++k) {
       // Whole vectors: what is too much, the next step writes over.
-      S* const place = to + k * line + t * rows;
+      ScalarOf<V>* const place = to + k * kGradientLine<V> + t * rows;
       for (int g = 0; g < groups; ++g) {
         const V numbers = at<V>(from + t * step + k * kStride + g * kWidth);
         __builtin_memcpy(place + g * kWidth, &numbers, sizeof(V));
       }
     }
   }
-  const int end = steps * rows;
-  for (int k = 0; end % kWidth != 0 && k < count; ++k)
-    for (int i = end; i % kWidth != 0; ++i) to[k * line + i] = S(0);
 }
 
-/// dW[o][k] += sum over `vectors` vectors of d[o] x[k], for o < kOut, k < kIn; those beyond the
-/// valid ones repeat the last and are dropped.
+/// Turns up to a panel's width of outputs over a run of steps into a panel: [step][row][output].
 template <class V>
-void outer_block(const ScalarOf<V>* d, int outs, const ScalarOf<V>* x, int ins, int64_t line,
-                 int vectors, ScalarOf<V>* dW, int64_t stride) {
-  using S = ScalarOf<V>;
-  constexpr int kWidth = NumberTraits<V>::kLanes;
-  constexpr int kSums = (kOut * kIn + kWidth - 1) / kWidth * kWidth;
-  const S* dp[kOut];
-  const S* xp[kIn];
-  for (int o = 0; o < kOut; ++o) dp[o] = d + (o < outs ? o : outs - 1) * line;
-  for (int k = 0; k < kIn; ++k) xp[k] = x + (k < ins ? k : ins - 1) * line;
-  V acc[kSums];  // [kOut][kIn]
-  UNROLL(32)
-  for (int i = 0; i < kSums; ++i) acc[i] = V(0);
-  for (int64_t i = 0; i < int64_t{vectors} * kWidth; i += kWidth) {
-    V left[kOut];
-    UNROLL(4)
-    for (int o = 0; o < kOut; ++o) left[o] = at<V>(dp[o] + i);
-    UNROLL(6)
-    for (int k = 0; k < kIn; ++k) {
-      const V right = at<V>(xp[k] + i);
-      UNROLL(4)
-      for (int o = 0; o < kOut; ++o) acc[o * kIn + k] = fma(left[o], right, acc[o * kIn + k]);
+void pack_panel(const ScalarOf<V>* from, int64_t step, int outs, int steps, int rows,
+                ScalarOf<V>* panel) {
+  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  for (int t = 0; t < steps; ++t) {
+    for (int first = 0; first < rows; first += kWidth) {
+      for (int g = 0; g < kGroups && g * kWidth < outs; ++g) {
+        V square[kWidth];
+        UNROLL(16)
+        for (int i = 0; i < kWidth; ++i) {
+          const int o = g * kWidth + i;
+          square[i] = o < outs ? at<V>(from + t * step + o * kStride + first) : V(0);
+        }
+        if constexpr (kWidth > 1) transpose(square);
+        // Whole vectors of rows, likewise.
+        ScalarOf<V>* const to = panel + (t * rows + first) * kStride + g * kWidth;
+        UNROLL(16)
+        for (int i = 0; i < kWidth; ++i) at<V>(to + i * kStride) = square[i];
+      }
     }
-  }
-  alignas(64) S sums[kSums];
-  UNROLL(24)
-  for (int i = 0; i < kSums; i += kWidth) at<V>(sums + i) = sums_of_lanes(acc + i);
-  for (int o = 0; o < outs; ++o) {
-    for (int k = 0; k < ins; ++k) dW[o * stride + k] += sums[o * kIn + k];
-  }
-}
-
-template <class V>
-void bias_block(const ScalarOf<V>* d, int outs, int64_t line, int vectors, ScalarOf<V>* db) {
-  for (int o = 0; o < outs; ++o) {
-    V acc(0);
-    for (int i = 0; i < vectors; ++i)
-      acc += at<V>(d + o * line + int64_t{i} * NumberTraits<V>::kLanes);
-    db[o] += sum_lanes(acc);
-  }
-}
-
-/// One product of the dense layers: kRows rows of A against a packed panel of B.
-template <class V, int kRows>
-void gemm_rows(const Gemm<ScalarOf<V>>& g, int64_t row, int64_t col, int columns,
-               const ScalarOf<V>* panel) {
-  using S = ScalarOf<V>;
-  constexpr int kWidth = NumberTraits<V>::kLanes;
-  V acc[kRows][kGroups];
-  for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kGroups; ++v) acc[i][v] = V(0);
-  }
-  const S* a = g.a + row * g.a_row;
-  for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
-    V b[kGroups];
-    UNROLL(2)
-    for (int v = 0; v < kGroups; ++v) b[v] = at<V>(panel + v * kWidth);
-    UNROLL(6)
-    for (int i = 0; i < kRows; ++i) {
-      const V weight(a[i * g.a_row]);
-      UNROLL(2)
-      for (int v = 0; v < kGroups; ++v) acc[i][v] = fma(weight, b[v], acc[i][v]);
-    }
-  }
-  for (int i = 0; i < kRows; ++i) {
-    alignas(64) S line[kTileRows<V>];
-    for (int v = 0; v < kGroups; ++v) at<V>(line + v * kWidth) = acc[i][v];
-    S* c = g.c + (row + i) * g.c_row + col;
-    for (int j = 0; j < columns; ++j) c[j] = g.beta == S(0) ? line[j] : g.beta * c[j] + line[j];
-  }
-}
-
-template <class V>
-void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin,
-          int64_t n_end, ScalarOf<V>* panel) {
-  constexpr int kPanel = kTileRows<V>;
-  for (int64_t col = n_begin; col < n_end; col += kPanel) {
-    const int columns = static_cast<int>(n_end - col < kPanel ? n_end - col : kPanel);
-    for (int64_t k = 0; k < g.k; ++k) {
-      const ScalarOf<V>* b = g.b + k * g.b_row + col * g.b_col;
-      ScalarOf<V>* to = panel + k * kPanel;
-      for (int j = 0; j < columns; ++j) to[j] = b[j * g.b_col];
-      for (int j = columns; j < kPanel; ++j) to[j] = ScalarOf<V>(0);
-    }
-    int64_t row = m_begin;
-    for (; row + 6 <= m_end; row += 6) gemm_rows<V, 6>(g, row, col, columns, panel);
-    for (; row < m_end; ++row) gemm_rows<V, 1>(g, row, col, columns, panel);
   }
 }
 

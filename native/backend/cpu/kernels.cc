@@ -41,16 +41,16 @@ void cpu_gemm(const Gemm<S>& g, ThreadPool& pool) {
   // A product below some ten thousand multiply-adds is done before another thread has woken up.
   const int workers = g.m * g.n * g.k < 20000 ? 1 : pool.threads();
   pool.run(workers, [&](int worker) {
-    // One packed panel a worker, kept: a training step allocates nothing.
-    thread_local AlignedArray<S> panel;
-    if (panel.size() < g.k * kernels.gemm_panel) panel = AlignedArray<S>(g.k * kernels.gemm_panel);
+    // One a worker, kept: a training step allocates nothing.
+    thread_local AlignedArray<S> scratch;
+    if (scratch.size() == 0) scratch = AlignedArray<S>(kernels.gemm_scratch);
     if (panels >= workers && g.m <= g.n) {
       const int64_t begin = panels * worker / workers, end = panels * (worker + 1) / workers;
       const int64_t last = end * kernels.gemm_panel < g.n ? end * kernels.gemm_panel : g.n;
-      if (begin < end) kernels.gemm(g, 0, g.m, begin * kernels.gemm_panel, last, panel.data());
+      if (begin < end) kernels.gemm(g, 0, g.m, begin * kernels.gemm_panel, last, scratch.data());
     } else {
       const int64_t begin = g.m * worker / workers, end = g.m * (worker + 1) / workers;
-      if (begin < end) kernels.gemm(g, begin, end, 0, g.n, panel.data());
+      if (begin < end) kernels.gemm(g, begin, end, 0, g.n, scratch.data());
     }
   });
 }

@@ -54,11 +54,11 @@ class PackedWeights {
   /// The transposed packings for backward; that of the input slot only `with_dx`.
   void pack_adjoints(const std::vector<const S*>& weights, bool with_dx, const CpuRuntime& runtime);
   const PackedLinear<S>* linears() const { return linears_.data(); }
-  /// Numbers of dW and db of Linear i.
+  /// Units of all sources of Linear i.
   int64_t depth(int i) const { return depth_[static_cast<size_t>(i)]; }
-  /// Adds the dense gradient of Linear i [rows][depth] and its bias [rows] to the weights'
-  /// gradients.
-  void scatter(int i, const S* dW, const S* db, const std::vector<S*>& d_weights,
+  /// Adds the dense gradient of Linear i, [depth][rows] and behind it that of its bias, to the
+  /// weights' gradients.
+  void scatter(int i, const S* dW, const std::vector<S*>& d_weights,
                const CpuRuntime& runtime) const;
 
  private:

@@ -34,7 +34,8 @@ void run_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int w
 }
 
 /// The part of a weight gradient that stays in the second-level cache: some units of all sources,
-/// counted through, over a run of steps of one tile.
+/// counted through, over a run of steps of one tile. Behind the last unit comes the bias: the
+/// weight of a unit that is always 1.
 struct GradientChunk {
   int unit_begin, units;
   int tile, repeat, time, steps;
@@ -43,83 +44,83 @@ struct GradientChunk {
 /// Packs the chunk's units; they may lie in several sources.
 template <class V>
 void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-                  const PackedLinear<ScalarOf<V>>& p, const GradientChunk& chunk, int64_t line,
-                  ScalarOf<V>* to) {
+                  const PackedLinear<ScalarOf<V>>& p, const GradientChunk& chunk, ScalarOf<V>* to) {
+  const int end = chunk.unit_begin + chunk.units;
+  const int rows = x.rows_of(chunk.tile);
   int begin = 0;
   for (int i = 0; i < p.sources; ++i) {
     const auto& source = p.source[i];
     const int first = chunk.unit_begin > begin ? chunk.unit_begin - begin : 0;
-    const int end = chunk.unit_begin + chunk.units - begin;
-    const int last = end < source.size ? end : source.size;
+    const int last = end - begin < source.size ? end - begin : source.size;
     if (first < last) {
       const auto* from =
           x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
           (source.begin + int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
       pack_lines<V>(from, int64_t{args.slots[source.slot].size} * kTileRows<V>, last - first,
-                    chunk.steps, x.rows_of(chunk.tile), line,
-                    to + (begin + first - chunk.unit_begin) * line);
+                    chunk.steps, rows, to + (begin + first - chunk.unit_begin) * kGradientLine<V>);
     }
     begin += source.size;
   }
+  if (end > begin) {
+    ScalarOf<V>* ones = to + (begin - chunk.unit_begin) * kGradientLine<V>;
+    for (int k = 0; k < chunk.steps * rows; ++k) ones[k] = ScalarOf<V>(1);
+  }
 }
 
-/// Adds one chunk to dW: its units are packed once, a few rows of d_out at a time beside them in
+/// Adds one chunk to dW: its units are packed once, a panel of d_out after the other beside them in
 /// the first-level cache.
 template <class V>
 void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk, int run,
-               int64_t depth) {
+               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk) {
   using S = ScalarOf<V>;
   constexpr int kStride = kTileRows<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
   const int tile_rows = x.rows_of(chunk.tile);
-  const int64_t line = packed_line<V>(run);
-  const int vectors = packed_vectors<V>(chunk.steps, tile_rows);
+  S* const panel = g.scratch;
+  S* const units = panel + kGradientPanel<V>;
   x.set_time(chunk.time);
-  S* units = g.scratch;
-  S* rows = units + chunk.units * line;
-  pack_sources<V>(x, args, p, chunk, line, units);
+  pack_sources<V>(x, args, p, chunk, units);
   const S* d_out = x.tile_base(chunk.tile) + x.place(p.d_out, 0).offset +
                    int64_t{p.d_out_begin + chunk.repeat * p.rows} * kStride;
   const int64_t d_step = int64_t{args.slots[p.d_out].size} * kStride;
-  const bool with_bias = g.db != nullptr && chunk.unit_begin == 0;
-  for (int o = g.row_begin; o < g.row_end; o += kOut) {
-    const int outs = g.row_end - o < kOut ? g.row_end - o : kOut;
-    pack_lines<V>(d_out + int64_t{o} * kStride, d_step, outs, chunk.steps, tile_rows, line, rows);
-    for (int k = 0; k < chunk.units; k += kIn) {
-      const int ins = chunk.units - k < kIn ? chunk.units - k : kIn;
-      outer_block<V>(rows, outs, units + k * line, ins, line, vectors,
-                     g.dW + o * depth + chunk.unit_begin + k, depth);
-    }
-    if (with_bias) bias_block<V>(rows, outs, line, vectors, g.db + o);
+  Gemm<S> product;
+  product.m = chunk.units;
+  product.k = int64_t{chunk.steps} * tile_rows;
+  product.a = units;
+  product.a_row = kGradientLine<V>;
+  product.c_row = p.rows;
+  product.beta = S(1);
+  for (int o = g.row_begin; o < g.row_end; o += kStride) {
+    product.n = g.row_end - o < kStride ? g.row_end - o : kStride;
+    product.c = g.dW + int64_t{chunk.unit_begin} * p.rows + o;
+    pack_panel<V>(d_out + int64_t{o} * kStride, d_step, static_cast<int>(product.n), chunk.steps,
+                  tile_rows, panel);
+    multiply_panel<V>(product, panel);
   }
 }
 
-/// Rows [row_begin, row_end) of dW = sum over tiles, steps and batch rows of d_out source^T, in
+/// Outputs [row_begin, row_end) of dW = sum over tiles, steps and batch rows of source d_out^T, in
 /// that fixed order.
 template <class V>
 void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
   using S = ScalarOf<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
-  int depth = 0;
-  for (int i = 0; i < p.sources; ++i) depth += p.source[i].size;
-  for (int o = g.row_begin; o < g.row_end; ++o) {
-    for (int k = 0; k < depth; ++k) g.dW[int64_t{o} * depth + k] = S(0);
-    if (g.db != nullptr) g.db[o] = S(0);
-  }
+  int all = g.bias ? 1 : 0;
+  for (int i = 0; i < p.sources; ++i) all += p.source[i].size;
+  for (int k = 0; k < all; ++k)
+    for (int o = g.row_begin; o < g.row_end; ++o) g.dW[int64_t{k} * p.rows + o] = S(0);
   TileContext<V> x(args, args.active, 0, args.tiles, 0);
-  const int units = gradient_units(depth);
-  const int run = gradient_run<V>(units);
-  for (int begin = 0; begin < depth; begin += units) {
+  const int units = gradient_units<V>(all);
+  for (int begin = 0; begin < all; begin += units) {
     for (int tile = 0; tile < args.tiles; ++tile) {
-      const int most = steps_of_run<V>(run, x.rows_of(tile));
+      const int most = kPanelDepth<V> / x.rows_of(tile);
       for (int repeat = 0; repeat < p.repeat; ++repeat) {
         for (int t = g.first_step; t < args.steps; t += most) {
-          const GradientChunk chunk{begin, depth - begin < units ? depth - begin : units,
+          const GradientChunk chunk{begin, all - begin < units ? all - begin : units,
                                     tile,  repeat,
                                     t,     args.steps - t < most ? args.steps - t : most};
           if (x.stop()) return;  // the caller sees that as well, and throws
-          add_chunk<V>(x, args, g, chunk, run, depth);
+          add_chunk<V>(x, args, g, chunk);
         }
       }
     }

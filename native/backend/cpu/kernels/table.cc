@@ -31,6 +31,7 @@ constexpr DriverTable<T> kKernelTable = {
     gradient_scratch<Lanes<T>>,
     gemm<Lanes<T>>,
     kTileRows<Lanes<T>>,
+    kGemmScratch<Lanes<T>>,
 };
 
 const DriverTable<float>& float_kernels() { return kKernelTable<float>; }
