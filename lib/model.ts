@@ -54,7 +54,7 @@ import type { FitEvent, FitEventsOptions } from './training/events';
 import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { checkContinuing, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, History, runFit } from './training/fit';
 import { resolveFit, runOf } from './training/fit-call';
 import type { BatchSource } from './training/source';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
@@ -63,6 +63,7 @@ import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
 import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
+import { withSignal } from './training/signal';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a

@@ -26,7 +26,7 @@ import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
 import { confusionOf } from './confusion';
 import { LookbackError } from '../errors';
-import { throwIfAborted } from '../training/fit';
+import { throwIfAborted } from '../training/signal';
 
 export interface TrainOptions {
   set: readonly string[];

@@ -15,10 +15,11 @@ import type { Continuing } from './evaluation';
 import type { SourceEpochs } from './source';
 import { evaluateData } from './evaluation';
 import type { Logs, LossSums, MetricSpec } from './metrics';
-import { logsOf, noSums } from './metrics';
+import { addSums, logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
 import type { ScheduleLike } from './schedules';
 import { changesWithinEpoch } from './schedules';
+import { throwIfAborted, withSignal } from './signal';
 
 /** Options of `model.fit`. */
 export interface FitOptions {
@@ -301,7 +302,8 @@ async function oneEpoch(
     const call = { data, rows: part, batchSize, rateFactor, accumulate, stateful, burnIn };
     const sums = await host.engine.train(call, null);
     throwIfAborted(options.signal);
-    addSums(cursor, sums, end);
+    cursor.batch = end;
+    addSums(cursor.sums, sums);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
     for (const callback of perBatch) {
       await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), control);
@@ -343,14 +345,6 @@ export function checkContinuing(
   );
 }
 
-/** Adds what one call of the engine gave. */
-export function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
-  cursor.batch = batch;
-  for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
-    cursor.sums[key] += sums[key];
-  }
-}
-
 /**
  * Batches for one call: enough for about 1e9 multiply-adds (tens of milliseconds), so that a crossing costs nothing
  * and pausing stays prompt. A function of sizes alone, never of time: sums are added per call, so the same run must
@@ -377,35 +371,4 @@ function shuffled(host: FitHost, rows: number, epoch: number): Uint32Array {
 
 function inOrder(rows: number): Uint32Array {
   return Uint32Array.from({ length: rows }, (_, row) => row);
-}
-
-/**
- * Runs native jobs under an AbortSignal.
- *
- * @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason
- */
-export async function withSignal<T>(
-  signal: AbortSignal | undefined,
-  engine: NativeEngine,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (!signal) return work();
-  throwIfAborted(signal);
-  const cancel = (): void => engine.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof LookbackError && error.code === 'ERR_ABORTED') throwIfAborted(signal);
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-  }
-}
-
-/** @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  const message = 'aborted by its signal; the model keeps its last finished update';
-  throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });
 }
