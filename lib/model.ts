@@ -64,6 +64,7 @@ import type { Logs } from './training/metrics';
 import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
 import { withSignal } from './training/signal';
+import { checkBatchesMetrics } from './training/validation';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
@@ -182,9 +183,10 @@ export class Model {
       [call.train, 'fit: data'],
       [call.validation, 'fit: validationData'],
     ] as const) {
-      if (part) checkContinuing(part, call.options, this.#outputShape, where);
+      if (part && 'rows' in part) checkContinuing(part, call.options, this.#outputShape, where);
     }
     checkPredicted(compiled.metrics, call.options, 'fit');
+    checkBatchesMetrics(call.validation, compiled.metrics);
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = given.history ?? new History());
