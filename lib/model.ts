@@ -54,7 +54,7 @@ import type { FitEvent, FitEventsOptions } from './training/events';
 import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
-import { checkContinuing, History, runFit, withSignal } from './training/fit';
+import { checkContinuing, History, runFit } from './training/fit';
 import { resolveFit, runOf } from './training/fit-call';
 import type { BatchSource } from './training/source';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
@@ -63,6 +63,8 @@ import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
 import type { Logs } from './training/metrics';
 import { resolveMetrics } from './training/metrics';
 import { resolveOptimizer } from './training/optimizers';
+import { withSignal } from './training/signal';
+import { checkBatchesMetrics } from './training/validation';
 
 /**
  * A stack of layers with its parameters, which live in native memory until {@link Model.dispose}. One job runs at a
@@ -181,9 +183,10 @@ export class Model {
       [call.train, 'fit: data'],
       [call.validation, 'fit: validationData'],
     ] as const) {
-      if (part) checkContinuing(part, call.options, this.#outputShape, where);
+      if (part && 'rows' in part) checkContinuing(part, call.options, this.#outputShape, where);
     }
     checkPredicted(compiled.metrics, call.options, 'fit');
+    checkBatchesMetrics(call.validation, compiled.metrics);
     return this.#exclusive('fit', async (engine) => {
       this.stopTraining = false;
       const history = (this.history = given.history ?? new History());

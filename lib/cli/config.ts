@@ -20,7 +20,7 @@ import type { MetricSpec } from '../training/metrics';
 import { resolveMetrics } from '../training/metrics';
 import type { OptimizerSpec } from '../training/optimizers';
 import { resolveOptimizer } from '../training/optimizers';
-import { continuingSchema } from '../training/fit';
+import { continuingSchema, validatingSchema } from '../training/fit';
 import type { ScheduleSpec } from '../training/schedules';
 import { resolveSchedule } from '../training/schedules';
 import type { DataConfig } from './data-config';
@@ -44,6 +44,7 @@ export const configSchema = z.strictObject({
   epochs: z.int().min(1).default(10),
   batchSize: z.int().min(1).default(64),
   ...continuingSchema,
+  ...validatingSchema,
   device: z.enum(['auto', 'cpu', 'cuda', 'emulated']).default('cpu'),
   threads: z.int().min(0).max(1024).default(0),
   dtype: z.enum(['float32', 'float64']).default('float32'),

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import type { Dataset } from '../data';
 import { datasets } from '../data';
+import { bundledDownload, closedDownload } from '../data/download';
 
 const dir = z.string().min(1);
 const count = z.int().min(1).exactOptional();
@@ -11,8 +12,16 @@ const download = z.boolean().exactOptional();
 const seed = z.int().min(0).max(0xffffffff).exactOptional();
 
 export const dataSchemas = {
-  har: z.strictObject({ name: z.literal('har'), dir: dir.exactOptional() }),
-  uciHar: z.strictObject({ name: z.literal('uciHar'), dir }),
+  har: z.strictObject({
+    name: z.literal('har'),
+    dir: dir.exactOptional(),
+    download: bundledDownload().exactOptional(),
+  }),
+  uciHar: z.strictObject({
+    name: z.literal('uciHar'),
+    dir,
+    download: closedDownload('uciHar').exactOptional(),
+  }),
   adding: z.strictObject({
     name: z.literal('adding'),
     steps: z.int().min(2),
@@ -40,6 +49,7 @@ export const dataSchemas = {
     dir,
     unit: z.enum(['words', 'characters']).exactOptional(),
     steps: count,
+    download: closedDownload('ptb').exactOptional(),
   }),
   imdb: z.strictObject({
     name: z.literal('imdb'),
@@ -47,15 +57,21 @@ export const dataSchemas = {
     steps: count,
     vocabulary: count,
     keep: z.enum(['start', 'end']).exactOptional(),
+    download,
   }),
   jsbChorales: z.strictObject({ name: z.literal('jsbChorales'), dir, download }),
   ett: z.looseObject({ name: z.literal('ett'), dir }),
-  timit: z.looseObject({ name: z.literal('timit'), dir }),
+  timit: z.looseObject({
+    name: z.literal('timit'),
+    dir,
+    download: closedDownload('timit').exactOptional(),
+  }),
   spokenDigits: z.strictObject({
     name: z.literal('spokenDigits'),
     dir,
     bands: count,
     steps: count,
+    download: closedDownload('spokenDigits').exactOptional(),
   }),
 };
 

@@ -38,6 +38,7 @@ export interface RunData {
 export async function loadRunData(config: RunConfig): Promise<RunData> {
   const dataset = await loadDataset(config.data);
   const { train, validation = dataset.validation } = holdOut(dataset.train, config.validation);
+  if (!validation) requireNoValidation(config);
   return {
     train: inType(train, config.dtype),
     validation: validation ? inType(validation, config.dtype) : null,
@@ -48,6 +49,18 @@ export async function loadRunData(config: RunConfig): Promise<RunData> {
     steps: dataset.train.steps,
     features: dataset.train.features,
   };
+}
+
+/** @throws {LookbackError} ERR_OPTION for options of a validation that does not take place */
+function requireNoValidation({ data, validationFreq, validationSteps }: RunConfig): void {
+  const given = {
+    validationFreq: validationFreq > 1 ? validationFreq : undefined,
+    validationSteps,
+  };
+  const [name, value] = Object.entries(given).find(([, each]) => each !== undefined) ?? [];
+  if (name === undefined) return;
+  const message = `${name} is ${value}, but there is nothing to validate on: ${data.name} has no validation part; hold one out by "validation": { "split": 0.1 }, or leave ${name} out`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 /** How a run goes over its test part: as over its validation part. */

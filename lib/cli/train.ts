@@ -26,7 +26,7 @@ import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
 import { confusionOf } from './confusion';
 import { LookbackError } from '../errors';
-import { throwIfAborted } from '../training/fit';
+import { throwIfAborted } from '../training/signal';
 
 export interface TrainOptions {
   set: readonly string[];
@@ -126,6 +126,7 @@ class Run {
     this.#records = [...((start?.records ?? []) as EpochRecord[])];
     await this.#folder.writeLog(this.#records, null);
     const { epochs, batchSize, stateful, burnIn, schedule, checkpoint, callbacks } = this.#config;
+    const { validationFreq, validationSteps } = this.#config;
     const { train: rows, validation } = this.#data;
     const options = {
       epochs,
@@ -136,6 +137,8 @@ class Run {
       verbose: this.#output.json ? 0 : 'auto',
       callbacks: [...callbacks.map((spec) => this.#callback(spec)), this.#recorder()],
       ...(validation ? { validationData: validation } : {}),
+      validationFreq,
+      ...(validationSteps ? { validationSteps } : {}),
     };
     const hooks: FitHooks = {
       pause: () => this.#signals.signal.aborted,
@@ -328,8 +331,10 @@ async function tellEstimate(
     best = Math.min(best, performance.now() - begun);
   }
   // A row costs about a third as much in inference as in training.
-  const inferred =
-    ((data.validation?.x.shape[0] ?? 0) * config.epochs + (data.test.x.shape[0] ?? 0)) / (3 * size);
+  const { validationFreq, validationSteps = Infinity } = config;
+  const held = Math.min(data.validation?.x.shape[0] ?? 0, validationSteps * config.batchSize);
+  const validations = Math.floor(config.epochs / validationFreq);
+  const inferred = (held * validations + (data.test.x.shape[0] ?? 0)) / (3 * size);
   const seconds = ((left + inferred) * best) / 1000;
   output.tell(
     'estimate',

@@ -8,7 +8,8 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import type { Home, HomeName, PublishedFile } from './homes';
+import { show } from '../options';
+import type { ClosedHomeName, Home, HomeName, PublishedFile } from './homes';
 import { homes } from './homes';
 
 /** How far the download of one file is. */
@@ -43,10 +44,33 @@ export const downloadSchema = z
   ])
   .default(false);
 
+/** `download` of a data set whose files are not fetched: anything but false is refused, with the reason and the way. */
+export function closedDownload(name: ClosedHomeName): z.ZodType<false> {
+  const { title, page, closed } = homes[name];
+  return refusedDownload(
+    `"${title}" cannot be fetched: ${closed.reason}. Get it from ${page}, ${closed.instead}, and leave download out`,
+  );
+}
+
+/** `download` of the windows in data/har. */
+export function bundledDownload(): z.ZodType<false> {
+  return refusedDownload(
+    'the windows come with the Lookback repository, in its folder data/har: there is nothing to fetch; leave download out',
+  );
+}
+
+function refusedDownload(reason: string): z.ZodType<false> {
+  return z
+    .custom<false>((value) => value === false, {
+      error: ({ input }) => `is ${show(input)}, but ${reason}`,
+    })
+    .meta({ const: false, description: `Refused: ${reason}.` });
+}
+
 /**
- * What `read` gives: at once where nothing is to be fetched, else a promise of it once the files are in `dir`.
+ * What `read` gives: at once where no download is asked for, else a promise of it once the files are in `dir`.
  *
- * @param isThere whether a file is there already, under whichever name the loader takes
+ * @param files those that are wanted; none where the loader has found what it reads
  */
 export function afterDownload<T>(
   name: HomeName,

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
+import { bundledDownload } from './download';
 import { emptyHarSplit, HAR_CLASSES, HAR_SIGNALS, HAR_STEPS } from './har-layout';
 import type { HarDataset, HarSplit } from './har-layout';
 import { readBytes, readGzip } from './parsers/text-file';
@@ -13,7 +14,10 @@ import { readBytes, readGzip } from './parsers/text-file';
 const FORMAT = 'lookback-har';
 const VERSION = 1;
 
-const optionsSchema = z.strictObject({ dir: z.string().min(1).optional() });
+const optionsSchema = z.strictObject({
+  dir: z.string().min(1).optional(),
+  download: bundledDownload().optional(),
+});
 
 /** har.json: what the two compressed files hold. */
 interface Manifest {
@@ -48,6 +52,8 @@ interface Segment {
 export interface HarOptions {
   /** Folder that holds `har.json`. Default: `data/har` of the repository this file belongs to. */
   dir?: string;
+  /** Refused: the windows come with the repository. */
+  download?: false;
 }
 
 /**

@@ -15,9 +15,11 @@ export interface Home {
   title: string;
   /** For people. */
   page: string;
-  /** Folders that serve the files, tried in this order; none where the terms or the format leave it to people. */
+  /** Folders that serve the files, tried in this order; none where `closed` says why. */
   from: readonly string[];
   files: readonly PublishedFile[];
+  /** Why the files are not fetched for anyone, as the end of "cannot be fetched: ...", and what to do instead. */
+  closed?: { reason: string; instead: string };
 }
 
 const file = (name: string, bytes: number, sha256: string): PublishedFile => ({
@@ -91,25 +93,66 @@ export const homes = {
   imdb: {
     title: 'Large Movie Review Dataset',
     page: 'https://ai.stanford.edu/~amaas/data/sentiment/',
-    from: [],
-    files: [],
+    from: ['https://ai.stanford.edu/~amaas/data/sentiment/'],
+    // The publisher names no checksum; this one is of TensorFlow Datasets' list.
+    files: [
+      file(
+        'aclImdb_v1.tar.gz',
+        84125825,
+        'c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe',
+      ),
+    ],
   },
   ptb: {
     title: 'Penn Treebank, LDC99T42; as "simple-examples" of the RNNLM toolkit',
     page: 'https://catalog.ldc.upenn.edu/LDC99T42',
     from: [],
     files: [],
+    closed: {
+      reason: 'its licence, of the Linguistic Data Consortium, does not let others pass it on',
+      instead: 'put ptb.train.txt, ptb.valid.txt and ptb.test.txt into the folder that dir names',
+    },
+  },
+  timit: {
+    title: 'TIMIT Acoustic-Phonetic Continuous Speech Corpus, LDC93S1',
+    page: 'https://catalog.ldc.upenn.edu/LDC93S1',
+    from: [],
+    files: [],
+    closed: {
+      reason: 'its licence, of the Linguistic Data Consortium, does not let others pass it on',
+      instead: 'let dir name its folder TIMIT',
+    },
   },
   spokenDigits: {
     title: 'Free Spoken Digit Dataset',
     page: 'https://github.com/Jakobovski/free-spoken-digit-dataset',
     from: [],
     files: [],
+    closed: {
+      reason:
+        'GitHub packs its archive anew at will, so no checksum of it is published that would hold',
+      instead: 'let dir name its folder recordings, or the folder that holds it',
+    },
+  },
+  uciHar: {
+    title: 'Human Activity Recognition Using Smartphones',
+    page: 'https://archive.ics.uci.edu/dataset/240/human+activity+recognition+using+smartphones',
+    from: [],
+    files: [],
+    closed: {
+      reason: 'its archive is a zip of which the UCI repository publishes no checksum',
+      instead: 'unpack it, and let dir name the folder "UCI HAR Dataset"',
+    },
   },
 } as const satisfies Record<string, Home>;
 
 /** Name of a data set whose home is known. */
 export type HomeName = keyof typeof homes;
+
+/** Name of one whose files people get for themselves. */
+export type ClosedHomeName = {
+  [Name in HomeName]: (typeof homes)[Name] extends { closed: object } ? Name : never;
+}[HomeName];
 
 /** For a message about missing files: which data set they are, where it is, and whether it can be fetched. */
 export function whereToGet(name: HomeName): string {

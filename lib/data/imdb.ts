@@ -2,13 +2,15 @@
  * The Large Movie Review Dataset: reviews, and whether they are favourable.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import { countTokens, tokenizers, Vocabulary, vocabularyOf } from '../preprocessing/text';
 import type { TextOptions } from '../preprocessing/text';
 import type { Split } from './dataset';
+import type { DownloadOptions } from './download';
+import { afterDownload, downloadSchema } from './download';
 import { whereToGet } from './homes';
 import { readTar } from './parsers/tar';
 import { readBytes, utf8Of } from './parsers/text-file';
@@ -27,10 +29,14 @@ const optionsSchema = z.strictObject({
   steps: z.int().min(1).max(MAX_STEPS).default(400),
   vocabulary: z.int().min(3).max(1_000_000).default(10_000),
   keep: z.enum(['start', 'end']).default('start'),
+  download: downloadSchema,
 });
 
 export interface ImdbOptions {
-  /** The unpacked `aclImdb` folder, the folder that holds it or its archive, or the `tar.gz` itself. */
+  /**
+   * The unpacked `aclImdb` folder, the folder that holds it or its archive, or the `tar.gz` itself. A download goes to
+   * the folder.
+   */
   dir: string;
   /** Words of a review that are kept; shorter ones are padded behind their end. Default 400. */
   steps?: number;
@@ -38,6 +44,11 @@ export interface ImdbOptions {
   vocabulary?: number;
   /** Which end of a longer review is kept. Default `'start'`. */
   keep?: 'start' | 'end';
+  /**
+   * Fetches the archive (84 MB) from the data set's home where `dir` has no reviews, and gives a promise; checked,
+   * resumed, and off by default.
+   */
+  download?: boolean | DownloadOptions;
 }
 
 /** Reviews as token numbers. */
@@ -71,14 +82,28 @@ interface Review {
  *
  * @throws {@link LookbackError} `ERR_OPTION` for a wrong option; `ERR_DATA` when the reviews are missing or the archive
  * is damaged, with path and offset; `ERR_IO` when it cannot be read.
+ * With `download`, it rejects with `ERR_IO` where there is no network, the connection breaks or a server refuses, and with
+ * `ERR_DATA` for bytes that are not the published ones.
  *
  * @example
  * ```ts
  * const { train, test, text } = datasets.imdb({ dir: 'downloads/aclImdb_v1.tar.gz', steps: 400 });
  * ```
  */
-export function imdb(options: ImdbOptions): ImdbDataset {
-  const { dir, steps, keep, ...given } = parseOptions(optionsSchema, options, 'datasets.imdb');
+export function imdb(
+  options: ImdbOptions & { download: true | DownloadOptions },
+): Promise<ImdbDataset>;
+export function imdb(options: ImdbOptions & { download?: false }): ImdbDataset;
+export function imdb(options: ImdbOptions): ImdbDataset | Promise<ImdbDataset> {
+  const given = parseOptions(optionsSchema, options, 'datasets.imdb');
+  const { dir, download } = given;
+  // Where the archive itself is named, its folder is where it goes.
+  const folder = ARCHIVES.includes(basename(dir)) ? dirname(dir) : dir;
+  const wanted = findReviews(dir) === null ? undefined : [];
+  return afterDownload('imdb', folder, download, () => read(given), wanted);
+}
+
+function read({ dir, steps, keep, ...given }: z.output<typeof optionsSchema>): ImdbDataset {
   const parts = readReviews(dir);
   const counts = new Map<string, number>();
   for (const { text } of parts.train) countTokens(tokenizers.words(text), counts);
@@ -116,7 +141,12 @@ function readReviews(dir: string): { train: Review[]; test: Review[] } {
     const review = { label: sign === 'pos' ? 1 : 0, id: Number(id), stars: Number(stars), text };
     parts[part === 'test' ? 'test' : 'train'].push(review);
   };
-  const { path, archive } = findReviews(dir);
+  const found = findReviews(dir);
+  if (found === null) {
+    const message = `no reviews in ${dir}; expected the folder ${FOLDER} or ${ARCHIVES[0]}; ${whereToGet('imdb')}`;
+    throw new LookbackError('ERR_DATA', message, { details: { path: dir } });
+  }
+  const { path, archive } = found;
   if (archive) {
     readTar(
       path,
@@ -143,7 +173,8 @@ function readReviews(dir: string): { train: Review[]; test: Review[] } {
   return parts;
 }
 
-function findReviews(dir: string): { path: string; archive: boolean } {
+/** Where the reviews are, under whichever of their names; null without any. */
+function findReviews(dir: string): { path: string; archive: boolean } | null {
   if (existsSync(dir) && !statSync(dir).isDirectory()) return { path: dir, archive: true };
   for (const path of [dir, join(dir, FOLDER)]) {
     if (existsSync(join(path, 'train')) || existsSync(join(path, 'test'))) {
@@ -151,10 +182,5 @@ function findReviews(dir: string): { path: string; archive: boolean } {
     }
   }
   const archive = ARCHIVES.map((name) => join(dir, name)).find((path) => existsSync(path));
-  if (archive !== undefined) return { path: archive, archive: true };
-  throw new LookbackError(
-    'ERR_DATA',
-    `no reviews in ${dir}; expected the folder ${FOLDER} or ${ARCHIVES[0]}; ${whereToGet('imdb')}`,
-    { details: { path: dir } },
-  );
+  return archive === undefined ? null : { path: archive, archive: true };
 }

@@ -68,7 +68,8 @@ export function jsbChorales(
 ): JsbChoralesDataset | Promise<JsbChoralesDataset> {
   const { dir, download } = parseOptions(optionsSchema, options, 'datasets.jsbChorales');
   const named = existsSync(dir) && !statSync(dir).isDirectory();
-  return afterDownload('jsbChorales', dir, named ? false : download, () => read(dir, named));
+  const wanted = named ? [] : undefined;
+  return afterDownload('jsbChorales', dir, download, () => read(dir, named), wanted);
 }
 
 function read(dir: string, named: boolean): JsbChoralesDataset {

@@ -8,6 +8,7 @@ import { parseOptions } from '../options';
 import { countTokens, tokenizers, vocabularyOf } from '../preprocessing/text';
 import type { TextOptions } from '../preprocessing/text';
 import type { Dataset, Split } from './dataset';
+import { closedDownload } from './download';
 import { whereToGet } from './homes';
 import { nextTokenSplit } from './language';
 import { readTextFile, utf8Of } from './parsers/text-file';
@@ -16,6 +17,7 @@ const optionsSchema = z.strictObject({
   dir: z.string().min(1),
   unit: z.enum(['words', 'characters']).default('words'),
   steps: z.int().min(1).max(1_000_000).default(35),
+  download: closedDownload('ptb').optional(),
 });
 
 export interface PtbOptions {
@@ -28,6 +30,8 @@ export interface PtbOptions {
   unit?: 'words' | 'characters';
   /** Tokens of a sequence. Default 35. */
   steps?: number;
+  /** Refused, with the reason: the licence leaves the text to those who have one. */
+  download?: false;
 }
 
 /** A data set of token sequences. */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
 import type { Dataset, SubjectSplit } from './dataset';
+import { closedDownload } from './download';
 import { whereToGet } from './homes';
 import { LogMel } from './parsers/spectrum';
 import { readTar } from './parsers/tar';
@@ -27,6 +28,7 @@ const optionsSchema = z.strictObject({
   dir: z.string().min(1),
   bands: z.int().min(1).max(128).default(40),
   steps: z.int().min(1).max(10_000).optional(),
+  download: closedDownload('spokenDigits').optional(),
 });
 
 export interface SpokenDigitsOptions {
@@ -36,6 +38,8 @@ export interface SpokenDigitsOptions {
   bands?: number;
   /** Frames that are kept of a recording. Default: as many as the longest has. */
   steps?: number;
+  /** Refused, with the reason: no checksum of its archive is published. */
+  download?: false;
 }
 
 /** Recordings with their lengths and speakers. */

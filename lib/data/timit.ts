@@ -7,6 +7,8 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions, show } from '../options';
 import type { Dataset, Split } from './dataset';
+import { closedDownload } from './download';
+import { whereToGet } from './homes';
 import { readSphere } from './parsers/sphere';
 import { frameCount, Spectrum } from './parsers/spectrum';
 import { readBytes, utf8Of } from './parsers/text-file';
@@ -39,6 +41,7 @@ const optionsSchema = z.strictObject({
   target: z.enum(['nextFrame', 'phones']).default('nextFrame'),
   test: z.enum(['core', 'complete']).default('core'),
   sa: z.boolean().default(false),
+  download: closedDownload('timit').optional(),
 });
 
 export interface TimitOptions {
@@ -50,6 +53,8 @@ export interface TimitOptions {
   test?: 'core' | 'complete';
   /** Whether the two sentences take part that all speakers read. Default false. */
   sa?: boolean;
+  /** Refused, with the reason: the licence leaves the recordings to those who have one. */
+  download?: false;
 }
 
 /** Utterances with their lengths and speakers. */
@@ -127,9 +132,8 @@ interface Reading {
 
 function findUtterances(dir: string): Utterance[] {
   if (!existsSync(dir)) {
-    throw new LookbackError('ERR_DATA', `${dir} does not exist; expected the folder TIMIT`, {
-      details: { path: dir },
-    });
+    const message = `${dir} does not exist; expected the folder TIMIT; ${whereToGet('timit')}`;
+    throw new LookbackError('ERR_DATA', message, { details: { path: dir } });
   }
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })
     .flatMap((file) => {

@@ -6,19 +6,26 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions } from '../options';
+import { closedDownload } from './download';
 import { emptyHarSplit, HAR_CLASSES, HAR_SIGNALS, HAR_STEPS } from './har-layout';
 import type { HarDataset, HarSplit } from './har-layout';
+import { whereToGet } from './homes';
 import { badTable, readTable } from './parsers/number-table';
 import { readTextFile } from './parsers/text-file';
 import type { TextFile } from './parsers/text-file';
 
 const OFFICIAL_FOLDER = 'UCI HAR Dataset';
 
-const optionsSchema = z.strictObject({ dir: z.string().min(1) });
+const optionsSchema = z.strictObject({
+  dir: z.string().min(1),
+  download: closedDownload('uciHar').optional(),
+});
 
 export interface UciHarOptions {
   /** The unpacked `UCI HAR Dataset` folder, or the folder that holds it. */
   dir: string;
+  /** Refused, with the reason: no checksum of the publisher's archive is published. */
+  download?: false;
 }
 
 /**
@@ -54,8 +61,7 @@ function findTree(dir: string): string {
   }
   throw new LookbackError(
     'ERR_DATA',
-    `no UCI HAR data in ${dir}; expected the unpacked "${OFFICIAL_FOLDER}" folder with train/ and test/. ` +
-      'It is "Human Activity Recognition Using Smartphones", data set 240 of the UCI Machine Learning Repository',
+    `no UCI HAR data in ${dir}; expected the unpacked "${OFFICIAL_FOLDER}" folder with train/ and test/; ${whereToGet('uciHar')}`,
   );
 }
 

@@ -37,6 +37,7 @@ export class RunControl implements CallbackContext {
   readonly epochs: number;
   readonly hooks: FitHooks;
   rateFactor = 1;
+  skippedLogs: readonly string[] = [];
   readonly #host: FitHost;
   readonly #schedule: ResolvedFit['schedule'];
   readonly #callbacks: readonly Callback[];

@@ -17,12 +17,14 @@ import { fitSchema } from './fit';
 import { makeReporter } from './progress';
 import { checkSourceOptions, isBatchSource, noRows, SourceEpochs } from './source';
 import { resolveSchedule } from './schedules';
+import type { ValidationData } from './validation';
+import { firstSteps, prepareValidation, requireValidation } from './validation';
 
 /** Options and data of a call, checked. */
 export interface FitCall {
   options: ResolvedFit;
   train: PreparedData;
-  validation: PreparedData | null;
+  validation: ValidationData | null;
   source?: SourceEpochs;
 }
 
@@ -40,24 +42,23 @@ export function resolveFit(
   const options = parseOptions(fitSchema, given, 'fit');
   const { validationData, validationSplit, schedule, classWeight } = options;
   const weighed = (part: PreparedData) => (classWeight ? weighClasses(part, classWeight) : part);
+  const held = () =>
+    validationData === undefined ? null : prepareValidation(validationData, options, prepare);
+  if (validationData === undefined && validationSplit === 0) requireValidation(options);
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
   if (isBatchSource(data)) {
     checkSourceOptions(options);
-    const validation =
-      validationData === undefined ? null : prepare(validationData, 'fit: validationData');
+    const validation = held();
     const batch = (part: unknown, where: string) => weighed(prepare(part, where));
     const source = new SourceEpochs(data, batch, options.stepsPerEpoch);
     return { options, train: noRows, validation, source };
   }
   learn(validationData === undefined ? validationSplit : 0);
   const all = prepare(data, 'fit: data');
-  if (validationData !== undefined) {
-    const validation = prepare(validationData, 'fit: validationData');
-    return { options, train: weighed(all), validation };
-  }
-  if (validationSplit === 0) return { options, train: weighed(all), validation: null };
+  if (validationData !== undefined || validationSplit === 0)
+    return { options, train: weighed(all), validation: held() };
   const [train, validation] = splitTail(all, validationSplit);
-  return { options, train: weighed(train), validation };
+  return { options, train: weighed(train), validation: firstSteps(validation, options) };
 }
 
 /** The run that a call wants of `model`. */
@@ -125,7 +126,7 @@ async function checkpointHooks(
 /** All that determines a run beside the numbers of the data. */
 function configOf(model: Model, data: PreparedData, options: ResolvedFit): Record<string, unknown> {
   const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, accumulateSteps } = options;
-  const { stateful, burnIn, classWeight } = options;
+  const { stateful, burnIn, classWeight, validationFreq, validationSteps } = options;
   const config = {
     model: model.config(),
     compile: model.compiled,
@@ -138,6 +139,8 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     stateful,
     burnIn,
     classWeight,
+    validationFreq,
+    validationSteps,
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;

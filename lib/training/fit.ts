@@ -12,13 +12,15 @@ import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
 import type { Continuing } from './evaluation';
-import type { SourceEpochs } from './source';
-import { evaluateData } from './evaluation';
+import type { BatchSource, SourceEpochs } from './source';
 import type { Logs, LossSums, MetricSpec } from './metrics';
-import { logsOf, noSums } from './metrics';
+import { addSums, logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
 import type { ScheduleLike } from './schedules';
 import { changesWithinEpoch } from './schedules';
+import { throwIfAborted, withSignal } from './signal';
+import type { LoadedValidation, ValidationData } from './validation';
+import { isValidated, loadValidation, validate, validationKeys } from './validation';
 
 /** Options of `model.fit`. */
 export interface FitOptions {
@@ -26,10 +28,23 @@ export interface FitOptions {
   epochs?: number;
   /** Rows per update; the last batch of an epoch may be smaller. Default 32. */
   batchSize?: number;
-  /** Evaluated after every epoch; logs get `valLoss`, `valAccuracy`, ... */
-  validationData?: DataLike;
+  /**
+   * Evaluated after epochs; their logs get `valLoss`, `valAccuracy`, .... In memory, or batches that come one after
+   * another and begin anew for every validation: then without `stateful`, `burnIn` and metrics of predictions.
+   */
+  validationData?: DataLike | BatchSource;
   /** Share of the rows, from the end and before shuffling, that is kept for validation. 0 to below 1. Default 0. */
   validationSplit?: number;
+  /**
+   * Epochs from one validation to the next: those that it divides, counted from 1, are validated. The logs of the others
+   * have no `valLoss`, ..., and callbacks that watch one pass them over. Default 1.
+   */
+  validationFreq?: number;
+  /**
+   * Batches of the validation data that are evaluated, where that is fewer than there are: the first ones. In memory a
+   * batch has `batchSize` rows. Default: all of them.
+   */
+  validationSteps?: number;
   /** A new order of the rows every epoch, drawn from the model's seed. Default true, with `stateful` false. */
   shuffle?: boolean;
   /**
@@ -85,11 +100,18 @@ export const continuingSchema = {
   burnIn: z.int().min(0).default(0),
 };
 
+/** Of `fit` and of a configuration. */
+export const validatingSchema = {
+  validationFreq: z.int().min(1).default(1),
+  validationSteps: z.int().min(1).optional(),
+};
+
 const schema = z.strictObject({
   epochs: z.int().min(1).default(1),
   batchSize: z.int().min(1).default(32),
   validationData: z.unknown().optional(),
   validationSplit: z.number().min(0).lt(1).default(0),
+  ...validatingSchema,
   shuffle: z.boolean().optional(),
   ...continuingSchema,
   verbose: z.union([z.literal('auto'), z.literal(0), z.literal(1), z.literal(2)]).default('auto'),
@@ -126,7 +148,7 @@ function isSignal(value: unknown): boolean {
 export class History {
   /** The epochs that ran, counted from 0. */
   readonly epoch: number[] = [];
-  /** The logs of those epochs, by key. */
+  /** The logs of those epochs, by key; epochs without a log, as by `validationFreq`, have no entry in its list. */
   readonly history: Record<string, number[]> = {};
   /** The same as one record per epoch: `epoch` and its logs. */
   readonly records: Logs[] = [];
@@ -166,7 +188,7 @@ export interface FitRun {
   data: PreparedData;
   /** Batches that come one after another, in place of `data`. */
   source?: SourceEpochs;
-  validation: PreparedData | null;
+  validation: ValidationData | null;
   options: ResolvedFit;
   reporter: Reporter | null;
   history: History;
@@ -178,11 +200,9 @@ export interface FitRun {
 export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null> {
   const { engine } = host;
   const data = run.source ? null : addData(engine, run.data);
-  let validation: number | null = null;
+  let validation: LoadedValidation | null = null;
   try {
-    if (run.validation) {
-      validation = addData(engine, run.validation);
-    }
+    validation = run.validation && loadValidation(engine, run.validation);
     return await withSignal(run.options.signal, engine, async () =>
       epochs(host, run, await run.hooks(), { data, validation }),
     );
@@ -193,7 +213,7 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
     run.reporter?.end();
     if (!host.disposed()) {
       if (data !== null) engine.removeData(data);
-      if (validation !== null) engine.removeData(validation);
+      if (validation && 'handle' in validation) engine.removeData(validation.handle);
     }
   }
 }
@@ -221,7 +241,7 @@ async function epochs(
 
 interface DataHandles {
   data: number | null;
-  validation: number | null;
+  validation: LoadedValidation | null;
 }
 
 /** The point where the run paused, or null. */
@@ -252,10 +272,11 @@ async function everyEpoch(
         : await oneEpoch(host, run, control, data, cursor);
     if (done !== true) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
-    if (validation !== null) {
-      for (const [key, value] of Object.entries(await validate(host, run, validation))) {
-        logs[`val${key.charAt(0).toUpperCase()}${key.slice(1)}`] = value;
-      }
+    control.skippedLogs = [];
+    if (validation && isValidated(epoch, options)) {
+      Object.assign(logs, await validate(host, validation, options));
+    } else if (validation) {
+      control.skippedLogs = validationKeys(host.metrics);
     }
     try {
       await control.each((callback) => callback.onEpochEnd?.(epoch, logs, control));
@@ -266,12 +287,6 @@ async function everyEpoch(
     await control.save({ epoch: epoch + 1, batch: 0, sums: noSums() });
   }
   return null;
-}
-
-async function validate(host: FitHost, run: FitRun, handle: number): Promise<Logs> {
-  if (!run.validation) return {};
-  const { engine, metrics } = host;
-  return evaluateData({ engine, handle, data: run.validation, metrics }, run.options);
 }
 
 /** Advances `cursor` to the end of its epoch; false where the run paused before. */
@@ -301,7 +316,8 @@ async function oneEpoch(
     const call = { data, rows: part, batchSize, rateFactor, accumulate, stateful, burnIn };
     const sums = await host.engine.train(call, null);
     throwIfAborted(options.signal);
-    addSums(cursor, sums, end);
+    cursor.batch = end;
+    addSums(cursor.sums, sums);
     reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
     for (const callback of perBatch) {
       await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), control);
@@ -343,14 +359,6 @@ export function checkContinuing(
   );
 }
 
-/** Adds what one call of the engine gave. */
-export function addSums(cursor: Cursor, sums: LossSums, batch: number): void {
-  cursor.batch = batch;
-  for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
-    cursor.sums[key] += sums[key];
-  }
-}
-
 /**
  * Batches for one call: enough for about 1e9 multiply-adds (tens of milliseconds), so that a crossing costs nothing
  * and pausing stays prompt. A function of sizes alone, never of time: sums are added per call, so the same run must
@@ -377,35 +385,4 @@ function shuffled(host: FitHost, rows: number, epoch: number): Uint32Array {
 
 function inOrder(rows: number): Uint32Array {
   return Uint32Array.from({ length: rows }, (_, row) => row);
-}
-
-/**
- * Runs native jobs under an AbortSignal.
- *
- * @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason
- */
-export async function withSignal<T>(
-  signal: AbortSignal | undefined,
-  engine: NativeEngine,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (!signal) return work();
-  throwIfAborted(signal);
-  const cancel = (): void => engine.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof LookbackError && error.code === 'ERR_ABORTED') throwIfAborted(signal);
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-  }
-}
-
-/** @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  const message = 'aborted by its signal; the model keeps its last finished update';
-  throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });
 }

@@ -104,6 +104,13 @@ export function noSums(): LossSums {
   return { rows: 0, weight: 0, count: 0, loss: 0, hits: 0, absolute: 0 };
 }
 
+/** Adds what one call of the engine gave. */
+export function addSums(sums: LossSums, more: LossSums): void {
+  for (const key of ['rows', 'weight', 'count', 'loss', 'hits', 'absolute'] as const) {
+    sums[key] += more[key];
+  }
+}
+
 /** What a metric is called in logs. */
 export function metricKey(spec: MetricSpec): string {
   return spec.kind === 'topKAccuracy' ? `top${spec.k}Accuracy` : spec.kind;

@@ -6,8 +6,8 @@ import type { TrainingData, PreparedData } from './data';
 import { addData } from './data';
 import type { RunControl } from './control';
 import type { Cursor, FitHost, FitRun, ResolvedFit } from './fit';
-import { addSums, throwIfAborted } from './fit';
-import { logsOf } from './metrics';
+import { addSums, logsOf } from './metrics';
+import { throwIfAborted } from './signal';
 
 /**
  * Batches of training data; each iteration is one pass, an epoch. `fit` takes them as they come, so their order is the
@@ -103,7 +103,8 @@ export class SourceEpochs {
       const share = this.#known > 0 ? Math.min(1, cursor.batch / this.#known) : 0;
       const sums = await update(host, data, control.factorAt(cursor.epoch + share));
       throwIfAborted(options.signal);
-      addSums(cursor, sums, cursor.batch + 1);
+      cursor.batch += 1;
+      addSums(cursor.sums, sums);
       reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
       const logs = logsOf(sums, host.metrics);
       await control.each((callback) => callback.onBatchEnd?.(cursor.batch - 1, logs, control));

@@ -259,6 +259,7 @@ describe('a wrong configuration', () => {
       'validation names subjects or a split; expected exactly one of the two',
     ],
     [['validation={"subjects":[1]}'], 3, 'this split has no subjects'],
+    [['validationFreq=0'], 2, `${configPath}: validationFreq is 0; expected at least 1`],
     [['epochs'], 2, '--set "epochs"; expected key=value'],
     [['model.layers[9].units=1'], 2, '"9" is no place in an array of 3'],
     [['__proto__.x=1'], 2, 'not a dotted path'],
@@ -270,6 +271,18 @@ describe('a wrong configuration', () => {
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(status).toBe(code);
     expect(existsSync(join(folder, 'wrong', 'model.safetensors'))).toBe(false);
+  });
+
+  it('options of a validation that does not take place', () => {
+    const { validation: _, ...rest } = config;
+    writeFileSync(join(folder, 'unvalidated.json'), JSON.stringify(rest));
+    for (const set of ['validationFreq=2', 'validationSteps=3']) {
+      const { status, stderr } = lookback('train', 'unvalidated.json', '--set', set);
+      expect(stderr).toContain(
+        `${set.replace('=', ' is ')}, but there is nothing to validate on: adding has no validation part; hold one out`,
+      );
+      expect(status).toBe(2);
+    }
   });
 
   it('a file that is missing or no JSON', () => {
@@ -293,6 +306,28 @@ describe('a wrong configuration', () => {
     expect(lookback('train', configPath, '--resum')).toMatchObject({ status: 2 });
     expect(lookback('--help')).toMatchObject({ status: 0 });
   });
+});
+
+it('a run validates every validationFreq epochs, on validationSteps batches', () => {
+  const how = ['--set', 'validationFreq=2', '--set', 'validationSteps=1'];
+  const stop = '[{"kind":"earlyStopping"},{"kind":"csvLogger","path":"log.csv"}]';
+  const { status, stderr } = train('sparse', ...how, '--set', `callbacks=${stop}`);
+  expect([status, stderr]).toEqual([0, '']);
+  expect(logOf('sparse').map((line) => 'valLoss' in line)).toEqual([false, true, false, false]);
+  const [, second] = logOf('whole');
+  const [, seen] = logOf('sparse');
+  expect(seen?.loss).toBe(second?.loss);
+  expect(seen?.valLoss).not.toBe(second?.valLoss);
+  const csv = readFileSync(join(folder, 'sparse', 'log.csv'), 'utf8').split('\n');
+  expect(csv[0]).toBe('epoch,loss,valLoss');
+  expect(csv[1]).toMatch(/^1,[\d.]+,$/);
+  expect(csv[2]).toBe(`2,${seen?.loss},${seen?.valLoss}`);
+  const again = ['--resume', '--set', `callbacks=${stop}`, ...how.slice(2)];
+  const resumed = train('sparse', ...again, '--set', 'validationFreq=3', '--set', 'epochs=4');
+  expect(resumed.stderr).toContain(
+    'sparse was begun with validationFreq 2 and is now to go on with 3',
+  );
+  expect(resumed.status).toBe(2);
 });
 
 describe('other commands', () => {

@@ -7,12 +7,15 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { create } from 'tar';
+import { checkConfig } from '../../lib/cli/config';
 import { datasets } from '../../lib/data';
 import type { DownloadOptions, DownloadProgress } from '../../lib/data';
 import { afterDownload, downloadFiles } from '../../lib/data/download';
 import type { Home } from '../../lib/data/homes';
 import { homes } from '../../lib/data/homes';
 import { LookbackError } from '../../lib/errors';
+import { failureOf } from './support/damage';
 import type { Folder } from './support/uci-tree';
 import { temporaryFolder } from './support/uci-tree';
 
@@ -262,6 +265,7 @@ describe('loaders', () => {
     ['mnist', () => datasets.mnist({ dir: folder.path, download: { mirror: root } }), 4],
     ['ett', () => datasets.ett({ dir: folder.path, download: { mirror: root } }), 1],
     ['jsbChorales', () => datasets.jsbChorales({ ...chorales, download: { mirror: root } }), 1],
+    ['imdb', () => datasets.imdb({ dir: folder.path, download: { mirror: root } }), 1],
   ] as const)('%s takes no other bytes than the published ones', async (data, load, files) => {
     handle = (_request, response) => response.end('[]');
     const error = await failure(load());
@@ -275,6 +279,93 @@ describe('loaders', () => {
     handle = (_request, response) => response.writeHead(404).end();
     await failure(datasets.ett({ dir: folder.path, name: 'ETTh2', download: { mirror: root } }));
     expect(asked).toEqual([{ url: '/ETTh2.csv', range: undefined }]);
+  });
+
+  const review = { 'train/pos/0_9.txt': 'good', 'test/neg/0_1.txt': 'bad' };
+  it.each<[string, string, (add: (path: string, bytes: string | Buffer) => void) => void]>([
+    ['the folder aclImdb', '', (add) => addReviews(add, 'aclImdb/')],
+    ['the unpacked folder itself', 'aclImdb', (add) => addReviews(add, 'aclImdb/')],
+    ['aclImdb_v1.tar.gz', '', (add) => add('aclImdb_v1.tar.gz', packed(true))],
+    ['aclImdb_v1.labelled.tar.gz', '', (add) => add('aclImdb_v1.labelled.tar.gz', packed(true))],
+    ['aclImdb_v1.tar', '', (add) => add('aclImdb_v1.tar', packed(false))],
+    ['an archive of any name', 'my.tar', (add) => add('my.tar', packed(false))],
+  ])('imdb fetches nothing where there is %s', async (_name, below, put) => {
+    put((path, content) => folder.write(path, content));
+    const dir = join(folder.path, below);
+    const promise = datasets.imdb({ dir, steps: 1, download: { mirror: root } });
+    expect(promise).toBeInstanceOf(Promise);
+    expect((await promise).train.stars).toEqual(Int32Array.of(9));
+    expect(asked).toEqual([]);
+  });
+
+  function addReviews(add: (path: string, text: string) => void, below: string): void {
+    for (const [path, text] of Object.entries(review)) add(`${below}${path}`, text);
+  }
+
+  function packed(gzip: boolean): Buffer {
+    using tree = temporaryFolder();
+    addReviews((path, text) => tree.write(path, text), 'aclImdb/');
+    const file = join(tree.path, 'packed');
+    create({ sync: true, gzip, cwd: tree.path, file }, ['aclImdb']);
+    return readFileSync(file);
+  }
+
+  it('imdb puts an archive that is named where it is named', async () => {
+    handle = (_request, response) => response.end(bytes.subarray(0, 9));
+    const dir = join(folder.path, 'aclImdb_v1.tar.gz');
+    await failure(datasets.imdb({ dir, download: { mirror: root } }));
+    expect(inFolder()).toEqual(['aclImdb_v1.tar.gz.part']);
+  });
+
+  it('jsbChorales gives a promise also of a file that is named', async () => {
+    folder.write('own.json', '{}');
+    const dir = join(folder.path, 'own.json');
+    const promise = datasets.jsbChorales({ dir, download: { mirror: root } });
+    expect((await failure(promise)).message).toContain('expected a list of chorales');
+    expect(asked).toEqual([]);
+  });
+
+  describe('of what is not fetched', () => {
+    const ldc =
+      /: its licence, of the Linguistic Data Consortium, .* Get it from https:\/\/catalog/;
+    const closed: [string, (options: never) => unknown, RegExp][] = [
+      ['ptb', datasets.ptb, ldc],
+      ['timit', datasets.timit, ldc],
+      ['spokenDigits', datasets.spokenDigits, /: GitHub packs .* Get it from https:\/\/github.com/],
+      ['uciHar', datasets.uciHar, /: its archive is a zip .* Get it from https:\/\/archive.ics/],
+      ['har', datasets.har, /: there is nothing to fetch; leave download out/],
+    ];
+    it.each(closed)('%s refuses, with the reason and the way', (data, load, reason) => {
+      const refusal = (download: unknown): LookbackError =>
+        failureOf(() => load({ dir: folder.path, download } as never));
+      const error = refusal(true);
+      expect(error.code).toBe('ERR_OPTION');
+      expect(error.message).toMatch(reason);
+      expect(error.message).toContain(`datasets.${data}: download is true, but `);
+      expect(refusal({ mirror: root }).message).toContain(
+        'download is an object with mirror, but ',
+      );
+      expect(refusal(false).code).toBe('ERR_DATA');
+      expect(asked).toEqual([]);
+    });
+
+    it.each(closed)('%s does so in a configuration', (data, _load, reason) => {
+      const config = (download: boolean) => ({
+        data: { name: data, dir: folder.path, download },
+        model: { layers: [{ kind: 'dense', units: 1 }] },
+      });
+      const error = failureOf(() => checkConfig(config(true), 'c.json'));
+      expect(error.code).toBe('ERR_OPTION');
+      expect(error.message).toMatch(reason);
+      expect(error.message).toContain('c.json: data: download is true, but ');
+      expect(checkConfig(config(false), 'c.json').data).toMatchObject({ download: false });
+    });
+  });
+
+  it.each(['mnist', 'ett', 'jsbChorales', 'imdb'])('%s can be asked by a configuration', (data) => {
+    const model = { layers: [{ kind: 'dense', units: 1 }] };
+    const asking = { name: data, dir: folder.path, download: true };
+    expect(checkConfig({ data: asking, model }, 'c.json').data).toEqual(asking);
   });
 
   it.each([

@@ -122,7 +122,9 @@ describe('datasets.uciHar', () => {
   it('says what it expected where there is no tree', () => {
     const error = failure(() => datasets.uciHar({ dir: '/nowhere/at/all' }));
     expect(error.code).toBe('ERR_DATA');
-    expect(error.message).toMatch(/no UCI HAR data in \/nowhere\/at\/all; expected .*data set 240/);
+    expect(error.message).toMatch(
+      /no UCI HAR data in \/nowhere\/at\/all; expected .*get "Human Activity .*dataset\/240/,
+    );
   });
 
   it('says that a file cannot be read', () => {

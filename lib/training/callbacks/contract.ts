@@ -16,6 +16,11 @@ export interface CallbackContext {
   readonly learningRate: number;
   /** A factor on the learning rate beside the schedule's, 1 at the start of a run. Set it and it holds from then on. */
   rateFactor: number;
+  /**
+   * At the end of an epoch that `validationFreq` passes over: the logs that it lacks for that, `valLoss`, ...; else
+   * empty.
+   */
+  readonly skippedLogs: readonly string[];
 }
 
 /** What a callback remembers, in a form that a checkpoint can hold. */

@@ -21,7 +21,10 @@ export const fileSchema = z.strictObject({ path: z.string().min(1) });
 const csvState = z.object({ length: z.int().min(0), keys: z.array(z.string()) });
 const jsonlState = z.object({ length: z.int().min(0) });
 
-/** One line of comma-separated values per epoch under a line of names: `epoch`, counted from 1, then the logs. */
+/**
+ * One line of comma-separated values per epoch under a line of names: `epoch`, counted from 1, then the logs. What an
+ * epoch does not log, as those that `validationFreq` passes over, is empty.
+ */
 export function csvLogger(options: FileOptions): Callback {
   const file = new LogFile(parseOptions(fileSchema, options, 'csvLogger').path);
   let keys: string[] = [];
@@ -30,10 +33,10 @@ export function csvLogger(options: FileOptions): Callback {
       file.reset();
       keys = [];
     },
-    async onEpochEnd(epoch, logs) {
+    async onEpochEnd(epoch, logs, { skippedLogs }) {
       let text = '';
       if (keys.length === 0) {
-        keys = Object.keys(logs);
+        keys = [...Object.keys(logs), ...skippedLogs];
         text = `${['epoch', ...keys].map(quoted).join(',')}\n`;
       }
       const values = keys.map((key) => String(logs[key] ?? ''));

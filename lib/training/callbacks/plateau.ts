@@ -39,7 +39,8 @@ export function reduceLROnPlateau(options: ReduceLROnPlateauOptions = {}): Callb
       [since, cooling] = [0, 0];
     },
     onEpochEnd(_epoch, logs, context) {
-      const improved = watch.improves(logs);
+      const improved = watch.improves(logs, context);
+      if (improved === null) return;
       if (cooling > 0) cooling -= 1;
       else if (!improved) since += 1;
       if (improved) since = 0;

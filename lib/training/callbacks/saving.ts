@@ -26,9 +26,9 @@ export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
     onTrainBegin() {
       watch = new Watch(chosen);
     },
-    async onEpochEnd(epoch, logs, { model }) {
-      if (chosen.saveBestOnly && !watch.improves(logs)) return;
-      await model.save(chosen.path.replaceAll('{epoch}', String(epoch + 1)));
+    async onEpochEnd(epoch, logs, context) {
+      if (chosen.saveBestOnly && watch.improves(logs, context) !== true) return;
+      await context.model.save(chosen.path.replaceAll('{epoch}', String(epoch + 1)));
     },
     getState: () => ({ values: { best: watch.best } }),
     setState(stored) {

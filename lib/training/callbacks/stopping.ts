@@ -35,13 +35,15 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
       since = 0;
       best = null;
     },
-    onEpochEnd(epoch, logs, { model, epochs }) {
-      if (watch.improves(logs)) {
+    onEpochEnd(epoch, logs, context) {
+      const { model, epochs } = context;
+      const improved = watch.improves(logs, context);
+      if (improved === true) {
         since = 0;
         if (chosen.restoreBestWeights) best = model.snapshot();
         return;
       }
-      since += 1;
+      if (improved === false) since += 1;
       if (since > chosen.patience) model.stopTraining = true;
       if (best && (model.stopTraining || epoch + 1 === epochs)) model.restore(best);
     },

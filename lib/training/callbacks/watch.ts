@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { LookbackError } from '../../errors';
 import { parseOptions } from '../../options';
 import type { Logs } from '../metrics';
-import type { CallbackState } from './contract';
+import type { CallbackContext, CallbackState } from './contract';
 
 export interface WatchOptions {
-  /** The log to watch. Default `'valLoss'`. */
+  /** The log to watch; epochs that `validationFreq` leaves without it do not count. Default `'valLoss'`. */
   monitor?: string;
   /** What counts as improvement must exceed this. Default 0. */
   minDelta?: number;
@@ -33,11 +33,17 @@ export class Watch {
     this.#minDelta = minDelta;
   }
 
-  /** Whether an epoch is the best so far. @throws {LookbackError} ERR_OPTION for a log that is not there */
-  improves(logs: Logs): boolean {
+  /**
+   * Whether an epoch is the best so far; null for one that is not judged, since validation passes it over.
+   *
+   * @throws {LookbackError} ERR_OPTION for a log that is not there in any epoch
+   */
+  improves(logs: Logs, { skippedLogs }: Pick<CallbackContext, 'skippedLogs'>): boolean | null {
     const value = logs[this.#monitor];
     if (value === undefined) {
-      const message = `monitor is "${this.#monitor}", which this run does not log; expected one of ${Object.keys(logs).join(', ')} (val* needs validationData)`;
+      if (skippedLogs.includes(this.#monitor)) return null;
+      const known = [...Object.keys(logs), ...skippedLogs].join(', ');
+      const message = `monitor is "${this.#monitor}", which this run does not log; expected one of ${known} (val* needs validationData)`;
       throw new LookbackError('ERR_OPTION', message);
     }
     if (Number.isNaN(value)) return false;

@@ -1,0 +1,36 @@
+/**
+ * Cancelling native jobs.
+ */
+import { LookbackError } from '../errors';
+import type { NativeEngine } from '../native';
+
+/**
+ * Runs native jobs under an AbortSignal.
+ *
+ * @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason
+ */
+export async function withSignal<T>(
+  signal: AbortSignal | undefined,
+  engine: NativeEngine,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (!signal) return work();
+  throwIfAborted(signal);
+  const cancel = (): void => engine.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof LookbackError && error.code === 'ERR_ABORTED') throwIfAborted(signal);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+/** @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const message = 'aborted by its signal; the model keeps its last finished update';
+  throw new LookbackError('ERR_ABORTED', message, { cause: signal.reason });
+}
