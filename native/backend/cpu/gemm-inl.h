@@ -461,6 +461,10 @@ void pack_panel(const ScalarOf<V>* from, int64_t step, int outs, int steps, int 
                 ScalarOf<V>* panel) {
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
   for (int t = 0; t < steps; ++t) {
+    // The next panel's outputs of this step, which lie behind these.
+    const ScalarOf<V>* next = from + t * step + kStride * kStride;
+    for (int i = 0; i < kStride * kStride; i += 64 / int{sizeof(ScalarOf<V>)})
+      __builtin_prefetch(next + i, 0, 2);
     for (int first = 0; first < rows; first += kWidth) {
       for (int g = 0; g < kGroups && g * kWidth < outs; ++g) {
         V square[kWidth];
