@@ -33,6 +33,7 @@ const stateSchema = z.object({
       hits: z.number(),
       absolute: z.number(),
     }),
+    epochBatches: z.int().min(0).exactOptional(),
   }),
   counters: z.object({ updates: z.int().min(0), draws: z.int().min(0) }),
   /** One record per finished epoch, as in the run's log. */

@@ -47,7 +47,7 @@ export function resolveFit(
   if (validationData === undefined && validationSplit === 0) requireValidation(options);
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
   if (isBatchSource(data)) {
-    checkSourceOptions(options);
+    checkSourceOptions(data, options);
     const validation = held();
     const batch = (part: unknown, where: string) => weighed(prepare(part, where));
     const source = new SourceEpochs(data, batch, options.stepsPerEpoch);

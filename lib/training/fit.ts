@@ -85,7 +85,10 @@ export interface FitOptions {
    * Batches of one epoch, where that is fewer than the data has: the first ones of its order. Default: all of them.
    */
   stepsPerEpoch?: number;
-  /** Keeps checkpoints in `dir`: after every epoch and, with `everyUpdates`, within them. */
+  /**
+   * Keeps checkpoints in `dir`: after every epoch and, with `everyUpdates`, within them. A source of batches must be an
+   * object that begins anew for every epoch, with the same batches.
+   */
   checkpoint?: { dir: string; everyUpdates?: number };
   /**
    * Goes on from the last checkpoint in `checkpoint.dir`, bit for bit; starts afresh where there is none. The model and
@@ -168,6 +171,8 @@ export interface Cursor {
   batch: number;
   /** Sums over those batches. */
   sums: LossSums;
+  /** Over a source, the batches of the epoch before, which place a batch within its epoch for schedules. */
+  epochBatches?: number;
 }
 
 /** What the loop needs of a model. */
@@ -253,19 +258,12 @@ async function everyEpoch(
 ): Promise<Cursor | null> {
   const { options, history, reporter } = run;
   const { stateful } = options;
-  const begin = control.hooks.start?.cursor ?? {
-    epoch: options.initialEpoch,
-    batch: 0,
-    sums: noSums(),
-  };
-  for (let epoch = begin.epoch; epoch < options.epochs && !host.stopped(); epoch += 1) {
+  const begin = control.hooks.start?.cursor ?? beginOf(options.initialEpoch);
+  let cursor: Cursor = { ...begin, sums: { ...begin.sums } };
+  for (; cursor.epoch < options.epochs && !host.stopped(); cursor = nextEpoch(cursor)) {
+    const { epoch } = cursor;
     await control.each((callback) => callback.onEpochBegin?.(epoch, control));
-    const resumed = epoch === begin.epoch && begin.batch > 0;
-    if (stateful && !resumed) host.engine.resetStates();
-    const cursor: Cursor =
-      epoch === begin.epoch
-        ? { epoch, batch: begin.batch, sums: { ...begin.sums } }
-        : { epoch, batch: 0, sums: noSums() };
+    if (stateful && cursor.batch === 0) host.engine.resetStates();
     const done =
       data === null
         ? await run.source?.run(host, run, control, cursor)
@@ -284,9 +282,18 @@ async function everyEpoch(
       history.append(epoch, logs);
     }
     reporter?.epochEnd(epoch, logs);
-    await control.save({ epoch: epoch + 1, batch: 0, sums: noSums() });
+    await control.save(nextEpoch(cursor));
   }
   return null;
+}
+
+function beginOf(epoch: number): Cursor {
+  return { epoch, batch: 0, sums: noSums() };
+}
+
+function nextEpoch({ epoch, epochBatches }: Cursor): Cursor {
+  const next = beginOf(epoch + 1);
+  return epochBatches === undefined ? next : { ...next, epochBatches };
 }
 
 /** Advances `cursor` to the end of its epoch; false where the run paused before. */

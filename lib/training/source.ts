@@ -56,14 +56,21 @@ export const noRows: PreparedData = {
   resets: null,
 };
 
-/** @throws {LookbackError} ERR_OPTION for what needs rows that can be taken in any order */
-export function checkSourceOptions(options: ResolvedFit): void {
-  const { validationSplit, accumulateSteps, checkpoint, resume, stateful, burnIn } = options;
+/**
+ * @throws {LookbackError} ERR_OPTION for what needs rows that can be taken in any order, and for checkpoints over what can be
+ * gone through once
+ */
+export function checkSourceOptions(source: BatchSource, options: ResolvedFit): void {
+  const { validationSplit, accumulateSteps, checkpoint, stateful, burnIn } = options;
+  // An iterator goes on where it stands: it can neither begin an epoch anew nor be put back.
+  if (checkpoint && 'next' in source) {
+    const message =
+      'fit: checkpoint needs a source that can begin anew, and this one is an iterator, which can be gone through once; give an object whose [Symbol.asyncIterator] makes a new one, as { [Symbol.asyncIterator]: () => batches() } of a generator function';
+    throw new LookbackError('ERR_OPTION', message);
+  }
   const unfit = {
     validationSplit: validationSplit > 0,
     accumulateSteps: accumulateSteps > 1,
-    checkpoint: checkpoint !== undefined,
-    resume,
     stateful,
     burnIn: burnIn > 0,
   };
@@ -77,8 +84,6 @@ export function checkSourceOptions(options: ResolvedFit): void {
 export class SourceEpochs {
   readonly #source: BatchSource;
   readonly #prepare: (data: unknown, where: string) => PreparedData;
-  /** Batches of the pass before, for schedules; 0 before there is one. */
-  #known: number;
   readonly #limit: number;
 
   constructor(
@@ -88,19 +93,29 @@ export class SourceEpochs {
   ) {
     this.#source = source;
     this.#prepare = prepare;
-    this.#known = stepsPerEpoch ?? 0;
     this.#limit = stepsPerEpoch ?? Infinity;
   }
 
-  /** Advances `cursor` to the end of its epoch; false where the run paused before. */
+  /**
+   * Advances `cursor` to the end of its epoch; false where the run paused before. In a resumed epoch the source begins
+   * anew, and its batches until the cursor are passed over.
+   */
   async run(host: FitHost, run: FitRun, control: RunControl, cursor: Cursor): Promise<boolean> {
     const { options, reporter } = run;
-    reporter?.epochBegin(cursor.epoch, options.epochs, this.#known, 0);
+    const expected = cursor.epochBatches ?? options.stepsPerEpoch ?? 0;
+    let passed = 0;
+    const done = cursor.batch;
+    reporter?.epochBegin(cursor.epoch, options.epochs, expected, done);
     for await (const batch of prefetched(this.#source, this.#source.prefetch ?? 2)) {
+      throwIfAborted(options.signal);
       if (control.hooks.pause?.() === true) return false;
       if (host.stopped()) break;
+      if (passed < done) {
+        passed += 1;
+        continue;
+      }
       const data = this.#prepare(batch, `fit: batch ${cursor.batch} of epoch ${cursor.epoch}`);
-      const share = this.#known > 0 ? Math.min(1, cursor.batch / this.#known) : 0;
+      const share = expected > 0 ? Math.min(1, cursor.batch / expected) : 0;
       const sums = await update(host, data, control.factorAt(cursor.epoch + share));
       throwIfAborted(options.signal);
       cursor.batch += 1;
@@ -109,12 +124,17 @@ export class SourceEpochs {
       const logs = logsOf(sums, host.metrics);
       await control.each((callback) => callback.onBatchEnd?.(cursor.batch - 1, logs, control));
       if (cursor.batch >= this.#limit) break;
+      await control.saveWhereDue(cursor);
+    }
+    if (passed < done && !host.stopped()) {
+      const message = `fit: the source gave ${passed} batches in epoch ${cursor.epoch}, of which the run that is resumed has taken ${done}; expected the same batches again`;
+      throw new LookbackError('ERR_DATA', message);
     }
     if (cursor.batch === 0 && !host.stopped()) {
       const message = `fit: the source gave no batch in epoch ${cursor.epoch}; expected an object that begins anew for every epoch (a generator can be gone through once)`;
       throw new LookbackError('ERR_DATA', message);
     }
-    this.#known = cursor.batch;
+    cursor.epochBatches = cursor.batch;
     return true;
   }
 }

@@ -258,7 +258,7 @@ describe('fit on a source', () => {
 
   it.each<[object, string, RegExp]>([
     [{ validationSplit: 0.5 }, 'ERR_OPTION', /validationSplit does not go with batches/],
-    [{ checkpoint: { dir: 'x' } }, 'ERR_OPTION', /checkpoint does not go/],
+    [{ resume: true }, 'ERR_OPTION', /resume is true but there is no checkpoint/],
     [{ accumulateSteps: 2 }, 'ERR_OPTION', /accumulateSteps does not go/],
   ])('refuses %j', async (changes, code, message) => {
     using model = tinyModel();
