@@ -39,8 +39,8 @@ struct DriverTable {
   const CellLoops<S>* cells = nullptr;
   int cell_count = 0;
   void (*weight_gradient)(const SequenceArgs<S>& args, const WeightGradient<S>& g) = nullptr;
-  /// Numbers of scratch for a Linear with `depth` units in all its sources.
-  int64_t (*gradient_scratch)(int depth) = nullptr;
+  /// Numbers of scratch for a Linear with `units` units in all its sources, one more with a bias.
+  int64_t (*gradient_scratch)(int units) = nullptr;
   /// Columns [n_begin, n_end) of rows [m_begin, m_end); `scratch` holds `gemm_scratch`
   /// numbers, 64-byte aligned.
   void (*gemm)(const Gemm<S>& g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,

@@ -100,7 +100,7 @@ template <class S>
 void check_gemm() {
   constexpr int kPanel = kTileRows<Lanes<S>>;
   for (const int64_t n : {1, 2, kPanel - 1, kPanel, kPanel + 1, 2 * kPanel + 1}) {
-    for (const int64_t m : {1, 5, 6, 7, 13, kPackedRows + 1}) {
+    for (const int64_t m : {1, 5, 6, 7, 13, kPackedRows<Lanes<S>> + 1}) {
       // The last one is summed in three parts.
       for (const int64_t k : {0, 1, 2, 37, 2 * kPanelDepth<Lanes<S>> + 1}) {
         for (int kind = 0; kind < 4; ++kind) {
@@ -129,18 +129,22 @@ TEST(dense_product_overwrites_nan) {
   for (int i = 0; i < 4; ++i) CHECK_EQUAL(c[i], 2.0);
 }
 
-/// Row i of a product has the same bits in every product that holds it, and so has column j.
+/// Row i of a product has the same bits in every product that holds it, and so has column j: over
+/// several parts of k, with A by rows and by columns.
 template <class S>
-void check_gemm_bits() {
-  constexpr int kRows = 13, kColumns = 2 * kTileRows<Lanes<S>> + 1, kDepth = 29;
+void check_gemm_bits(bool a_transposed) {
+  constexpr int kRows = 13, kColumns = 2 * kTileRows<Lanes<S>> + 1,
+                kDepth = 2 * kPanelDepth<Lanes<S>> + 3;
   Guarded<S> a(kRows * kDepth), b(kDepth * kColumns), scratch(kGemmScratch<Lanes<S>>);
   fill(a, 1);
   fill(b, 2);
   const auto product = [&](int64_t row, int64_t m, int64_t n) {
     std::vector<S> c(static_cast<size_t>(m * n));
-    Gemm<S> g{m,    n,        kDepth, a.data() + row * kDepth, kDepth, 1, b.data(), kColumns, 1,
-              S(0), c.data(), n};
-    gemm<Lanes<S>>(g, 0, m, 0, n, scratch.data());
+    const int64_t a_row = a_transposed ? 1 : kDepth, a_col = a_transposed ? kRows : 1;
+    // All rows are there; those from `row` on are asked for.
+    Gemm<S> g{kRows,    n, kDepth, a.data(),           a_row, a_col, b.data(),
+              kColumns, 1, S(0),   c.data() - row * n, n};
+    gemm<Lanes<S>>(g, row, row + m, 0, n, scratch.data());
     return c;
   };
   const std::vector<S> whole = product(0, kRows, kColumns);
@@ -158,8 +162,10 @@ void check_gemm_bits() {
 }
 
 TEST(rows_do_not_depend_on_the_size_of_the_product) {
-  check_gemm_bits<float>();
-  check_gemm_bits<double>();
+  for (const bool a_transposed : {false, true}) {
+    check_gemm_bits<float>(a_transposed);
+    check_gemm_bits<double>(a_transposed);
+  }
 }
 
 /// [block of outputs][k][block], as PackedWeights lays them out; what pads the last block is noise
@@ -264,26 +270,35 @@ void check_linear_tile() {
 TEST(linear_tile_in_float) { check_linear_tile<float>(); }
 TEST(linear_tile_in_double) { check_linear_tile<double>(); }
 
+/// Units of the two sources of a Linear, and whether it has a bias.
+struct Units {
+  int first = 7, second = 5;
+  bool bias = true;
+  int depth() const { return first + second; }
+  int all() const { return depth() + (bias ? 1 : 0); }
+};
+
 /// One Linear over two sources, the second a step back, applied to two groups of units: its storage
 /// laid out by hand, tile by tile.
 template <class S>
 class GradientFixture {
  public:
   static constexpr int kStride = kTileRows<Lanes<S>>;
-  static constexpr int kRepeat = 2, kFirst = 7, kSecond = 5, kRows = 9;
-  static constexpr int kDepth = kFirst + kSecond;
+  static constexpr int kRepeat = 2, kRows = 2 * kStride + 1;
 
-  GradientFixture(int64_t batch, int steps)
+  GradientFixture(int64_t batch, int steps, const Units& units = Units())
       : batch_(batch),
         steps_(steps),
         tiles_(static_cast<int>((batch + kStride - 1) / kStride)),
-        slots_{
-            {0, kRepeat * kFirst, steps, 0, false},
-            {int64_t{kRepeat} * kFirst * steps * kStride, kRepeat * kSecond, steps + 1, 1, false},
-            {0, kRepeat * kRows, steps, 0, false}},
+        units_(units),
+        slots_{{0, kRepeat * units.first, steps, 0, false},
+               {0, kRepeat * units.second, steps + 1, 1, false},
+               {0, kRepeat * kRows, steps, 0, false}},
         storage_(0) {
-    slots_[2].offset = slots_[1].offset + int64_t{kRepeat} * kSecond * (steps + 1) * kStride;
-    tile_stride_ = slots_[2].offset + int64_t{kRepeat} * kRows * steps * kStride;
+    for (SlotPlace& slot : slots_) {
+      slot.offset = tile_stride_;
+      tile_stride_ += int64_t{slot.size} * slot.depth * kStride;
+    }
     storage_.assign(static_cast<size_t>(tile_stride_ * tiles_ + 64), S(0));
     for (int64_t b = 0; b < batch; ++b) {
       for (int slot = 0; slot < 3; ++slot) {
@@ -297,8 +312,8 @@ class GradientFixture {
     linear_.d_out = 2;
     linear_.repeat = kRepeat;
     linear_.sources = 2;
-    linear_.source[0] = {0, 0, kFirst, -1, false};
-    linear_.source[1] = {1, -1, kSecond, -1, false};
+    linear_.source[0] = {0, 0, units.first, -1, false};
+    linear_.source[1] = {1, -1, units.second, -1, false};
     args_.batch = batch;
     args_.steps = steps;
     args_.tiles = tiles_;
@@ -309,13 +324,16 @@ class GradientFixture {
     args_.linears = &linear_;
   }
 
-  /// dW and the bias's gradient of outputs [begin, end).
+  /// Numbers of dW with the bias's gradient.
+  int64_t size() const { return int64_t{units_.all()} * kRows; }
+
+  /// Those of outputs [begin, end).
   void run(int begin, int end, Guarded<S>& dW) {
-    Guarded<S> scratch(gradient_scratch<Lanes<S>>(kDepth));
+    Guarded<S> scratch(gradient_scratch<Lanes<S>>(units_.all()));
     WeightGradient<S> g;
     g.row_begin = begin;
     g.row_end = end;
-    g.bias = true;
+    g.bias = units_.bias;
     g.dW = dW.data();
     g.scratch = scratch.data();
     weight_gradient<Lanes<S>>(args_, g);
@@ -325,15 +343,16 @@ class GradientFixture {
 
   void check(Guarded<S>& dW) {
     for (int o = 0; o < kRows; ++o) {
-      for (int k = 0; k <= kDepth; ++k) {
+      for (int k = 0; k < units_.all(); ++k) {
         Sum sum;
         for (int64_t b = 0; b < batch_; ++b) {
           for (int t = 0; t < steps_; ++t) {
             for (int repeat = 0; repeat < kRepeat; ++repeat) {
               const double d = number(b, 2, t, repeat * kRows + o);
-              const double x = k == kDepth  ? 1
-                               : k < kFirst ? number(b, 0, t, repeat * kFirst + k)
-                                            : number(b, 1, t, repeat * kSecond + k - kFirst);
+              const double x = k == units_.depth() ? 1
+                               : k < units_.first
+                                   ? number(b, 0, t, repeat * units_.first + k)
+                                   : number(b, 1, t, repeat * units_.second + k - units_.first);
               sum.add(d, x);
             }
           }
@@ -358,6 +377,7 @@ class GradientFixture {
 
   int64_t batch_;
   int steps_, tiles_;
+  Units units_;
   SlotPlace slots_[3];
   int64_t tile_stride_ = 0;
   std::vector<S> storage_;
@@ -373,7 +393,7 @@ void check_weight_gradient() {
     // Within one run of steps and beyond it, at every width.
     for (const int steps : {1, 2, 67, 2 * kPanelDepth<Lanes<S>> / Fixture::kStride + 3}) {
       Fixture fixture(batch, steps);
-      Guarded<S> dW(Fixture::kRows * (Fixture::kDepth + 1), S(99));
+      Guarded<S> dW(fixture.size(), S(99));
       fixture.run(0, Fixture::kRows, dW);
       fixture.check(dW);
       // In two ranges of outputs, as two workers share it: the same bits, and nothing else is
@@ -394,9 +414,29 @@ TEST(weight_gradient_of_a_cancelled_job_ends_before_its_next_part) {
   Fixture fixture(3, 67);
   const std::atomic<bool> cancelled{true};
   fixture.cancel(cancelled);
-  Guarded<float> dW(Fixture::kRows * (Fixture::kDepth + 1), 99.0f);
+  Guarded<float> dW(fixture.size(), 99.0f);
   fixture.run(0, Fixture::kRows, dW);
   for (int64_t i = 0; i < dW.size(); ++i) CHECK_EQUAL(dW[i], 0.0f);
+}
+
+/// As many units as one and two chunks hold, one more and one less, so that chunks cut a source in
+/// two; with and without a bias. The scratch is exactly what is asked for.
+template <class S>
+void check_chunks() {
+  constexpr int kMost = kGradientUnits<Lanes<S>>;
+  for (const int units : {kMost - 1, kMost, kMost + 1, 2 * kMost, 2 * kMost + 1}) {
+    for (const bool bias : {false, true}) {
+      GradientFixture<S> fixture(3, 2, {units - kMost / 2, kMost / 2, bias});
+      Guarded<S> dW(fixture.size(), S(99));
+      fixture.run(0, GradientFixture<S>::kRows, dW);
+      fixture.check(dW);
+    }
+  }
+}
+
+TEST(weight_gradient_in_chunks) {
+  check_chunks<float>();
+  check_chunks<double>();
 }
 
 TEST(weight_gradient_in_float) { check_weight_gradient<float>(); }

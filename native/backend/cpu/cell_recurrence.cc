@@ -105,9 +105,10 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   if (keep) {
     int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
-      const int64_t depth = weights_.depth(static_cast<int>(i));
-      t->dW.emplace_back(d.linears[i].rows * (depth + (d.linears[i].biases.empty() ? 0 : 1)));
-      scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(depth)));
+      const int64_t units =
+          weights_.depth(static_cast<int>(i)) + (d.linears[i].biases.empty() ? 0 : 1);
+      t->dW.emplace_back(d.linears[i].rows * units);
+      scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(units)));
     }
     for (int worker = 0; worker < runtime_.pool.threads(); ++worker)
       t->scratch.emplace_back(scratch);
@@ -328,10 +329,12 @@ void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellT
       WeightGradient<S> g;
       g.linear = static_cast<int>(i);
       g.first_step = d.linears[i].from_initial ? -t.args.initial_entries : 0;
-      // Ranges begin at whole vectors of every instruction set.
-      const int blocks = (d.linears[i].rows + 15) / 16;
-      g.row_begin = std::min(d.linears[i].rows, blocks * worker / workers * 16);
-      g.row_end = std::min(d.linears[i].rows, blocks * (worker + 1) / workers * 16);
+      // Ranges of whole panels, or of a vector of any instruction set where those are too few.
+      const int rows = d.linears[i].rows;
+      const int part = rows >= workers * kernels_.gemm_panel ? kernels_.gemm_panel : 16;
+      const int parts = (rows + part - 1) / part;
+      g.row_begin = std::min(rows, parts * worker / workers * part);
+      g.row_end = std::min(rows, parts * (worker + 1) / workers * part);
       g.bias = !d.linears[i].biases.empty();
       g.dW = t.dW[i].data();
       g.scratch = t.scratch[static_cast<size_t>(worker)].data();

@@ -319,7 +319,7 @@ void pack_columns(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* panel) {
   for (int64_t k = 0; k < g.k; ++k, panel += kPanel) {
     const S* b = g.b + k * g.b_row;
     if (g.b_col == 1 && columns == kPanel) {
-      __builtin_prefetch(b + kPanel, 0, 2);  // the next panel's, which begins in another cache line
+      __builtin_prefetch(b + kPanel, 0, 2);  // the next panel's
       __builtin_memcpy(panel, b, kPanel * sizeof(S));
       continue;
     }
@@ -328,9 +328,11 @@ void pack_columns(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* panel) {
   }
 }
 
-/// Rows of A that are packed together where they lie across memory: they fill a part of the
-/// second-level cache.
-constexpr int kPackedRows = 32 * kPanelRows;
+/// Rows of A that are packed together where they lie across memory: 192 KB of the second-level
+/// cache.
+template <class V>
+constexpr int kPackedRows = (192 << 10) /
+                            (kPanelDepth<V> * int{sizeof(ScalarOf<V>)}) / kPanelRows* kPanelRows;
 
 /// Lays kPanelRows rows side by side, so that a step along k stays in a cache line.
 template <class V>
@@ -350,11 +352,11 @@ void pack_rows(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* to) {
 
 /// Numbers of a packed panel and of the packed rows behind it.
 template <class V>
-constexpr int64_t kGemmScratch = int64_t{kPanelDepth<V>} * (kTileRows<V> + kPackedRows);
+constexpr int64_t kGemmScratch = int64_t{kPanelDepth<V>} * (kTileRows<V> + kPackedRows<V>);
 
 /// The rows of `g`, a part of k at most kPanelDepth long, times every column.
 template <class V>
-void gemm_part(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* scratch) {
+void multiply_part(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* scratch) {
   constexpr int kPanel = kTileRows<V>;
   ScalarOf<V>* const packed = scratch + kPanelDepth<V> * kPanel;
   const bool across = g.a_col != 1;
@@ -386,7 +388,7 @@ void gemm_part(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* scratch) {
 template <class V>
 void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_begin,
           int64_t n_end, ScalarOf<V>* scratch) {
-  const int64_t most = g.a_col == 1 ? m_end - m_begin : kPackedRows;
+  const int64_t most = g.a_col == 1 ? m_end - m_begin : kPackedRows<V>;
   int64_t k = 0;
   do {
     const int64_t depth = g.k - k < kPanelDepth<V> ? g.k - k : kPanelDepth<V>;
@@ -399,29 +401,32 @@ void gemm(const Gemm<ScalarOf<V>>& g, int64_t m_begin, int64_t m_end, int64_t n_
       part.b += k * g.b_row + n_begin * g.b_col;
       part.c += row * g.c_row + n_begin;
       if (k > 0) part.beta = ScalarOf<V>(1);
-      gemm_part<V>(part, scratch);
+      multiply_part<V>(part, scratch);
     }
     k += depth;
   } while (k < g.k);
 }
 
 /// A weight gradient is a product over the rows of a run of steps: d_out makes the panels, a lane
-/// an output, and every unit is a line of A. The lines of a chunk of units share the second-level
-/// cache.
+/// an output, and every unit is a line of A. The lines of a chunk of units stay in the second-level
+/// cache, of 512 KB or more, beside what is read of d_out.
 constexpr int64_t kGradientBytes = 288 << 10;
 
-/// Numbers of a line: a cache line more than a power of two would ask for, which is also what whole
-/// vectors may write beyond its end.
+/// Numbers of a line: more than a power of two by a cache line or two, so that lines do not evict
+/// each other; whole vectors may write into what is more.
 template <class V>
 constexpr int64_t kGradientLine = kPanelDepth<V> + 16;
 
-/// Units of each chunk out of `units`: chunks of equal size, each a whole number of register
-/// blocks.
+/// Units of a chunk at most.
+template <class V>
+constexpr int kGradientUnits = static_cast<int>(kGradientBytes /
+                                                (kGradientLine<V> * int64_t{sizeof(ScalarOf<V>)}));
+
+/// Units of each chunk out of `units`, the bias among them: chunks of equal size, each a whole
+/// number of register blocks. One unit more may make one chunk more, and so smaller ones.
 template <class V>
 constexpr int gradient_units(int units) {
-  constexpr int kMost =
-      static_cast<int>(kGradientBytes / (kGradientLine<V> * int64_t{sizeof(ScalarOf<V>)}));
-  const int chunks = (units + kMost - 1) / kMost;
+  const int chunks = (units + kGradientUnits<V> - 1) / kGradientUnits<V>;
   return ((units + chunks - 1) / chunks + kPanelRows - 1) / kPanelRows * kPanelRows;
 }
 
@@ -429,10 +434,10 @@ constexpr int gradient_units(int units) {
 template <class V>
 constexpr int64_t kGradientPanel = (kPanelDepth<V> + NumberTraits<V>::kLanes) * kTileRows<V>;
 
-/// Numbers in a panel and a chunk of a Linear with `depth` units and the bias.
+/// Numbers in a panel and a chunk of a Linear with `units` units, the bias among them.
 template <class V>
-int64_t gradient_scratch(int depth) {
-  return kGradientPanel<V> + gradient_units<V>(depth + 1) * kGradientLine<V>;
+int64_t gradient_scratch(int units) {
+  return kGradientPanel<V> + gradient_units<V>(units) * kGradientLine<V>;
 }
 
 /// Copies `count` units of a run of steps into lines of their own: [unit][step][rows], without the
@@ -455,16 +460,20 @@ void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int
   }
 }
 
-/// Turns up to a panel's width of outputs over a run of steps into a panel: [step][row][output].
+/// Turns up to a panel's width of the `left` outputs over a run of steps into a panel:
+/// [step][row][output].
 template <class V>
-void pack_panel(const ScalarOf<V>* from, int64_t step, int outs, int steps, int rows,
+void pack_panel(const ScalarOf<V>* from, int64_t step, int left, int steps, int rows,
                 ScalarOf<V>* panel) {
   constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  constexpr int kCacheLine = 64 / int{sizeof(ScalarOf<V>)};
+  const int outs = left < kStride ? left : kStride;
+  const int next = left - outs < kStride ? left - outs : kStride;
   for (int t = 0; t < steps; ++t) {
-    // The next panel's outputs of this step, which lie behind these.
-    const ScalarOf<V>* next = from + t * step + kStride * kStride;
-    for (int i = 0; i < kStride * kStride; i += 64 / int{sizeof(ScalarOf<V>)})
-      __builtin_prefetch(next + i, 0, 2);
+    // The next panel's outputs lie behind these; from step to step it is too far to be foreseen.
+    for (int o = outs; o < outs + next; ++o)
+      for (int row = 0; row < rows; row += kCacheLine)
+        __builtin_prefetch(from + t * step + o * kStride + row, 0, 2);
     for (int first = 0; first < rows; first += kWidth) {
       for (int g = 0; g < kGroups && g * kWidth < outs; ++g) {
         V square[kWidth];

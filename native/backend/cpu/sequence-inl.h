@@ -93,8 +93,8 @@ void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
   for (int o = g.row_begin; o < g.row_end; o += kStride) {
     product.n = g.row_end - o < kStride ? g.row_end - o : kStride;
     product.c = g.dW + int64_t{chunk.unit_begin} * p.rows + o;
-    pack_panel<V>(d_out + int64_t{o} * kStride, d_step, static_cast<int>(product.n), chunk.steps,
-                  tile_rows, panel);
+    pack_panel<V>(d_out + int64_t{o} * kStride, d_step, g.row_end - o, chunk.steps, tile_rows,
+                  panel);
     multiply_panel<V>(product, panel);
   }
 }
