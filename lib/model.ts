@@ -206,7 +206,10 @@ export class Model {
    * ```
    * @throws as `fit`, out of the loop
    */
-  fitEvents(data: DataLike, options: FitEventsOptions = {}): AsyncGenerator<FitEvent, void> {
+  fitEvents(
+    data: DataLike | BatchSource,
+    options: FitEventsOptions = {},
+  ): AsyncGenerator<FitEvent, void> {
     return fitEvents(this, data, options);
   }
 

@@ -9,6 +9,7 @@ import type { EvaluateOptions } from '../model-options';
 import type { TextOptions } from '../preprocessing/text';
 import type { DType, Tensor } from '../tensor';
 import { dtypeOf } from '../tensor';
+import { idleOption } from '../training/validation';
 import type { RunConfig } from './config';
 import { loadDataset } from './data-config';
 
@@ -38,7 +39,6 @@ export interface RunData {
 export async function loadRunData(config: RunConfig): Promise<RunData> {
   const dataset = await loadDataset(config.data);
   const { train, validation = dataset.validation } = holdOut(dataset.train, config.validation);
-  if (!validation) requireNoValidation(config);
   return {
     train: inType(train, config.dtype),
     validation: validation ? inType(validation, config.dtype) : null,
@@ -52,14 +52,10 @@ export async function loadRunData(config: RunConfig): Promise<RunData> {
 }
 
 /** @throws {LookbackError} ERR_OPTION for options of a validation that does not take place */
-function requireNoValidation({ data, validationFreq, validationSteps }: RunConfig): void {
-  const given = {
-    validationFreq: validationFreq > 1 ? validationFreq : undefined,
-    validationSteps,
-  };
-  const [name, value] = Object.entries(given).find(([, each]) => each !== undefined) ?? [];
+export function checkValidation(config: RunConfig, { validation }: RunData): void {
+  const [name, value] = (validation === null && idleOption(config)) || [];
   if (name === undefined) return;
-  const message = `${name} is ${value}, but there is nothing to validate on: ${data.name} has no validation part; hold one out by "validation": { "split": 0.1 }, or leave ${name} out`;
+  const message = `${name} is ${value}, but there is nothing to validate on: ${config.data.name} has no validation part; hold one out by "validation": { "split": 0.1 }, or leave ${name} out`;
   throw new LookbackError('ERR_OPTION', message);
 }
 

@@ -21,12 +21,13 @@ import { exitCodes } from './exit';
 import type { Output } from './output';
 import { durationText } from './output';
 import type { RunData, RunSplit } from './run-data';
-import { checkTestStreams, evaluationOf, loadRunData } from './run-data';
+import { checkTestStreams, checkValidation, evaluationOf, loadRunData } from './run-data';
 import type { EpochRecord } from './run-folder';
 import { requireSameRun, RunFolder } from './run-folder';
 import { confusionOf } from './confusion';
 import { LookbackError } from '../errors';
 import { throwIfAborted } from '../training/signal';
+import { validationsFrom } from '../training/validation';
 
 export interface TrainOptions {
   set: readonly string[];
@@ -51,6 +52,7 @@ export async function train(path: string, options: TrainOptions, output: Output)
   if (checkpoint) signals.hold();
   const data = await loadRunData(config);
   checkTestStreams(config, data);
+  checkValidation(config, data);
   using model = buildModel(config, data);
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
   if (checkpoint) await folder.writeConfig(config);
@@ -331,9 +333,9 @@ async function tellEstimate(
     best = Math.min(best, performance.now() - begun);
   }
   // A row costs about a third as much in inference as in training.
-  const { validationFreq, validationSteps = Infinity } = config;
+  const { validationSteps = Infinity } = config;
   const held = Math.min(data.validation?.x.shape[0] ?? 0, validationSteps * config.batchSize);
-  const validations = Math.floor(config.epochs / validationFreq);
+  const validations = validationsFrom(cursor?.epoch ?? 0, config);
   const inferred = (held * validations + (data.test.x.shape[0] ?? 0)) / (3 * size);
   const seconds = ((left + inferred) * best) / 1000;
   output.tell(

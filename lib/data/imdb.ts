@@ -100,7 +100,9 @@ export function imdb(options: ImdbOptions): ImdbDataset | Promise<ImdbDataset> {
   // Where the archive itself is named, its folder is where it goes.
   const folder = ARCHIVES.includes(basename(dir)) ? dirname(dir) : dir;
   const wanted = findReviews(dir) === null ? undefined : [];
-  return afterDownload('imdb', folder, download, () => read(given), wanted);
+  // An archive under another name than the published one stays away: the published one lies beside where it would be.
+  const from = () => (download === false || existsSync(dir) ? given : { ...given, dir: folder });
+  return afterDownload('imdb', folder, download, () => read(from()), wanted);
 }
 
 function read({ dir, steps, keep, ...given }: z.output<typeof optionsSchema>): ImdbDataset {

@@ -270,8 +270,9 @@ async function everyEpoch(
         : await oneEpoch(host, run, control, data, cursor);
     if (done !== true) return cursor;
     const logs = logsOf(cursor.sums, host.metrics);
-    control.skippedLogs = [];
     if (validation && isValidated(epoch, options)) {
+      // Batches may fail to come: what has been trained on is not lost for that.
+      if ('source' in validation) await control.save(cursor);
       Object.assign(logs, await validate(host, validation, options));
     } else if (validation) {
       control.skippedLogs = validationKeys(host.metrics);
@@ -279,6 +280,7 @@ async function everyEpoch(
     try {
       await control.each((callback) => callback.onEpochEnd?.(epoch, logs, control));
     } finally {
+      control.skippedLogs = [];
       history.append(epoch, logs);
     }
     reporter?.epochEnd(epoch, logs);
@@ -317,6 +319,7 @@ async function oneEpoch(
   while (cursor.batch < batches) {
     if (control.hooks.pause?.() === true) return false;
     if (host.stopped()) break;
+    throwIfAborted(options.signal);
     const end = Math.min(cursor.batch + chunk, batches);
     const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
     const part = order.subarray(cursor.batch * each, Math.min(end * each, rows));

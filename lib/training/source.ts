@@ -7,11 +7,12 @@ import { addData } from './data';
 import type { RunControl } from './control';
 import type { Cursor, FitHost, FitRun, ResolvedFit } from './fit';
 import { addSums, logsOf } from './metrics';
-import { throwIfAborted } from './signal';
+import { orAborted, throwIfAborted } from './signal';
 
 /**
  * Batches of training data; each iteration is one pass, an epoch. `fit` takes them as they come, so their order is the
- * source's, and reads ahead by `prefetch` of them at most.
+ * source's, and reads ahead by `prefetch` of them at most: it asks for the next ones before those before are there, as
+ * generators allow; other iterators have to answer in the order that they were asked in.
  */
 export interface BatchSource extends AsyncIterable<TrainingData> {
   /** Batches that are made while others are trained on. Default 2. */
@@ -22,11 +23,27 @@ export function isBatchSource(value: unknown): value is BatchSource {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-/** The items of `source`, of which up to `ahead` are made before they are asked for, and no more. */
-export async function* prefetched<T>(source: AsyncIterable<T>, ahead: number): AsyncGenerator<T> {
+/** How a source is gone through. */
+export interface Prefetching {
+  /** Items that are made before they are asked for, at most. */
+  ahead: number;
+  /** Items that are asked for in all, at most. Default: all of them. */
+  limit?: number;
+  /** Ends the wait for an item. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The items of `source`. @throws {LookbackError} ERR_ABORTED */
+export async function* prefetched<T>(
+  source: AsyncIterable<T>,
+  { ahead, limit = Infinity, signal }: Prefetching,
+): AsyncGenerator<T> {
   const iterator = source[Symbol.asyncIterator]();
   const pending: Promise<IteratorResult<T>>[] = [];
+  let asked = 0;
   const pull = (): void => {
+    if (asked >= limit) return;
+    asked += 1;
     const next = iterator.next();
     // A failure is told to whoever awaits it, in its turn.
     next.catch(() => undefined);
@@ -35,13 +52,16 @@ export async function* prefetched<T>(source: AsyncIterable<T>, ahead: number): A
   try {
     for (let made = 0; made <= ahead; made += 1) pull();
     for (let next = pending.shift(); next; next = pending.shift()) {
-      const result = await next;
+      const result = await orAborted(next, signal);
       if (result.done === true) return;
       yield result.value;
       pull();
     }
   } finally {
-    await iterator.return?.();
+    const closed = iterator.return?.();
+    // A generator that waits for its next item closes behind it, which may be never.
+    if (signal?.aborted === true) closed?.catch(() => undefined);
+    else await closed;
   }
 }
 
@@ -62,12 +82,7 @@ export const noRows: PreparedData = {
  */
 export function checkSourceOptions(source: BatchSource, options: ResolvedFit): void {
   const { validationSplit, accumulateSteps, checkpoint, stateful, burnIn } = options;
-  // An iterator goes on where it stands: it can neither begin an epoch anew nor be put back.
-  if (checkpoint && 'next' in source) {
-    const message =
-      'fit: checkpoint needs a source that can begin anew, and this one is an iterator, which can be gone through once; give an object whose [Symbol.asyncIterator] makes a new one, as { [Symbol.asyncIterator]: () => batches() } of a generator function';
-    throw new LookbackError('ERR_OPTION', message);
-  }
+  if (checkpoint) requireBeginsAnew(source, 'checkpoint');
   const unfit = {
     validationSplit: validationSplit > 0,
     accumulateSteps: accumulateSteps > 1,
@@ -77,6 +92,13 @@ export function checkSourceOptions(source: BatchSource, options: ResolvedFit): v
   const name = Object.entries(unfit).find(([, given]) => given)?.[0];
   if (name === undefined) return;
   const message = `fit: ${name} does not go with batches that come one after another; leave it out, or give data in memory`;
+  throw new LookbackError('ERR_OPTION', message);
+}
+
+/** @throws {LookbackError} ERR_OPTION for an iterator: it goes on where it stands, and cannot be put back */
+export function requireBeginsAnew(source: BatchSource, purpose: string): void {
+  if (!('next' in source)) return;
+  const message = `fit: ${purpose} needs a source that can begin anew, and this one is an iterator, which can be gone through once; give an object whose [Symbol.asyncIterator] makes a new one, as { [Symbol.asyncIterator]: () => batches() } of a generator function`;
   throw new LookbackError('ERR_OPTION', message);
 }
 
@@ -106,8 +128,10 @@ export class SourceEpochs {
     let passed = 0;
     const done = cursor.batch;
     reporter?.epochBegin(cursor.epoch, options.epochs, expected, done);
-    for await (const batch of prefetched(this.#source, this.#source.prefetch ?? 2)) {
-      throwIfAborted(options.signal);
+    const { signal } = options;
+    const how = { ahead: this.#source.prefetch ?? 2, limit: this.#limit, signal };
+    for await (const batch of prefetched(this.#source, how)) {
+      throwIfAborted(signal);
       if (control.hooks.pause?.() === true) return false;
       if (host.stopped()) break;
       if (passed < done) {
@@ -117,7 +141,7 @@ export class SourceEpochs {
       const data = this.#prepare(batch, `fit: batch ${cursor.batch} of epoch ${cursor.epoch}`);
       const share = expected > 0 ? Math.min(1, cursor.batch / expected) : 0;
       const sums = await update(host, data, control.factorAt(cursor.epoch + share));
-      throwIfAborted(options.signal);
+      throwIfAborted(signal);
       cursor.batch += 1;
       addSums(cursor.sums, sums);
       reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
@@ -126,6 +150,7 @@ export class SourceEpochs {
       if (cursor.batch >= this.#limit) break;
       await control.saveWhereDue(cursor);
     }
+    throwIfAborted(signal);
     if (passed < done && !host.stopped()) {
       const message = `fit: the source gave ${passed} batches in epoch ${cursor.epoch}, of which the run that is resumed has taken ${done}; expected the same batches again`;
       throw new LookbackError('ERR_DATA', message);

@@ -12,7 +12,7 @@ import { addSums, logsOf, metricKey, noSums } from './metrics';
 import { needPredictions } from './predicted-metrics';
 import { throwIfAborted } from './signal';
 import type { BatchSource } from './source';
-import { isBatchSource, prefetched } from './source';
+import { isBatchSource, prefetched, requireBeginsAnew } from './source';
 
 /** Checks one part of the data, or one batch; `where` names it. */
 type Prepare = (part: unknown, where: string) => PreparedData;
@@ -35,7 +35,8 @@ export function loadValidation(engine: NativeEngine, given: ValidationData): Loa
 /**
  * The validation data of a run: in memory, of which `validationSteps` keeps the first rows, or batches.
  *
- * @throws {LookbackError} ERR_OPTION for `stateful` and `burnIn` with batches; ERR_SHAPE, ERR_DATA
+ * @throws {LookbackError} ERR_OPTION for `stateful` and `burnIn` with batches, and for batches that can be gone through once
+ * where they are needed more often; ERR_SHAPE, ERR_DATA
  */
 export function prepareValidation(
   given: unknown,
@@ -43,7 +44,9 @@ export function prepareValidation(
   prepare: Prepare,
 ): ValidationData {
   if (!isBatchSource(given)) return firstSteps(prepare(given, 'fit: validationData'), options);
-  const { stateful, burnIn } = options;
+  const { stateful, burnIn, initialEpoch } = options;
+  if (validationsFrom(initialEpoch, options) > 1)
+    requireBeginsAnew(given, 'validation after several epochs');
   if (!stateful && burnIn === 0) return { source: given, prepare };
   const message = `fit: ${stateful ? 'stateful' : 'burnIn'} does not go with validationData that come as batches; leave it out, or give validation data in memory`;
   throw new LookbackError('ERR_OPTION', message);
@@ -58,11 +61,19 @@ export function firstSteps(
   return rows < data.rows ? sliceRows(data, 0, rows) : data;
 }
 
+/** An option that means nothing where no validation takes place, and its value; null where none is given. */
+export function idleOption({
+  validationFreq,
+  validationSteps,
+}: Pick<ResolvedFit, 'validationFreq' | 'validationSteps'>): [string, number] | null {
+  if (validationFreq > 1) return ['validationFreq', validationFreq];
+  return validationSteps === undefined ? null : ['validationSteps', validationSteps];
+}
+
 /** @throws {LookbackError} ERR_OPTION for options of a validation that does not take place */
-export function requireValidation({ validationFreq, validationSteps }: ResolvedFit): void {
-  const [name, value] =
-    validationFreq > 1 ? ['validationFreq', validationFreq] : ['validationSteps', validationSteps];
-  if (value === undefined) return;
+export function requireValidation(options: ResolvedFit): void {
+  const [name, value] = idleOption(options) ?? [];
+  if (name === undefined) return;
   const message = `fit: ${name} is ${value}, but there is nothing to validate on; give validationData or validationSplit, or leave it out`;
   throw new LookbackError('ERR_OPTION', message);
 }
@@ -81,6 +92,14 @@ export function checkBatchesMetrics(
 /** Whether an epoch, counted from 0, is validated at its end. */
 export function isValidated(epoch: number, { validationFreq }: ResolvedFit): boolean {
   return (epoch + 1) % validationFreq === 0;
+}
+
+/** How often a run that begins with epoch `from` is validated. */
+export function validationsFrom(
+  from: number,
+  { epochs, validationFreq }: Pick<ResolvedFit, 'epochs' | 'validationFreq'>,
+): number {
+  return Math.max(0, Math.floor(epochs / validationFreq) - Math.floor(from / validationFreq));
 }
 
 /** What validation adds to the logs. */
@@ -115,7 +134,8 @@ async function evaluateBatches(
 ): Promise<Logs> {
   const sums = noSums();
   let count = 0;
-  for await (const batch of prefetched(source, source.prefetch ?? 2)) {
+  const how = { ahead: source.prefetch ?? 2, limit: validationSteps, signal };
+  for await (const batch of prefetched(source, how)) {
     const data = prepare(batch, `fit: batch ${count} of validationData`);
     const handle = addData(engine, data);
     try {
@@ -125,8 +145,8 @@ async function evaluateBatches(
     }
     throwIfAborted(signal);
     count += 1;
-    if (count >= validationSteps) break;
   }
+  throwIfAborted(signal);
   if (count > 0) return logsOf(sums, metrics);
   const message =
     'fit: validationData gave no batch; expected an object that begins anew for every validation (a generator can be gone through once)';

@@ -15,7 +15,7 @@ struct Gemm {
   int64_t a_row = 0, a_col = 1;
   const S* b = nullptr;
   int64_t b_row = 0, b_col = 1;
-  S beta = 0;
+  S beta = S(0);
   S* c = nullptr;
   int64_t c_row = 0;
 };

@@ -136,7 +136,10 @@ describe('reduceLROnPlateau', () => {
 });
 
 describe('earlyStopping', () => {
-  it('takes the best weights also where the run ends by itself', async () => {
+  it.each([
+    ['ends by itself', 9],
+    ['is ended by a callback behind it', 2],
+  ])('takes the best weights also where the run %s', async (_how, last) => {
     using model = tinyModel();
     let best: unknown;
     const note: Callback = {
@@ -147,8 +150,12 @@ describe('earlyStopping', () => {
       patience: 9,
       restoreBestWeights: true,
     });
-    const list = [played('watched', [2, 1, 3, 3]), note, early];
-    expect((await model.fit(train, { ...fit, callbacks: list })).epoch).toHaveLength(4);
+    const ending: Callback = {
+      onEpochEnd: (epoch) => void (epoch === last && (model.stopTraining = true)),
+    };
+    const list = [played('watched', [2, 1, 3, 3]), note, early, ending];
+    const { epoch } = await model.fit(train, { ...fit, callbacks: list });
+    expect(epoch).toHaveLength(Math.min(4, last + 1));
     expect(weightsOf(model)).toEqual(best);
   });
 

@@ -317,6 +317,14 @@ describe('loaders', () => {
     expect(inFolder()).toEqual(['aclImdb_v1.tar.gz.part']);
   });
 
+  it('imdb reads the published archive where another one is named that is not there', async () => {
+    folder.write('aclImdb_v1.tar.gz', packed(true));
+    const dir = join(folder.path, 'aclImdb_v1.tar');
+    const { train } = await datasets.imdb({ dir, steps: 1, download: { mirror: root } });
+    expect(train.stars).toEqual(Int32Array.of(9));
+    expect(asked).toEqual([]);
+  });
+
   it('jsbChorales gives a promise also of a file that is named', async () => {
     folder.write('own.json', '{}');
     const dir = join(folder.path, 'own.json');

@@ -166,7 +166,7 @@ describe('prefetched', () => {
         yield made++;
       }
     }
-    for await (const item of prefetched(numbers(), 3)) {
+    for await (const item of prefetched(numbers(), { ahead: 3 })) {
       for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
       expect(made).toBe(item + 4);
       if (item === 10) break;
@@ -186,7 +186,7 @@ describe('prefetched', () => {
     }
     const seen: number[] = [];
     const work = async (): Promise<void> => {
-      for await (const item of prefetched(failing(), 5)) seen.push(item);
+      for await (const item of prefetched(failing(), { ahead: 5 })) seen.push(item);
     };
     await expect(work()).rejects.toThrow('broken');
     expect([seen, closed]).toEqual([[1], true]);

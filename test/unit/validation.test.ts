@@ -49,7 +49,7 @@ function rowsOf({ x, y }: TinyData, from: number, to: number): TrainingData {
 }
 
 /** The data in batches of `size`, and how many were asked for. */
-function batched(data: TinyData, size: number): BatchSource & { given: number } {
+function batched(data: TinyData, size: number): BatchSource & { given: number; prefetch: number } {
   return {
     given: 0,
     prefetch: 0,
@@ -209,8 +209,8 @@ describe('validationSteps', () => {
     );
   });
 
-  it('asks a source for no more', async () => {
-    const source = batched(held, 4);
+  it.each([0, 2])('asks a source for no more, with prefetch %i', async (prefetch) => {
+    const source = Object.assign(batched(held, 4), { prefetch });
     await ran({ validationData: source, validationSteps: 2, epochs: 3, validationFreq: 3 });
     expect(source.given).toBe(2);
   });
@@ -229,6 +229,73 @@ describe('validationSteps', () => {
 });
 
 describe('validation on a source', () => {
+  it('takes an iterator once, and refuses it where it is needed again', async () => {
+    const once = () => batched(held, 5)[Symbol.asyncIterator]() as never;
+    const { records } = await ran({ epochs: 3, validationFreq: 3, validationData: once() });
+    expect(records[2]).toHaveProperty('valLoss');
+    const error = await failure({ epochs: 4, validationFreq: 2, validationData: once() });
+    expect(error.code).toBe('ERR_OPTION');
+    expect(error.message).toContain(
+      'fit: validation after several epochs needs a source that can begin anew',
+    );
+  });
+
+  it('loses no epoch of training where it fails', async () => {
+    const checkpoint = { dir: join(folder, 'failing') };
+    const failing: BatchSource = {
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('line 7 is torn')) }),
+    };
+    using model = tinyModel();
+    let updates = 0;
+    const counting: Callback = { onBatchEnd: () => void (updates += 1) };
+    const run = { ...fit, epochs: 2, checkpoint, callbacks: [counting] };
+    await expect(model.fit(train, { ...run, validationData: failing })).rejects.toThrow('torn');
+    expect(updates).toBe(3);
+    using resumed = tinyModel();
+    await resumed.fit(train, { ...run, resume: true, validationData: batched(held, 5) });
+    expect(updates).toBe(6);
+    using whole = tinyModel();
+    await whole.fit(train, { ...fit, epochs: 2 });
+    expect(weightsOf(resumed)).toEqual(weightsOf(whole));
+  });
+
+  it.each(['training', 'validation'])('%s ends at once where its source stalls', async (part) => {
+    const controller = new AbortController();
+    const stalled: BatchSource = {
+      async *[Symbol.asyncIterator]() {
+        yield rowsOf(train, 0, 11);
+        controller.abort();
+        await new Promise(() => undefined);
+      },
+    };
+    using model = tinyModel();
+    const { signal } = controller;
+    const run =
+      part === 'training'
+        ? model.fit(stalled, { verbose: 0, signal })
+        : model.fit(train, { ...fit, validationData: stalled, signal });
+    await expect(run).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    await model.fit(train, fit);
+  });
+
+  it('names the logs that an epoch lacks at its end alone', async () => {
+    const seen: string[] = [];
+    const note =
+      (where: string) =>
+      (_number: number, ...rest: unknown[]): void => {
+        const { skippedLogs } = rest.at(-1) as { skippedLogs: readonly string[] };
+        seen.push(`${where}: ${skippedLogs.join(' ')}`);
+      };
+    const callback: Callback = {
+      onEpochBegin: note('begin'),
+      onBatchEnd: note('batch'),
+      onEpochEnd: note('end'),
+    };
+    await ran({ epochs: 2, batchSize: 44, validationFreq: 2, callbacks: [callback] });
+    const quiet = ['begin: ', 'batch: '];
+    expect(seen).toEqual([...quiet, 'end: valLoss valAccuracy', ...quiet, 'end: ']);
+  });
+
   it('says what validation in memory says, also in training on a source', async () => {
     const { records } = await ran({ epochs: 2, batchSize: 5 });
     const source = await ran({ epochs: 2, batchSize: 5, validationData: batched(held, 5) });

@@ -35,8 +35,8 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
       since = 0;
       best = null;
     },
-    onEpochEnd(epoch, logs, context) {
-      const { model, epochs } = context;
+    onEpochEnd(_epoch, logs, context) {
+      const { model } = context;
       const improved = watch.improves(logs, context);
       if (improved === true) {
         since = 0;
@@ -45,7 +45,10 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
       }
       if (improved === false) since += 1;
       if (since > chosen.patience) model.stopTraining = true;
-      if (best && (model.stopTraining || epoch + 1 === epochs)) model.restore(best);
+    },
+    // Whoever ended the run; a checkpoint keeps the last weights beside these, for a run that is prolonged.
+    onTrainEnd({ model }) {
+      if (best) model.restore(best);
     },
     getState() {
       const tensors = (best ?? []).map(({ role, name, shape, data }) => [
