@@ -16,7 +16,7 @@ interface Json {
   json?: boolean;
 }
 
-/** A new parser: commander keeps what it has parsed. */
+/** A new parser: commander keeps what it has parsed. Over 60 lines: the commands, one after the other as help shows them. */
 export function program(): Command {
   const root = new Command('lookback')
     .description('Train and serve long-memory recurrent networks.')
@@ -27,6 +27,10 @@ export function program(): Command {
     )
     .exitOverride();
   const json = ['--json', 'print one JSON object a line'] as const;
+  const config = [
+    '--config <file>',
+    'the configuration that names the data (default: config.json beside the model)',
+  ] as const;
   const set = [
     '--set <key=value>',
     'override one option of the configuration',
@@ -63,10 +67,7 @@ export function program(): Command {
   root
     .command('evaluate <run>')
     .description('loss and metrics of a run folder or model file on the test part of its data')
-    .option(
-      '--config <file>',
-      'the configuration that names the data (default: config.json beside the model)',
-    )
+    .option(...config)
     .option(...set)
     .option(...json)
     .addHelpText(
@@ -82,10 +83,7 @@ export function program(): Command {
     .description(
       'outputs for sequences in a JSON file, [rows][steps][features], or for the test part of the data',
     )
-    .option(
-      '--config <file>',
-      'the configuration that names the data (default: config.json beside the model)',
-    )
+    .option(...config)
     .option(...set)
     .option(...json)
     .addHelpText(
