@@ -128,6 +128,7 @@
         "native/bridge/convert.cc",
         "native/bridge/engine.cc",
         "native/bridge/errors.cc",
+        "native/bridge/job_threads.cc",
         "native/bridge/operation.cc",
         "native/bridge/worker.cc",
       ],

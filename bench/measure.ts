@@ -281,10 +281,12 @@ async function openPeer(
 }
 
 async function sampleOurs(ours: Ours): Promise<Sample> {
+  await ours.forward();
   return { forwardMs: await ours.forward(), stepMs: await ours.step() };
 }
 
 async function samplePeer(peer: Peer, variant: string): Promise<Sample> {
+  await peer.milliseconds('forward', variant);
   const forwardMs = await peer.milliseconds('forward', variant);
   return { forwardMs, stepMs: peer.kind.trains ? await peer.milliseconds('step', variant) : null };
 }

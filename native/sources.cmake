@@ -96,6 +96,7 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/convert.cc
   native/bridge/engine.cc
   native/bridge/errors.cc
+  native/bridge/job_threads.cc
   native/bridge/operation.cc
   native/bridge/worker.cc
 )

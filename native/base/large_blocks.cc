@@ -1,5 +1,6 @@
 #include "base/large_blocks.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -34,14 +35,26 @@ class SpareBlocks {
       if (spares_[i].bytes < bytes || spares_[i].bytes - bytes > bytes / 4) continue;
       if (best == count_ || spares_[i].bytes < spares_[best].bytes) best = i;
     }
-    return best == count_ ? Block{} : remove(best);
+    if (best == count_) return {};
+    in_use_ += spares_[best].bytes;
+    return remove(best);
   }
 
-  /// Keeps a block and lets the oldest go where there are too many.
-  void give(Block block) {
-    if (block.bytes > kSpareBytes) return unmap_pages(block.start, block.bytes);
+  /// A fresh block is in use.
+  void count(size_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    while (count_ == kSpareCount || total_ + block.bytes > kSpareBytes) drop_oldest();
+    in_use_ += bytes;
+  }
+
+  /// Keeps a block that was in use, where there is room, and lets the oldest go where there are too
+  /// many.
+  void give(Block block) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    in_use_ -= block.bytes;
+    const size_t room = std::clamp(in_use_, kSpareBytes, kMostSpareBytes);
+    const size_t kept = block.bytes <= room ? block.bytes : 0;
+    while (count_ == kSpareCount || total_ + kept > room) drop_oldest();
+    if (kept == 0) return unmap_pages(block.start, block.bytes);
     spares_[count_++] = block;
     total_ += block.bytes;
   }
@@ -70,7 +83,8 @@ class SpareBlocks {
   std::mutex mutex_;
   std::array<Block, kSpareCount> spares_;
   size_t count_ = 0;
-  size_t total_ = 0;
+  size_t total_ = 0;   ///< bytes of all spares
+  size_t in_use_ = 0;  ///< bytes of all blocks that somebody holds
 };
 
 /// Never destroyed: JavaScript's arrays may outlive everything else in the process.
@@ -85,10 +99,15 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept {
   if (bytes > SIZE_MAX / 2) return nullptr;
   bytes = whole_pages(bytes);
   const Block spare = spare_blocks().take(bytes);
-  if (spare.start == nullptr) return map_pages(bytes, !zeroed);
-  if (zeroed) std::memset(spare.start, 0, bytes);
-  bytes = spare.bytes;
-  return spare.start;
+  if (spare.start != nullptr) {
+    if (zeroed) std::memset(spare.start, 0, bytes);
+    bytes = spare.bytes;
+    return spare.start;
+  }
+  void* block = map_pages(bytes, !zeroed);
+  if (block == nullptr && release_spare_blocks()) block = map_pages(bytes, !zeroed);
+  if (block != nullptr) spare_blocks().count(bytes);
+  return block;
 }
 
 void fault_in(void* memory, size_t bytes) noexcept {
@@ -97,7 +116,9 @@ void fault_in(void* memory, size_t bytes) noexcept {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
   const auto last = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
+  auto* const start = reinterpret_cast<void*>(first);
+  wish_huge_pages(start, last - first);
+  madvise(start, last - first, MADV_POPULATE_WRITE);
 #else
   static_cast<void>(memory);
   static_cast<void>(bytes);

@@ -10,8 +10,12 @@ namespace lookback {
 /// From this size on, in bytes, a block is worth pages of its own.
 constexpr size_t kLargeBlock = size_t{128} << 10;
 
-/// What waits for its next use at most, in bytes.
+/// What waits for its next use, in bytes: as much as is in use, so that a process holds no more
+/// than twice what it needs, but this much in any case ...
 constexpr size_t kSpareBytes = size_t{16} << 20;
+
+/// ... and no more than this: the results of a pass at the papers' sizes.
+constexpr size_t kMostSpareBytes = size_t{256} << 20;
 
 /// Whether this system gives pages; everything else comes from the heap. The address sanitizer
 /// watches the heap only.
@@ -33,7 +37,8 @@ void free_large_block(void* block, size_t bytes) noexcept;
 /// call instead of a fault for each. A wish; what is there stays.
 void fault_in(void* memory, size_t bytes) noexcept;
 
-/// Gives back the pages that wait for their next use; whether there were any.
+/// Gives back the pages that wait for their next use; whether there were any. For whoever knows
+/// that none will be wanted soon.
 bool release_spare_blocks() noexcept;
 
 }  // namespace lookback

@@ -9,6 +9,7 @@ namespace lookback {
 void JobList::stop_all() {
   for (Job* job : jobs_) job->cancel();
   for (Job* job : jobs_) job->join();
+  idle_threads_.clear();
 }
 
 Job::Job(Napi::Env env, JobPlan plan)
@@ -29,7 +30,8 @@ Job::Started Job::start(Napi::Env env, JobPlan plan) {
   }
   // From here on the channel's finalizer deletes the job.
   try {
-    job->thread_ = std::thread([job] { job->run(); });
+    job->thread_ = job->jobs_->idle_threads().take();
+    job->thread_->start([job] { job->run(); });
   } catch (...) {
     job->deferred_.Resolve(env.Undefined());
     napi_release_threadsafe_function(job->channel_, napi_tsfn_abort);
@@ -94,7 +96,7 @@ void Job::wake_javascript() {
 }
 
 void Job::join() {
-  if (thread_.joinable()) thread_.join();
+  if (thread_) thread_->wait();
 }
 
 void Job::deliver(Napi::Env env) {
@@ -122,6 +124,7 @@ void Job::call_progress(Napi::Env env, const Sums& sums) {
 
 void Job::settle(Napi::Env env) {
   join();
+  jobs_->idle_threads().give_back(std::move(thread_));
   try {
     if (plan_.settled) plan_.settled(env);
     if (thrown_) std::rethrow_exception(thrown_);

@@ -1,4 +1,4 @@
-/// A job: work on a thread of its own, with a promise, progress and cancelling.
+/// A job: work beside JavaScript, with a promise, progress and cancelling.
 #pragma once
 
 #include <napi.h>
@@ -10,24 +10,27 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 
+#include "bridge/job_threads.h"
 #include "model/trainer.h"
 
 namespace lookback {
 
 class Job;
 
-/// The jobs of one environment that have not settled; touched on its JavaScript thread only.
+/// The jobs of one environment that have not settled, and its threads that wait for others; touched
+/// on its JavaScript thread only.
 class JobList {
  public:
   void add(Job* job) { jobs_.insert(job); }
   void remove(Job* job) { jobs_.erase(job); }
+  IdleThreads& idle_threads() { return idle_threads_; }
   /// Cancels all, then waits for all: the environment is going away.
   void stop_all();
 
  private:
   std::set<Job*> jobs_;
+  IdleThreads idle_threads_;
 };
 
 /// What a job does. All but `work` run on the JavaScript thread.
@@ -82,7 +85,7 @@ class Job {
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<JobList> jobs_;
   napi_threadsafe_function channel_ = nullptr;
-  std::thread thread_;
+  std::unique_ptr<JobThread> thread_;  ///< until the promise settles
   std::atomic<bool> cancel_{false};
   bool channel_closed_ = false;  ///< job thread only
   std::exception_ptr failure_;   ///< of `work`; read after the join

@@ -91,6 +91,22 @@ TEST(what_waits_is_bounded) {
   CHECK(allocate_large_block(refused, false) == nullptr);
 }
 
+TEST(as_much_waits_as_is_in_use) {
+  if (!kGivesPages) return;
+  release_spare_blocks();
+  size_t bytes = kSpareBytes + kLargeBlock;
+  size_t same = bytes;
+  void* const held = allocate_large_block(bytes, false);
+  void* const freed = allocate_large_block(same, false);
+  free_large_block(freed, same);
+  // The held one is as large, so the other has waited.
+  CHECK(allocate_large_block(same, false) == freed);
+  free_large_block(freed, same);
+  free_large_block(held, bytes);
+  // Nothing is in use any more, and each is more than may wait then.
+  CHECK(!release_spare_blocks());
+}
+
 TEST(ensure_keeps_what_fits_and_zeroes_what_does_not) {
   Buffer<float> buffer(8, "test");
   buffer[3] = 5;

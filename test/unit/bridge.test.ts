@@ -2,14 +2,24 @@
  * The native boundary itself, below everything that lib/ checks: whatever JavaScript hands over, it is a typed error or
  * JavaScript's own, and the process lives.
  */
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { isTypedArray } from 'node:util/types';
 import { LookbackError } from '../../lib';
-import type { EngineSpec, EngineSums, NativeEngine, NativeTensor } from '../../lib/native';
+import type {
+  EngineSpec,
+  EngineSums,
+  NativeCell,
+  NativeEngine,
+  NativeTensor,
+} from '../../lib/native';
 import { loadAddon } from '../../lib/native';
 
 const addon = loadAddon();
 const steps = 10;
 const features = 3;
+const onLinux = process.platform === 'linux' ? it : it.skip;
 
 function makeEngine(spec: Partial<EngineSpec> = {}): NativeEngine {
   const engine = addon.createEngine({
@@ -33,6 +43,15 @@ function input(rows: number, value = 0.1): NativeTensor {
     shape: [rows, steps, features],
     data: new Float32Array(rows * steps * features).fill(value),
   };
+}
+
+function weightsOf(cell: NativeCell): Record<string, NativeTensor> {
+  return Object.fromEntries(
+    cell.params().map(({ name, shape }) => {
+      const size = shape.reduce((product, extent) => product * extent, 1);
+      return [name, { shape, data: new Float64Array(size).fill(0.1) }];
+    }),
+  );
 }
 
 function addData(engine: NativeEngine, rows = 64): number {
@@ -213,12 +232,7 @@ describe('jobs', () => {
 
   it('of one cell may run at the same time', async () => {
     const cell = addon.createCell('lstm', { inputSize: 2, units: 3 }, 'float64', 'cpu');
-    const weights = Object.fromEntries(
-      cell.params().map(({ name, shape }) => {
-        const size = shape.reduce((product, extent) => product * extent, 1);
-        return [name, { shape, data: new Float64Array(size).fill(0.1) }];
-      }),
-    );
+    const weights = weightsOf(cell);
     const options = { training: true, threads: 2 };
     const x = { shape: [4, 5, 2], data: new Float64Array(40).fill(0.3) };
     const passes = await Promise.all(
@@ -231,6 +245,40 @@ describe('jobs', () => {
     expect(() => passes[0]!.tape.backward(upstream)).toThrow(
       expect.objectContaining({ code: 'ERR_STATE' }),
     );
+  });
+
+  onLinux('leave few threads behind, however many ran at the same time', async () => {
+    const threads = (): number => readdirSync('/proc/self/task').length;
+    const cell = addon.createCell('lstm', { inputSize: 2, units: 3 }, 'float64', 'cpu');
+    const weights = weightsOf(cell);
+    const x = { shape: [64, 500, 2], data: new Float64Array(64_000).fill(0.3) };
+    const before = threads();
+    const jobs = Array.from({ length: 24 }, () =>
+      cell.forward({ x }, weights, { training: true, threads: 1 }),
+    );
+    const during = threads();
+    await Promise.all(jobs);
+    expect(during - before).toBeGreaterThan(8);
+    expect(threads() - before).toBeLessThanOrEqual(4);
+  });
+
+  onLinux('give the memory that waits for others back when none came for a while', () => {
+    const script = `
+      const { cells } = require(${JSON.stringify(join(__dirname, '..', '..'))});
+      const zeros = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b)) });
+      const cell = cells.lstm({ inputSize: 1, units: 32 }, { threads: 1 });
+      const weights = { W_x: zeros(128, 1), W_h: zeros(128, 32), b_x: zeros(128), b_h: zeros(128) };
+      const megabytes = () => process.memoryUsage().rss / 1e6;
+      cell.forward({ x: zeros(64, 4000, 1) }, weights, { training: true }).then(async ({ handle }) => {
+        const waiting = megabytes();
+        await new Promise((wake) => setTimeout(wake, 3000));
+        console.log(JSON.stringify({ gone: waiting - megabytes() }));
+        handle.dispose();
+      });`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    // The engine's own copy of y, which JavaScript has in an array of its own: 33 MB.
+    expect((JSON.parse(stdout) as { gone: number }).gone).toBeGreaterThan(25);
   });
 });
 
