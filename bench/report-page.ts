@@ -9,6 +9,7 @@ import type { Measurement } from './measure';
 import type { Roofline } from './roofline';
 import type { EventLoop, Preparation, StreamStep } from './serving';
 import type { Range } from './statistics';
+import { PEAK_SHARES, SCALING, verdicts } from './targets';
 
 /** A measurement that could not be made, and why. */
 export interface Missing {
@@ -124,6 +125,53 @@ function peerTable(data: ReportData, threads: number): string[] {
   const sides = ['our forward', 'their forward', 'our step', 'their step'];
   const header = ['case', 'peer', ...sides, 'ratio forward', 'ratio step', 'largest difference'];
   return [`### Against peers, ${threadsText(threads)}`, '', ...markdownTable(header, rows), ''];
+}
+
+function ofAim(value: number | null, aimed: number | null): string {
+  return aimed === null ? '–' : `${ratio(value)} of ${aimed}x`;
+}
+
+function peakLines(data: ReportData): string[] {
+  const stepOf = (name: string, threads: number): Measurement['result'] | undefined =>
+    data.measurements.find(
+      ({ result }) => result.case === name && result.threads === threads && result.peer === null,
+    )?.result;
+  const peak = data.rooflines.find(({ threads }) => threads === 1)?.fmaGflops ?? NaN;
+  const lines = Object.entries(PEAK_SHARES).flatMap(([name, aimed]) => {
+    const result = stepOf(name, 1);
+    if (!result) return [];
+    return [`- \`${name}\`: ${percent(result.gflops / peak)} of the peak of ${percent(aimed)}.`];
+  });
+  const [one, two] = [stepOf(SCALING.case, 1), stepOf(SCALING.case, 2)];
+  if (one && two) {
+    const times = `${ratio(one.stepMs / two.stepMs)} of ${SCALING.perTwoThreads}x`;
+    lines.push(`- \`${SCALING.case}\`, two threads against one: ${times}.`);
+  }
+  return lines;
+}
+
+function targetSection(data: ReportData): string[] {
+  const found = verdicts(data.measurements);
+  if (found.length === 0) return [];
+  const rows = found.map(({ target, threads, forward, step, missed }) => [
+    `\`${target.case}\``,
+    target.peer === 'own' ? 'our LSTM' : target.peer,
+    String(threads),
+    ofAim(forward, target.forward),
+    ofAim(step, target.step),
+    missed.length === 0 ? 'yes' : `not ${missed.join(' and ')}`,
+  ]);
+  const reached = found.filter(({ missed }) => missed.length === 0).length;
+  return [
+    '## What is aimed at',
+    '',
+    `${reached} of ${found.length} are reached. Why the others are not, as far as it is known: [README.md](README.md).`,
+    '',
+    ...markdownTable(['case', 'peer', 'threads', 'forward', 'step', 'reached'], rows),
+    '',
+    ...peakLines(data),
+    '',
+  ];
 }
 
 function variantLines({ measurements }: ReportData): string[] {
@@ -268,6 +316,7 @@ function missingSection({ missing }: ReportData): string[] {
 export function pageText(data: ReportData, folder: string): string {
   return [
     ...machineSection(data),
+    ...targetSection(data),
     ...timesSection(data, folder),
     ...growthSection(data, folder),
     ...servingSection(data),

@@ -19,6 +19,7 @@ import {
   pageText,
 } from '../../bench/report-page';
 import { stepFloorMs } from '../../bench/roofline';
+import { PEAK_SHARES, SCALING, TARGETS, verdicts } from '../../bench/targets';
 
 const caseNamed = (name: string): BenchCase => CASES.find((bench) => bench.name === name)!;
 
@@ -199,6 +200,10 @@ describe('the page', () => {
       'peers with ratios and the largest difference',
       /torch 9\.9 .* \| 3\.00x \| 3\.00x \| 6\.1e-7 \|/,
     ],
+    [
+      'targets',
+      /\| `lstm-har-b64-h32` \| torch \| 1 \| 3\.00x of 4x \| 3\.00x of 6x \| not forward and step \|/,
+    ],
     ['how peers ran', /- `lstm-har-b64-h32`, one thread, torch: nn\.LSTM, eager/],
     ['exponents', /\| units \| 1\.00 \| 2\.00 \|/],
     ['the delay of the event loop', /\| training \| 0\.0600 \| 2\.50 \| 4\.00 \|/],
@@ -231,6 +236,26 @@ describe('the page', () => {
 
   it('gives the share of the floor', () => {
     expect(floorShare(data, data.measurements[0]!)).toBe(0.5);
+  });
+});
+
+describe('targets', () => {
+  it('are of cases that there are', () => {
+    for (const name of [
+      ...TARGETS.map((each) => each.case),
+      ...Object.keys(PEAK_SHARES),
+      SCALING.case,
+    ])
+      expect(CASES.map((bench) => bench.name)).toContain(name);
+  });
+
+  it('are judged pass by pass', () => {
+    const of = (ratio: number): readonly string[] =>
+      verdicts([measured('lstm-har-b64-h32', 1, ratio)])[0]!.missed;
+    expect(of(3.9)).toEqual(['forward', 'step']);
+    expect(of(5)).toEqual(['step']);
+    expect(of(6)).toEqual([]);
+    expect(verdicts([measured('lstm-har-b64-h32', 1, null)])).toEqual([]);
   });
 });
 
