@@ -15,8 +15,8 @@ void* heap_block(size_t bytes, bool zeroed) noexcept {
 
 #if defined(__unix__) || defined(__APPLE__)
 
-/// From this size on a block has whole huge pages inside it, wherever it begins.
-constexpr size_t kHuge = size_t{4} << 20;
+/// From this size on a block has a whole huge page inside it, wherever it begins.
+constexpr size_t kHuge = (size_t{4} << 20) - (size_t{4} << 10);
 
 size_t whole_pages(size_t bytes) noexcept {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
