@@ -64,8 +64,9 @@ export function verdicts(measurements: readonly Measurement[]): Verdict[] {
     return measurements.flatMap(({ result }) => {
       if (result.case !== target.case || result.peer?.name !== peer || !result.ratio) return [];
       const { forward, step } = result.ratio;
+      // As the page shows them.
       const behind = (aimed: number | null, value: number | null): boolean =>
-        aimed !== null && !((value ?? NaN) >= aimed);
+        aimed !== null && !(Math.round(100 * (value ?? NaN)) >= Math.round(100 * aimed));
       const missed = [
         ...(behind(target.forward, forward) ? (['forward'] as const) : []),
         ...(behind(target.step, step) ? (['step'] as const) : []),

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "base/system_memory.h"
 
@@ -60,10 +61,22 @@ class SpareBlocks {
   }
 
   bool clear() {
+    std::array<Block, kSpareCount> gone;
+    size_t count = 0;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      std::swap(count, count_);
+      gone.swap(spares_);
+      total_ = 0;
+    }
+    // Nobody waits meanwhile: it takes milliseconds.
+    for (size_t i = 0; i < count; ++i) unmap_pages(gone[i].start, gone[i].bytes);
+    return count != 0;
+  }
+
+  size_t bytes() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (count_ == 0) return false;
-    while (count_ > 0) drop_oldest();
-    return true;
+    return total_;
   }
 
  private:
@@ -128,5 +141,7 @@ void fault_in(void* memory, size_t bytes) noexcept {
 void free_large_block(void* block, size_t bytes) noexcept { spare_blocks().give({block, bytes}); }
 
 bool release_spare_blocks() noexcept { return spare_blocks().clear(); }
+
+size_t spare_block_bytes() noexcept { return spare_blocks().bytes(); }
 
 }  // namespace lookback

@@ -40,5 +40,7 @@ void fault_in(void* memory, size_t bytes) noexcept;
 /// Gives back the pages that wait for their next use; whether there were any. For whoever knows
 /// that none will be wanted soon.
 bool release_spare_blocks() noexcept;
+/// Bytes of those pages.
+size_t spare_block_bytes() noexcept;
 
 }  // namespace lookback

@@ -58,13 +58,15 @@ int64_t left_of(const char* limit_path, const char* used_path, const char* stat_
 }
 
 /// Claimed bytes that the system has not seen touched. The process' other memory counts as touched
-/// claims, which errs on the side of letting a request through.
+/// claims, which errs on the side of letting a request through; but for the pages that wait, which
+/// are given back where room is short.
 int64_t untouched() {
 #if defined(__linux__)
   std::ifstream file("/proc/self/statm");
   int64_t total = 0, resident = 0;
   if (file >> total >> resident) {
-    return std::max<int64_t>(0, claimed.load() - resident * sysconf(_SC_PAGESIZE));
+    const auto spare = static_cast<int64_t>(spare_block_bytes());
+    return std::max<int64_t>(0, claimed.load() - (resident * sysconf(_SC_PAGESIZE) - spare));
   }
 #endif
   return 0;

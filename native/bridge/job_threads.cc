@@ -1,6 +1,8 @@
 #include "bridge/job_threads.h"
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 
 #include "base/large_blocks.h"
 
@@ -10,8 +12,11 @@ namespace {
 /// As many as a server has jobs at a time and no more.
 constexpr size_t kIdleThreads = 4;
 
-/// After this long without a job its memory will not be wanted again soon.
+/// After this long without a job the memory of the last ones will not be wanted again soon.
 constexpr std::chrono::seconds kIdle{2};
+
+/// Of the whole process, as its memory is.
+std::atomic<uint64_t> started{0}, ended{0};
 
 }  // namespace
 
@@ -43,7 +48,9 @@ void JobThread::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (await_task(lock)) {
     lock.unlock();
+    started.fetch_add(1);
     task_();  // Nobody replaces it before it has ended.
+    ended.fetch_add(1);
     lock.lock();
     task_ = nullptr;
     changed_.notify_all();
@@ -52,12 +59,14 @@ void JobThread::run() {
 
 /// False: there will be none.
 bool JobThread::await_task(std::unique_lock<std::mutex>& lock) {
-  const auto wanted = [this] { return task_ || stop_; };
-  if (!changed_.wait_for(lock, kIdle, wanted)) {
-    lock.unlock();
-    release_spare_blocks();
+  uint64_t before = started;
+  while (!changed_.wait_for(lock, kIdle, [this] { return task_ || stop_; })) {
+    // Again and again: JavaScript lets go of models and results when it likes.
+    const uint64_t now = started;
+    lock.unlock();  // a job may come meanwhile
+    if (now == before && now == ended) release_spare_blocks();
     lock.lock();
-    changed_.wait(lock, wanted);
+    before = now;
   }
   return static_cast<bool>(task_);
 }
