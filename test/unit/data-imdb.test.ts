@@ -118,6 +118,20 @@ describe('datasets.imdb', () => {
     expect(failure.message).toMatch(/7_9\.txt of 1048577 bytes is beyond the limit/);
   });
 
+  it.each([
+    ['size', 124],
+    ['device', 329],
+  ])('refuses an archive whose header has a %s beyond all numbers', (_name, place) => {
+    using folder = tree();
+    const bytes = readFileSync(archive(folder, false));
+    bytes[place] = 0x80;
+    bytes.fill(0x7f, place + 1, place + 8);
+    folder.write('beyond.tar', bytes);
+    const failure = failureOf(() => datasets.imdb({ dir: join(folder.path, 'beyond.tar') }));
+    expect(failure.code).toBe('ERR_DATA');
+    expect(failure.message).toContain('does not begin with the header');
+  });
+
   it('gives typed errors for damaged archives', () => {
     using folder = tree();
     const packed = readFileSync(archive(folder));

@@ -42,7 +42,7 @@ export function readTar(
     );
   };
   const first = Buffer.from(bytes.subarray(0, BLOCK));
-  if (first.length < BLOCK || !new Header(first).cksumValid) {
+  if (!isHeader(first)) {
     fail('it does not begin with the header of a tar archive');
     throw failure as Error;
   }
@@ -70,11 +70,24 @@ export function readTar(
     },
   });
   parser.on('error', (cause: Error) => fail(cause.message, cause));
-  for (; offset < bytes.length && failure === null; offset += PIECE) {
-    parser.write(Buffer.from(bytes.subarray(offset, offset + PIECE)));
+  try {
+    for (; offset < bytes.length && failure === null; offset += PIECE) {
+      parser.write(Buffer.from(bytes.subarray(offset, offset + PIECE)));
+    }
+    if (failure === null) parser.end();
+  } catch (error) {
+    fail((error as Error).message, error);
   }
-  if (failure === null) parser.end();
   if (failure !== null) throw failure as Error;
+}
+
+/** Numbers that no header can have are errors of the package that reads it. */
+function isHeader(block: Buffer): boolean {
+  try {
+    return block.length === BLOCK && new Header(block).cksumValid;
+  } catch {
+    return false;
+  }
 }
 
 /** By what the file begins with: archives are named `.tar.gz`, `.tgz` and otherwise. */
