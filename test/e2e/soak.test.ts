@@ -26,6 +26,12 @@ function grown(code: string): { before: number; after: number } {
       }
       return process.memoryUsage().rss / 2 ** 20;
     };
+    // Without the pages that wait for their next use: two seconds without a job give them back.
+    const settled = async () => {
+      await resident();
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      return resident();
+    };
     (async () => { ${code} })();`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--expose-gc', '-e', script], {
     encoding: 'utf8',
@@ -49,9 +55,9 @@ it(
         model.dispose();
       };
       for (let at = 0; at < ${first}; at += 1) await cycle();
-      const before = await resident();
+      const before = await settled();
       for (let at = ${first}; at < ${cycles}; at += 1) await cycle();
-      console.log(JSON.stringify({ before, after: await resident() }));`);
+      console.log(JSON.stringify({ before, after: await settled() }));`);
     if (long)
       process.stdout.write(`${cycles} models: ${before.toFixed(1)} to ${after.toFixed(1)} MB\n`);
     expect(after - before).toBeLessThan(bound);
@@ -68,9 +74,9 @@ it('what is not disposed goes with its object', () => {
       }
     };
     await cycle(200);
-    const before = await resident();
+    const before = await settled();
     await cycle(${long ? 2000 : 200});
-    console.log(JSON.stringify({ before, after: await resident() }));`);
+    console.log(JSON.stringify({ before, after: await settled() }));`);
   expect(after - before).toBeLessThan(bound);
 }, 120_000);
 
@@ -84,9 +90,9 @@ it('a thousand streams that come, step and go leave nothing behind', () => {
       for (const stream of streams) stream.dispose();
     };
     for (let round = 0; round < 3; round += 1) serve();
-    const before = await resident();
+    const before = await settled();
     for (let round = 0; round < ${long ? 100 : 10}; round += 1) serve();
-    console.log(JSON.stringify({ before, after: await resident() }));`);
+    console.log(JSON.stringify({ before, after: await settled() }));`);
   expect(after - before).toBeLessThan(bound);
 }, 300_000);
 
