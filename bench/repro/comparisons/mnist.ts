@@ -50,7 +50,8 @@ const contestants = (published: Published): readonly Contestant[] => [
   {
     name: 'bnlstm',
     label: 'BN-LSTM',
-    layers: classifier((units) => ({ kind: 'bnlstm', units })),
+    // As its authors: before the first pixels that differ, all rows of a batch would be the same.
+    layers: classifier((units) => ({ kind: 'bnlstm', units, initialNoise: 0.1 })),
     optimizer: { kind: 'rmsprop', learningRate: 1e-3, rho: 0.9, clipNorm: 1 },
     published: published.bnlstm,
   },
@@ -72,8 +73,9 @@ const comparison = (
   text: [
     '784 steps of one pixel, ten digits; 55 000 images to train from, 5000 of the training part set aside as in the papers, 10 000 to test with. Every cell as',
     'near to the 16 400 learnt parameters of scoRNN with 170 units as its width allows, batch 128, two epochs, so 860 updates. Optimizers and rates as published',
-    '(ENRNN: those of scoRNN; RRA and LSTM: Adam at 0.001 with clipNorm 1), nothing searched for. Published numbers are for these sizes, but for LSTM (128 units, 68 k) and',
+    '(ENRNN: those of scoRNN; RRA and LSTM: Adam at 0.001 with clipNorm 1; BN-LSTM with its noise on the first state), nothing searched for. Published numbers are for these sizes, but for LSTM (128 units, 68 k) and',
     'BN-LSTM (100 units), for 70 epochs and more; those of scoRNN and expRNN are the best epoch by the test part.',
+    'BN-LSTM learns in training and fails in evaluation, with running statistics, after so few updates; why has not been looked into.',
   ].join('\n'),
   inputShape: [PIXELS, 1],
   config: {
