@@ -47,6 +47,10 @@ const subjects: Record<string, Subject> = {
   enrnn: { layers: [layers.enrnn({ longUnits: H / 2, shortUnits: H / 2 })], saved: 2 * H },
   scurnn: { layers: [layers.scurnn(spec)], saved: 6 * H },
   larnn: { layers: [layers.larnn(attention)], saved: larnn },
+  'larnn, positions concatenated': {
+    layers: [layers.larnn({ ...attention, positional: 'concat' })],
+    saved: larnn,
+  },
   'larnn, layer norm': {
     layers: [layers.larnn({ ...attention, normalization: 'layer' })],
     saved: larnn,
