@@ -129,9 +129,7 @@ void fault_in(void* memory, size_t bytes) noexcept {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
   const auto last = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
-  auto* const start = reinterpret_cast<void*>(first);
-  wish_huge_pages(start, last - first);
-  madvise(start, last - first, MADV_POPULATE_WRITE);
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
 #else
   static_cast<void>(memory);
   static_cast<void>(bytes);

@@ -15,8 +15,8 @@ void* heap_block(size_t bytes, bool zeroed) noexcept {
 
 #if defined(__unix__) || defined(__APPLE__)
 
-/// From this size on a block has a whole huge page inside it, wherever it begins.
-constexpr size_t kHuge = (size_t{4} << 20) - (size_t{4} << 10);
+/// From this size on a block has whole huge pages inside it, wherever it begins.
+constexpr size_t kHuge = size_t{4} << 20;
 
 size_t whole_pages(size_t bytes) noexcept {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -33,19 +33,12 @@ void* map_pages(size_t bytes, bool filled) noexcept {
 #endif
   void* const block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (block == MAP_FAILED) return nullptr;
-  wish_huge_pages(block, bytes);
-  return block;
-}
-
-void wish_huge_pages(void* pages, size_t bytes) noexcept {
 #if defined(MADV_HUGEPAGE)
-  // A tape is walked in strides that would miss the TLB at every step, and a fresh array costs one
-  // fault for 512.
-  if (bytes >= kHuge) madvise(pages, bytes, MADV_HUGEPAGE);
-#else
-  static_cast<void>(pages);
-  static_cast<void>(bytes);
+  // A wish: a tape is walked in strides that would miss the TLB at every step, and a fresh array
+  // costs one fault for 512. Where it is refused the pages stay small.
+  if (bytes >= kHuge) madvise(block, bytes, MADV_HUGEPAGE);
 #endif
+  return block;
 }
 
 void unmap_pages(void* block, size_t bytes) noexcept { munmap(block, bytes); }
@@ -54,7 +47,6 @@ void unmap_pages(void* block, size_t bytes) noexcept { munmap(block, bytes); }
 
 size_t whole_pages(size_t bytes) noexcept { return bytes; }
 void* map_pages(size_t, bool) noexcept { return nullptr; }
-void wish_huge_pages(void*, size_t) noexcept {}
 void unmap_pages(void*, size_t) noexcept {}
 
 #endif

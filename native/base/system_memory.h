@@ -15,9 +15,6 @@ size_t whole_pages(size_t bytes) noexcept;
 
 /// Zeroed pages, or null where there is no room; `filled`: the caller writes all of them.
 void* map_pages(size_t bytes, bool filled) noexcept;
-/// Wishes for huge pages in whole pages that nothing was written to, where they are many. Where
-/// that is refused they stay small.
-void wish_huge_pages(void* pages, size_t bytes) noexcept;
 void unmap_pages(void* block, size_t bytes) noexcept;
 
 }  // namespace lookback

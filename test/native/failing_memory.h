@@ -74,7 +74,6 @@ void* map_pages(size_t bytes, bool) noexcept {
   if (memory != nullptr) std::memset(memory, 0, bytes);
   return memory;
 }
-void wish_huge_pages(void*, size_t) noexcept {}
 void unmap_pages(void* memory, size_t) noexcept { std::free(memory); }
 
 }  // namespace lookback
