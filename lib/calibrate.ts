@@ -4,9 +4,11 @@
  */
 import type { Cell, TensorsByName } from './cell';
 import { LookbackError } from './errors';
+import type { LayerSpec } from './layers';
 import type { Model } from './model';
 import type { NamedTensors } from './model-options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
+import { asTensor } from './tensor';
 
 /** Averages of statistics by name, each line of features by itself: not every batch has every step. */
 class Averages {
@@ -77,10 +79,18 @@ export async function calibrateCell(
 }
 
 /**
+ * Inputs `[B, T, C]` of two rows or more, alone or with the valid steps of each row, `[B]` as Int32Array; a step counts
+ * where a row of the batch has it.
+ */
+export type CalibrationBatch =
+  TensorLike | { readonly x: TensorLike; readonly lengths?: TensorLike };
+
+/**
  * Gives a model's `bnlstm` layers the averages of the batch statistics over the training set, with frozen weights, in
- * place of the running ones: the statistics that the paper's evaluation uses. Sequences must not be longer than `tMax`.
+ * place of the running ones: the statistics that the paper's evaluation uses. Running ones lag behind the weights, and
+ * with few updates and many steps they can mislead evaluation altogether. Sequences must not be longer than `tMax`.
  *
- * @param batches inputs `[B, T, C]`, two rows or more each
+ * @param batches from the training set, in an order as in training: rows of one kind alone have statistics of their own
  * @throws {LookbackError} ERR_OPTION without such a layer, or where its momentum is 0; ERR_SHAPE for longer sequences;
  * ERR_DATA without any batch. The statistics are then as before.
  *
@@ -96,21 +106,13 @@ export async function calibrateCell(
  */
 export async function calibrate(
   model: Model,
-  batches: Iterable<TensorLike> | AsyncIterable<TensorLike>,
+  batches: Iterable<CalibrationBatch> | AsyncIterable<CalibrationBatch>,
 ): Promise<void> {
-  const layers = model.config().layers.filter(({ kind }) => kind === 'bnlstm');
-  if (layers.length === 0) {
-    throw new LookbackError('ERR_OPTION', 'calibrate: the model has no bnlstm layer');
-  }
-  const frozen = layers.find((layer) => layer['momentum'] === 0);
-  if (frozen) {
-    const message = `calibrate: layer ${String(frozen['name'])} has momentum 0, so its statistics cannot change`;
-    throw new LookbackError('ERR_OPTION', message);
-  }
+  const layers = layersWithStatistics(model);
   const before = model.state();
   const averages = new Averages();
   try {
-    for await (const x of batches) await addBatch(model, layers, x, averages);
+    for await (const batch of batches) await addBatch(model, layers, batch, averages);
     requireBatches(averages.names.length);
   } finally {
     model.restore(before.tensors, before.counters);
@@ -121,27 +123,52 @@ export async function calibrate(
   model.setWeights(statistics);
 }
 
+/** Whether `calibrate` can be called with sequences of `steps`. @throws {LookbackError} as it, before any work */
+export function requireCalibratable(model: Model, steps: number): void {
+  requireRowsFor(layersWithStatistics(model), steps);
+}
+
+/** @throws {LookbackError} ERR_OPTION where there is none whose statistics can change */
+function layersWithStatistics(model: Model): LayerSpec[] {
+  const layers = model.config().layers.filter(({ kind }) => kind === 'bnlstm');
+  if (layers.length === 0) {
+    throw new LookbackError('ERR_OPTION', 'calibrate: the model has no bnlstm layer');
+  }
+  const frozen = layers.find((layer) => layer['momentum'] === 0);
+  if (frozen) {
+    const message = `calibrate: layer ${String(frozen['name'])} has momentum 0, so its statistics cannot change`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  return layers;
+}
+
+/** @throws {LookbackError} ERR_SHAPE where a step would have no statistics of its own */
+function requireRowsFor(layers: readonly LayerSpec[], steps: number): void {
+  const shorter = layers.find((layer) => steps > Number(layer['tMax']));
+  if (!shorter) return;
+  const message = `calibrate: x has ${steps} steps but layer ${String(shorter['name'])} has statistics for ${String(shorter['tMax'])}; give shorter sequences`;
+  throw new LookbackError('ERR_SHAPE', message);
+}
+
 /** With running statistics of zero, what a batch leaves of them is its own times the momentum. */
 async function addBatch(
   model: Model,
-  layers: ReturnType<Model['config']>['layers'],
-  x: TensorLike,
+  layers: readonly LayerSpec[],
+  batch: CalibrationBatch,
   averages: Averages,
 ): Promise<void> {
-  const isStatistic = (name: string, layer: (typeof layers)[number]): boolean =>
+  const { x, lengths } = withLengths(batch);
+  const steps = lengths ? Math.max(0, ...lengths) : stepsOf(x);
+  requireRowsFor(layers, stepsOf(x));
+  if (steps === 0) return;
+  const isStatistic = (name: string, layer: LayerSpec): boolean =>
     name.startsWith(`${String(layer['name'])}.buf.`);
   const all = model.getWeights();
   const names = Object.keys(all).filter((name) => layers.some((each) => isStatistic(name, each)));
   const empty = pick(all, names);
   for (const { data } of Object.values(empty)) data.fill(0);
   model.setWeights(empty);
-  const steps = stepsOf(x);
-  const longer = layers.find((layer) => steps > Number(layer['tMax']));
-  if (longer) {
-    const message = `calibrate: x has ${steps} steps but layer ${String(longer['name'])} has statistics for ${String(longer['tMax'])}; give shorter sequences`;
-    throw new LookbackError('ERR_SHAPE', message);
-  }
-  await model.forward(x, { training: true });
+  await model.forward(x, { training: true, ...(lengths ? { lengths } : {}) });
   const after = pick(model.getWeights(), names);
   for (const layer of layers) {
     for (const [name, { shape, data }] of Object.entries(after)) {
@@ -150,6 +177,14 @@ async function addBatch(
       averages.add(name, data, features, Math.min(lines, steps), 1 / Number(layer['momentum']));
     }
   }
+}
+
+function withLengths(batch: CalibrationBatch): { x: TensorLike; lengths?: Int32Array } {
+  if (!('x' in batch)) return { x: batch };
+  const { x, lengths } = batch;
+  if (lengths === undefined) return { x };
+  const wish = { name: 'calibrate: lengths', dtype: 'int32', shape: [null] } as const;
+  return { x, lengths: asTensor(lengths, wish).data as Int32Array };
 }
 
 function stepsOf(x: TensorLike): number {

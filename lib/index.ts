@@ -6,6 +6,7 @@ import { loadAddon } from './native';
 loadAddon();
 
 export { calibrate } from './calibrate';
+export type { CalibrationBatch } from './calibrate';
 export { cells } from './cell';
 export type { BackwardHandle, Cell, CellForward, CellOptions, TensorsByName } from './cell';
 export type { CellKind, OptionsOf } from './cells';

@@ -25,7 +25,7 @@ export interface Contestant {
   optimizer: object;
   groups?: readonly Group[];
   /** Laid over the comparison's configuration. */
-  config?: { epochs?: number; schedule?: unknown };
+  config?: { epochs?: number; schedule?: unknown; calibrate?: true };
   /** Contestants of one family share the setting that the search finds for the first of them. */
   family?: string;
   /** The published result, as its column shows it. */

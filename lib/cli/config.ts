@@ -60,6 +60,7 @@ export const configSchema = z.strictObject({
   groups: z.array(z.unknown()).optional(),
   schedule: z.unknown().default('constant'),
   validation: validationSchema.optional(),
+  calibrate: z.union([z.boolean(), z.int().min(1)]).default(false),
   callbacks: z.array(z.unknown()).default([]),
   checkpoint: z.strictObject({ everyUpdates: z.int().min(1) }).optional(),
 });

@@ -107,7 +107,13 @@ async function ioErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
 const free = new Set(['out', 'device', 'threads', 'epochs', 'checkpoint']);
 
 /** What a checkpoint that was written before these keys existed had in their place. */
-const once = { callbacks: [], stateful: false, burnIn: 0, validationFreq: 1 };
+const once = {
+  callbacks: [],
+  stateful: false,
+  burnIn: 0,
+  validationFreq: 1,
+  calibrate: false,
+};
 
 /** @throws {LookbackError} ERR_OPTION where a run cannot be continued under `now` */
 export function requireSameRun(

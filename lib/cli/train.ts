@@ -15,6 +15,7 @@ import type { Cursor } from '../training/fit';
 import type { Callback, CallbackSpec } from '../training/callbacks';
 import { makeCallback } from '../training/callbacks';
 import { logsText } from '../training/progress';
+import { calibrateRun, calibrationRows, checkCalibration } from './calibration';
 import type { RunConfig } from './config';
 import { readConfig } from './config';
 import { exitCodes } from './exit';
@@ -54,6 +55,7 @@ export async function train(path: string, options: TrainOptions, output: Output)
   checkTestStreams(config, data);
   checkValidation(config, data);
   using model = buildModel(config, data);
+  checkCalibration(config, data, model);
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
   if (checkpoint) await folder.writeConfig(config);
   else await folder.begin(config);
@@ -163,7 +165,10 @@ class Run {
     return makeCallback(placed);
   }
 
-  /** Tests the trained model and writes model, report and log; null where a signal came before all was there. */
+  /**
+   * Calibrates the trained model where that is asked for, tests it, and writes model, report and log; null where a signal
+   * came before all was there.
+   */
   async finish(): Promise<Logs | null> {
     const { signal } = this.#signals;
     try {
@@ -176,7 +181,10 @@ class Run {
   }
 
   async #finish(signal: AbortSignal): Promise<Logs> {
-    const { test, classNames } = this.#data;
+    const { train: rows, test, classNames } = this.#data;
+    const batches = await calibrateRun(this.#model, this.#config, rows, signal);
+    if (batches > 0)
+      this.#output.tell('calibrated', { batches }, `calibrated on ${batches} batches`);
     const logs = await this.#model.evaluate(test, { ...evaluationOf(this.#config), signal });
     const report: Report = {
       title: this.#folder.path,
@@ -336,7 +344,8 @@ async function tellEstimate(
   const { validationSteps = Infinity } = config;
   const held = Math.min(data.validation?.x.shape[0] ?? 0, validationSteps * config.batchSize);
   const validations = validationsFrom(cursor?.epoch ?? 0, config);
-  const inferred = (held * validations + (data.test.x.shape[0] ?? 0)) / (3 * size);
+  const once = (data.test.x.shape[0] ?? 0) + calibrationRows(config, rows);
+  const inferred = (held * validations + once) / (3 * size);
   const seconds = ((left + inferred) * best) / 1000;
   output.tell(
     'estimate',

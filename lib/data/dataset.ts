@@ -3,7 +3,7 @@
  */
 import { LookbackError } from '../errors';
 import type { TextOptions } from '../preprocessing/text';
-import type { Tensor } from '../tensor';
+import type { Tensor, TypedArray } from '../tensor';
 
 /** Integer labels from 0, or float targets. */
 export type Answers = Int32Array | Float32Array;
@@ -154,7 +154,12 @@ function cutRows<Data extends Answers>(
   return { shape: [to - from, ...rest], data: data.subarray(from * size, to * size) as Data };
 }
 
-function gather<Data extends Answers>(data: Data, rows: readonly number[], size: number): Data {
+/** A copy of the `rows`, in that order, of data whose rows have `size` numbers each. */
+export function gather<Data extends TypedArray>(
+  data: Data,
+  rows: readonly number[],
+  size: number,
+): Data {
   const taken = new (data.constructor as new (length: number) => Data)(rows.length * size);
   rows.forEach((row, to) => taken.set(data.subarray(row * size, (row + 1) * size), to * size));
   return taken;

@@ -381,7 +381,11 @@ function batchesPerCall(engine: NativeEngine, steps: number, batchSize: number):
 }
 
 /** Fisher-Yates with the shared generator: one seed and one epoch, one order. */
-function shuffled(host: FitHost, rows: number, epoch: number): Uint32Array {
+export function shuffled(
+  host: Pick<FitHost, 'uniforms' | 'seed'>,
+  rows: number,
+  epoch: number,
+): Uint32Array {
   const order = inOrder(rows);
   const uniform = host.uniforms(host.seed, epoch, rows);
   for (let at = rows - 1; at > 0; at -= 1) {

@@ -220,6 +220,34 @@ describe('a model with bnlstm', () => {
     }
   });
 
+  it('is calibrated on the steps that rows have', async () => {
+    using model = sequential({
+      inputShape: [4, 1],
+      layers: [layers.bnlstm({ units: 3 }), layers.dense({ units: 1 })],
+      dtype: 'float64',
+    });
+    const x = sequences(3, 4);
+    const lengths = Int32Array.of(3, 1, 3);
+    const before = model.getWeights();
+    const cell = cells.bnlstm({ units: 3, inputSize: 1, tMax: 4 }, { dtype: 'float64' });
+    const weights = Object.fromEntries(
+      cell.weights.map(({ name }) => [name, before[`bnlstm.${name}`] ?? []]),
+    );
+    const pass = await cell.forward({ x, lengths }, weights, { training: true });
+    pass.handle.dispose();
+    await calibrate(model, [{ x, lengths }]);
+    const after = model.getWeights();
+    for (const [name, width] of Object.entries({ h: 12, x: 12, c: 3 })) {
+      const own = after[`bnlstm.buf.${name}.mean`]?.data ?? [];
+      const wanted = pass.outputs[`mean_${name}`]?.data ?? [];
+      // No row has the last step, which repeats the one before it.
+      for (let at = 0; at < 4 * width; at += 1)
+        expect(own[at]).toBeCloseTo(Number(wanted[at < 3 * width ? at : at - width]), 10);
+    }
+    const none = calibrate(model, [{ x, lengths: new Int32Array(3) }]);
+    await expect(none).rejects.toMatchObject({ code: 'ERR_DATA' });
+  });
+
   it('is left as it was where calibration fails', async () => {
     using model = sequential({
       inputShape: [4, 1],

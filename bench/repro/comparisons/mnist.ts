@@ -53,6 +53,7 @@ const contestants = (published: Published): readonly Contestant[] => [
     // As its authors: before the first pixels that differ, all rows of a batch would be the same.
     layers: classifier((units) => ({ kind: 'bnlstm', units, initialNoise: 0.1 })),
     optimizer: { kind: 'rmsprop', learningRate: 1e-3, rho: 0.9, clipNorm: 1 },
+    config: { calibrate: true },
     published: published.bnlstm,
   },
   {
@@ -75,7 +76,10 @@ const comparison = (
     'near to the 16 400 learnt parameters of scoRNN with 170 units as its width allows, batch 128, two epochs, so 860 updates. Optimizers and rates as published',
     '(ENRNN: those of scoRNN; RRA and LSTM: Adam at 0.001 with clipNorm 1; BN-LSTM with its noise on the first state), nothing searched for. Published numbers are for these sizes, but for LSTM (128 units, 68 k) and',
     'BN-LSTM (100 units), for 70 epochs and more; those of scoRNN and expRNN are the best epoch by the test part.',
-    'BN-LSTM learns in training and fails in evaluation, with running statistics, after so few updates; why has not been looked into.',
+    'BN-LSTM is calibrated after the last epoch: with averages over the training part and the trained weights, as its paper evaluates. Its running statistics (momentum 0.01) lag',
+    'behind the weights after so few updates, and each of 784 steps goes through those before it: on 2000 held-out images they gave an accuracy of 0.12 in the order of the rows and 0.16 in the',
+    'permuted one, statistics of the batch itself 0.54 and 0.69, running statistics after 400 more batches with frozen weights 0.55 and 0.69, and averages over 50 batches 0.54 and 0.70. The logs of its epochs',
+    'are still with running statistics.',
   ].join('\n'),
   inputShape: [PIXELS, 1],
   config: {
