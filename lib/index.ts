@@ -51,6 +51,7 @@ export type {
   SpokenDigitsDataset,
   SpokenDigitsOptions,
   SpokenDigitsSplit,
+  SpokenFramesDataset,
   StreamCsvOptions,
   SubjectSplit,
   TableBatch,

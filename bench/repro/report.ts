@@ -204,8 +204,8 @@ export function pageText(): string {
     '',
     'Every number here was computed from the logs beside this page by `npm run repro -- --report`; `npm run repro -- NAME` repeats the',
     'runs. Tested once, after the last epoch; a mean has its standard deviation over seeds. Parameters are the learnt numbers, entries of a matrix that follow from others',
-    'counted once, as in the papers. Machines: two virtual cores of an AMD EPYC, with AVX-512 for activity recognition, adding and copying, with AVX2 for the others;',
-    'one thread a run, beside other work, which the times include.',
+    'counted once, as in the papers. Machines: two virtual cores of an AMD EPYC, with AVX2 for the classes of spoken digits and for RRA, scoRNN and ENRNN on MNIST in the order of its rows,',
+    'with AVX-512 for the others; one thread a run, beside other work, which the times include.',
     '',
   ];
   for (const [name, comparison] of Object.entries(COMPARISONS))

@@ -106,12 +106,17 @@ export async function readConfig(path: string, sets: readonly string[]): Promise
 /** @throws {LookbackError} ERR_OPTION; `path` names the file in messages and gives the default of `out` */
 export function checkConfig(json: unknown, path: string): RunConfig {
   const { $schema: _, out, groups, ...config } = parseOptions(configSchema, json, path);
-  const loss = resolveLoss(config.loss ?? defaultLoss(config.data.name), `${path}: loss`);
+  const data = parseOptions<DataConfig>(
+    dataSchemas[config.data.name],
+    config.data,
+    `${path}: data`,
+  );
+  const loss = resolveLoss(config.loss ?? defaultLoss(data), `${path}: loss`);
   const metrics =
     config.metrics ?? (loss.kind === 'sparseCategoricalCrossentropy' ? ['accuracy'] : []);
   return {
     ...config,
-    data: parseOptions<DataConfig>(dataSchemas[config.data.name], config.data, `${path}: data`),
+    data,
     out: out ?? join('runs', runName(path)),
     model: {
       layers: config.model.layers.map((layer, index) =>

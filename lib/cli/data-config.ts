@@ -71,6 +71,7 @@ export const dataSchemas = {
     dir,
     bands: count,
     steps: count,
+    target: z.enum(['digit', 'nextFrame']).exactOptional(),
     download: closedDownload('spokenDigits').exactOptional(),
   }),
 };
@@ -81,10 +82,12 @@ export type DataConfig = z.output<(typeof dataSchemas)[keyof typeof dataSchemas]
 export const dataNames = Object.keys(dataSchemas) as [DataConfig['name']];
 
 /** The loss of a data set where the configuration names none. */
-export function defaultLoss(name: DataConfig['name']): string {
+export function defaultLoss({ name, ...options }: DataConfig): string {
   if (name === 'jsbChorales') return 'binaryCrossentropy';
   const ofNumbers: readonly DataConfig['name'][] = ['adding', 'ett', 'timit'];
-  return ofNumbers.includes(name) ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
+  const target = 'target' in options ? options.target : undefined;
+  const told = target === undefined ? ofNumbers.includes(name) : target === 'nextFrame';
+  return told ? 'meanSquaredError' : 'sparseCategoricalCrossentropy';
 }
 
 /** @throws {LookbackError} ERR_IO, ERR_DATA, ERR_OPTION */

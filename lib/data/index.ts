@@ -51,7 +51,12 @@ export type { MnistOptions } from './mnist';
 export type { PtbOptions, TokenDataset } from './ptb';
 export type { TimitDataset, TimitOptions, TimitSplit } from './timit';
 export type { UciHarOptions } from './uci-har';
-export type { SpokenDigitsDataset, SpokenDigitsOptions, SpokenDigitsSplit } from './spoken-digits';
+export type {
+  SpokenDigitsDataset,
+  SpokenDigitsOptions,
+  SpokenDigitsSplit,
+  SpokenFramesDataset,
+} from './spoken-digits';
 export type { CsvStream, StreamCsvOptions, TableBatch } from './stream-csv';
 export type { TableDataset } from './table';
 export type { FromTableOptions, TableSplit } from './table-options';

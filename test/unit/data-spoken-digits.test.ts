@@ -2,10 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { create } from 'tar';
+import { checkConfig } from '../../lib/cli/config';
 import { datasets } from '../../lib/data';
 import { LogMel, Spectrum } from '../../lib/data/parsers/spectrum';
 import { readTar } from '../../lib/data/parsers/tar';
 import { readWav } from '../../lib/data/parsers/wav';
+import { layers } from '../../lib/layers';
+import { sequential } from '../../lib/model';
 import { damaged, damagedAtHead, failureOf, requireTyped } from './support/damage';
 import { countsOf, describeReal, sumOf } from './support/real-data';
 import type { Folder } from './support/uci-tree';
@@ -78,6 +81,60 @@ describe('datasets.spokenDigits', () => {
     expect([train.x.shape, train.lengths]).toEqual([[3, 2, 40], Int32Array.of(2, 2, 1)]);
   });
 
+  it('answers every frame by the next where that is asked for', () => {
+    using folder = tree({ '3_zoe_10.wav': wav(tone(500, 280)) });
+    const given = { dir: folder.path, bands: 8 };
+    const frames = datasets.spokenDigits(given).train;
+    const { train, test, targetNames, ...others } = datasets.spokenDigits({
+      ...given,
+      target: 'nextFrame',
+    });
+    expect([train.x.shape, train.y.shape, test.y.shape]).toEqual([
+      [3, 4, 8],
+      [3, 4, 8],
+      [1, 4, 8],
+    ]);
+    expect([train.lengths, test.lengths]).toEqual([Int32Array.of(1, 4, 1), Int32Array.of(2)]);
+    expect(train.subjects).toEqual(frames.subjects);
+    train.lengths.forEach((length, row) => {
+      const [x, y] = [train.x, train.y].map(({ data }) => data.slice(row * 32, (row + 1) * 32));
+      const seen = frames.x.data.slice(row * 40, row * 40 + (length + 1) * 8);
+      const padding = new Float32Array(32 - length * 8);
+      expect(x).toEqual(Float32Array.of(...seen.slice(0, length * 8), ...padding));
+      expect(y).toEqual(Float32Array.of(...seen.slice(8), ...padding));
+    });
+    expect(targetNames).toEqual(others.featureNames);
+    expect(others).not.toHaveProperty('classNames');
+    // So many steps, whose last one is answered by a frame that is no step.
+    const cut = datasets.spokenDigits({ ...given, steps: 3, target: 'nextFrame' }).train;
+    expect([cut.x.shape, cut.lengths]).toEqual([[3, 3, 8], Int32Array.of(1, 3, 1)]);
+    expect(cut.y.data.slice(24, 48)).toEqual(train.y.data.slice(32, 56));
+  });
+
+  it('has no loss for frames behind the end', async () => {
+    using folder = tree({ '3_zoe_10.wav': wav(tone(500, 280)) });
+    const { train } = datasets.spokenDigits({
+      ...{ dir: folder.path, bands: 8 },
+      target: 'nextFrame',
+    });
+    using model = sequential({
+      inputShape: [4, 8],
+      layers: [layers.lstm({ units: 3, returnSequences: true }), layers.dense({ units: 8 })],
+    });
+    model.compile({ optimizer: 'adam', loss: 'meanSquaredError' });
+    const outputs = await model.predict(train.x, { lengths: train.lengths });
+    const errors = [...train.lengths].flatMap((length, row) =>
+      Array.from({ length: 8 * length }, (_, at) => {
+        const own = row * 32 + at;
+        return ((outputs.data[own] ?? NaN) - (train.y.data[own] ?? NaN)) ** 2;
+      }),
+    );
+    const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    // A sum of 48 positive numbers in float32.
+    const { loss = NaN } = await model.evaluate(train);
+    expect(Math.abs(loss / mean - 1)).toBeLessThan(48 * 2 ** -23);
+  });
+
   it('reads the archive as it reads the folder', () => {
     using folder = tree();
     const plain = datasets.spokenDigits({ dir: folder.path });
@@ -103,6 +160,15 @@ describe('datasets.spokenDigits', () => {
     expect(failure.message).toContain('9_zoe_0.wav');
   });
 
+  it('refuses a recording without a second frame only where one is foretold', () => {
+    using folder = tree();
+    const dir = folder.path;
+    const failure = failureOf(() => datasets.spokenDigits({ dir, target: 'nextFrame' }));
+    expect(failure.message).toMatch(/3_zoe_10\.wav has 200 samples at .* expected at least 280/);
+    expect(failure.code).toBe('ERR_DATA');
+    expect(() => datasets.spokenDigits({ dir, target: 'digit' })).not.toThrow();
+  });
+
   it('refuses a folder without recordings', () => {
     using folder = temporaryFolder();
     expect(failureOf(() => datasets.spokenDigits({ dir: folder.path })).message).toMatch(
@@ -119,6 +185,25 @@ describe('datasets.spokenDigits', () => {
       },
     );
   });
+});
+
+it.each<[object, string]>([
+  [{}, 'sparseCategoricalCrossentropy'],
+  [{ target: 'digit' }, 'sparseCategoricalCrossentropy'],
+  [{ target: 'nextFrame' }, 'meanSquaredError'],
+])('a configuration with %j has the loss %s', (options, loss) => {
+  const data = { name: 'spokenDigits', dir: 'downloads', ...options };
+  const config = checkConfig({ data, model: { layers: [{ kind: 'lstm', units: 2 }] } }, 'x.json');
+  expect(config).toMatchObject({ data, loss: { kind: loss } });
+});
+
+it('a configuration knows what spokenDigits may ask for', () => {
+  const data = { name: 'spokenDigits', dir: 'downloads', target: 'frame' };
+  const config = { data, model: { layers: [{ kind: 'lstm', units: 2 }] } };
+  const failure = failureOf(() => checkConfig(config, 'x.json'));
+  expect(failure.message).toContain(
+    'data: target is "frame"; expected one of "digit", "nextFrame"',
+  );
 });
 
 describe('spectra', () => {
@@ -171,6 +256,8 @@ describeReal('datasets.spokenDigits', 'fsdd', (dir) => {
     expect(Math.abs(sumOf(train.x.data) + 24_321_762.42)).toBeLessThan(bound(112_911));
     expect(Math.abs(sumOf(test.x.data) + 2_656_426.48)).toBeLessThan(bound(12_326));
     expect(readFileSync(join(dir, 'fsdd_recordings.tar.gz')).length).toBe(15_557_741);
+    const foretold = datasets.spokenDigits({ dir, target: 'nextFrame' }).train;
+    expect([foretold.steps, sumOf(foretold.lengths)]).toEqual([train.steps - 1, 112_911 - 2700]);
   });
 
   it('gives typed errors for a damaged recording', () => {

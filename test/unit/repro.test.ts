@@ -162,12 +162,12 @@ describe('the search', () => {
 
 describe('the command', () => {
   it.each([
-    [['humans'], 'no comparison humans; expected har, adding, copying, digits, imdb'],
+    [['humans'], 'no comparison humans; expected har, adding, copying, digits, digitFrames'],
     [['toString'], 'no comparison toString; expected'],
     [['har', '--cells', 'lstm,rra'], 'har has no contestant rra; expected lstm, gru, bnlstm'],
     [['har', '--seeds', '0'], '--seeds 0; expected a whole number from 1'],
     [['har', '--fast'], "Unknown option '--fast'"],
-    [[], 'expected the name of a comparison: har, adding, copying, digits, imdb'],
+    [[], 'expected the name of a comparison: har, adding, copying, digits, digitFrames'],
   ])('refuses %j', (args, message) => {
     expect(() => parseCommand(args)).toThrow(UsageError);
     expect(() => parseCommand(args)).toThrow(message);
@@ -178,6 +178,7 @@ describe('the command', () => {
     ['adding', 'rra', null],
     ['copying', 'exprnn', null],
     ['digits', 'enrnn', 'spoken-digits'],
+    ['digitFrames', 'scornn', 'spoken-digits'],
     ['imdb', 'rra', 'imdb'],
     ['mnist', 'exprnn', 'mnist'],
     ['permutedMnist', 'bnlstm', 'mnist'],

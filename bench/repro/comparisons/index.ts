@@ -4,6 +4,7 @@
 import type { Comparison } from '../comparison';
 import { adding } from './adding';
 import { copying } from './copying';
+import { digitFrames } from './digit-frames';
 import { digits } from './digits';
 import { har } from './har';
 import { imdb } from './imdb';
@@ -15,6 +16,7 @@ export const COMPARISONS: Readonly<Record<string, Comparison>> = {
   adding,
   copying,
   digits,
+  digitFrames,
   imdb,
   mnist,
   permutedMnist,
