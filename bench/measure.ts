@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backendInfo, cells } from 'lookback';
-import type { Cell, CellOptions, Device } from 'lookback';
+import { backendInfo, cells, layers, sequential } from 'lookback';
+import type { Cell, CellOptions, Device, LayerSpec, Model } from 'lookback';
 import { lstm } from './cases';
 import type { BenchCase } from './cases';
 import { Peer } from './peer';
@@ -53,7 +53,7 @@ export interface BenchResult {
   dtype: string;
   shape: BenchCase['shape'];
   spec: BenchCase['spec'];
-  /** Median of a forward pass that keeps what backward needs. */
+  /** Median of a forward pass that keeps what backward needs; against a peer that only infers, of a model's `predict`. */
   forwardMs: number;
   /** Median of forward and backward, with gradients of input and weights, without an optimizer. */
   stepMs: number;
@@ -100,10 +100,11 @@ export async function measure(bench: BenchCase, choices: Choices): Promise<Measu
   const work = workload(bench);
   const ours = new Ours(bench, work, choices);
   const peer = await openOpponent(bench, work, ours, choices);
+  const inference = peer?.trains === false ? new Inference(bench, work, choices) : null;
   try {
     const slow = (peer?.slowest ?? 0) > SLOW_MS || (await ours.step()) > SLOW_MS;
     const turns: (() => Promise<Sample>)[] = [
-      () => sampleOurs(ours),
+      () => sampleOurs(ours, inference ?? ours),
       ...(peer?.variants ?? []).map((variant) => () => (peer as Opened).sample(variant)),
     ];
     const most = choices.samples ?? SAMPLES;
@@ -139,6 +140,7 @@ export async function measure(bench: BenchCase, choices: Choices): Promise<Measu
     };
   } finally {
     peer?.close();
+    inference?.close();
   }
 }
 
@@ -187,7 +189,7 @@ async function openOwn({ shape }: BenchCase, choices: Choices): Promise<Opened> 
     variants: ['lstm'],
     difference: null,
     slowest: await own.step(),
-    sample: () => sampleOurs(own),
+    sample: () => sampleOurs(own, own),
     close: () => {},
   };
 }
@@ -240,6 +242,35 @@ class Ours {
   }
 }
 
+/** A model of the one layer, as a server has it: the weights stay where they are, and nothing is kept for backward. */
+class Inference {
+  readonly #model: Model;
+  readonly #x: Workload['x'];
+
+  constructor({ cell, spec, shape }: BenchCase, { x, weights }: Workload, choices: Choices) {
+    const { inputSize, ...options } = spec;
+    const make: (options: never) => LayerSpec = layers[cell];
+    const layer = make({ ...options, name: 'layer', returnSequences: true } as never);
+    const { threads, device } = choices;
+    const inputShape: [number, number] = [shape.steps, Number(inputSize)];
+    this.#model = sequential({ inputShape, layers: [layer], threads, device });
+    this.#model.setWeights(
+      Object.fromEntries(Object.entries(weights).map(([name, w]) => [`layer.${name}`, w])),
+    );
+    this.#x = x;
+  }
+
+  async forward(): Promise<number> {
+    const start = performance.now();
+    await this.#model.predict(this.#x, { batchSize: this.#x.shape[0] ?? 1 });
+    return performance.now() - start;
+  }
+
+  close(): void {
+    this.#model.dispose();
+  }
+}
+
 /** Gives the peer its numbers and compares its results with ours; how long its slowest variant takes, in milliseconds. */
 async function openPeer(
   peer: Peer,
@@ -280,9 +311,9 @@ async function openPeer(
   }
 }
 
-async function sampleOurs(ours: Ours): Promise<Sample> {
-  await ours.forward();
-  return { forwardMs: await ours.forward(), stepMs: await ours.step() };
+async function sampleOurs(ours: Ours, forward: Pick<Ours, 'forward'>): Promise<Sample> {
+  await forward.forward();
+  return { forwardMs: await forward.forward(), stepMs: await ours.step() };
 }
 
 async function samplePeer(peer: Peer, variant: string): Promise<Sample> {

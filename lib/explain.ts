@@ -79,10 +79,10 @@ export interface LayerPlan {
   /** The device's kind, or the GPU's name. */
   device: string;
   /**
-   * `'tiles'`: the CPU's, threads that own rows. `'resident'`: a GPU's, one kernel a pass, blocks that own rows.
+   * `'tiles'`: the CPU's, threads that own rows. `'rows'`: the CPU's for a few rows, one by one. `'resident'`: a GPU's, one kernel a pass, blocks that own rows.
    * `'stepwise'`: a GPU's, products over the whole batch in every step.
    */
-  driver: 'tiles' | 'resident' | 'stepwise';
+  driver: 'tiles' | 'rows' | 'resident' | 'stepwise';
   /** Everything in words: sizes, what lies in shared memory, and on a GPU the modelled time of a step with each driver. */
   text: string;
 }

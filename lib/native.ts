@@ -115,7 +115,7 @@ export interface NativeContinuing {
 export interface NativePlan {
   /** Its full name. */
   layer: string;
-  driver: 'tiles' | 'resident' | 'stepwise';
+  driver: 'tiles' | 'rows' | 'resident' | 'stepwise';
   text: string;
 }
 

@@ -145,7 +145,7 @@ struct PlanCall {
 /// How the loop over time of one layer runs.
 struct LoopPlan {
   std::string name;    ///< of the layer within a stack, "l0"; empty where it is the only one
-  std::string driver;  ///< "tiles" (the CPU's), "resident" or "stepwise" (a GPU's)
+  std::string driver;  ///< "tiles" or "rows" (the CPU's), "resident" or "stepwise" (a GPU's)
   std::string text;    ///< all of it in words
 };
 

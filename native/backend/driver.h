@@ -15,6 +15,9 @@ struct CellLoops {
   const char* key = nullptr;
   void (*forward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
   void (*backward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
+  /// The same over tiles of one row each, a lane to a unit; null where the cell has no such loops.
+  void (*row_forward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
+  void (*row_backward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
 };
 
 /// The weight gradient of one Linear over all tiles and steps: outputs [row_begin, row_end) of dW
@@ -47,6 +50,8 @@ struct DriverTable {
                S* scratch) = nullptr;
   int gemm_panel = 0;  ///< columns of a packed panel; n ranges begin at multiples of it
   int64_t gemm_scratch = 0;
+  int few_rows = 0;   ///< the largest batch that `row_forward` and `row_backward` are faster for
+  int row_block = 0;  ///< outputs per block of its packings
 };
 
 }  // namespace lookback

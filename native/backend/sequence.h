@@ -9,8 +9,11 @@
 
 namespace lookback {
 
+/// Numbers from one column of a single row to the next: whole vectors of any instruction set.
+constexpr int64_t row_column(int64_t size) { return (size + 15) / 16 * 16; }
+
 /// Where a slot lives inside a tile: `offset` numbers from the tile's begin, then
-/// [depth][size][tile rows].
+/// [depth][size][tile rows]; where a tile is one row, [depth][row_column(size)].
 struct SlotPlace {
   int64_t offset = 0;
   int32_t size = 0;

@@ -18,6 +18,10 @@
 /// threads puts its barrier there. The same text runs as CPU lanes, as CUDA threads, and as those
 /// threads emulated on a host.
 ///
+/// A cell that needs nothing but `linear`, `adjoint` and `each`, and in x.each(n, f) nothing but
+/// r(column, m n + j) for whole m and number j of a vector, says `kUnitwise`: a driver may hand it
+/// several units at a time, j being the first of them.
+///
 /// A cell whose statistics are of whole sequences has passes beside the loop: where `pools(x)` says
 /// so, `survey(x)` runs for every step before the loop and `pool(x, steps)` after that; `settle(x)`
 /// runs once after the backward loop, and `settle_step(x, totals, steps)` then for every step.
@@ -85,6 +89,11 @@ struct SlotInfo {
 /// 1).
 using StartFill =
     std::function<void(const std::function<double(int64_t)>& uniform, double* values)>;
+
+template <class Cell>
+constexpr bool kIsUnitwise = requires {
+  Cell::kUnitwise;
+};
 
 /// How a parameter starts; mirrors `Initializer` of the backend without depending on it.
 struct Start {

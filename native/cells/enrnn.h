@@ -25,6 +25,7 @@ namespace lookback {
 struct Enrnn : OrthogonalElman {
   static constexpr char kKey[] = "enrnn";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
 
   static bool accepts(const Spec&) { return true; }
   static Enrnn declare(const Spec& spec, Declaration& d);

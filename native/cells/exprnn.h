@@ -20,6 +20,7 @@ namespace lookback {
 struct Exprnn : OrthogonalElman {
   static constexpr char kKey[] = "exprnn";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
 
   static bool accepts(const Spec&) { return true; }
   static Exprnn declare(const Spec& spec, Declaration& d);

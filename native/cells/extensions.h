@@ -149,8 +149,10 @@ struct RecurrentInput {
     const auto to = x.at(masked), from = x.at(h, -1), factor = x.at(x.sequence_slot(mask));
     const bool given = x.given(mask);
     const int n = factors;
-    x.each(units, [=](auto r, int j) {
-      r(to, j) = given ? V(r(from, j) * r(factor, j < n ? j : j - n)) : V(r(from, j));
+    const int parts = units / n;
+    x.each(n, [=](auto r, int j) {
+      for (int u = j; u < parts * n; u += n)
+        r(to, u) = given ? V(r(from, u) * r(factor, j)) : V(r(from, u));
     });
   }
   /// Before the first adjoint of a step.
@@ -169,8 +171,10 @@ struct RecurrentInput {
     const auto d = x.at(d_masked), to = x.at(dh, -1), factor = x.at(x.sequence_slot(mask));
     const bool given = x.given(mask);
     const int n = factors;
-    x.each(units, [=](auto r, int j) {
-      r(to, j) += given ? V(r(d, j) * r(factor, j < n ? j : j - n)) : V(r(d, j));
+    const int parts = units / n;
+    x.each(n, [=](auto r, int j) {
+      for (int u = j; u < parts * n; u += n)
+        r(to, u) += given ? V(r(d, u) * r(factor, j)) : V(r(d, u));
     });
   }
 };

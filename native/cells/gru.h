@@ -36,6 +36,7 @@ namespace lookback {
 struct Gru {
   static constexpr char kKey[] = "gru";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
   enum Gate { kR, kZ, kN, kGates };
 
   int units = 0;

@@ -31,6 +31,7 @@ namespace lookback {
 struct Lstm {
   static constexpr char kKey[] = "lstm";
   static constexpr bool kLayered = false;  ///< its spec describes a stack of layers
+  static constexpr bool kUnitwise = true;
   enum Gate { kI, kF, kG, kO, kGates };
 
   int units = 0;

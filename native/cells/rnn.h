@@ -16,6 +16,7 @@ namespace lookback {
 struct Rnn : Elman {
   static constexpr char kKey[] = "rnn";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
 
   static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "none"; }
   static Rnn declare(const Spec& spec, Declaration& d);

@@ -22,6 +22,7 @@ namespace lookback {
 struct Scornn : OrthogonalElman {
   static constexpr char kKey[] = "scornn";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
 
   static bool accepts(const Spec&) { return true; }
   static Scornn declare(const Spec& spec, Declaration& d);

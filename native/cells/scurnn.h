@@ -25,6 +25,7 @@ namespace lookback {
 struct Scurnn {
   static constexpr char kKey[] = "scurnn";
   static constexpr bool kLayered = false;
+  static constexpr bool kUnitwise = true;
 
   int units = 0;
   double eps_in = 1e-5, eps_out = 1e-5;

@@ -215,7 +215,7 @@ std::vector<S> run_tile(const TileShape<S>& s) {
   linear_tile<Lanes<S>>(matrix, operands.data(), static_cast<int>(operands.size()), out.data(),
                         s.accumulate, s.filled);
   // Few rows are computed one by one, more of them a vector at a time.
-  const bool few = s.filled <= kFewRows && 2 * s.filled <= kWidth;
+  const bool few = s.filled <= few_rows<Lanes<S>>();
   const int computed = few ? s.filled : s.filled > kWidth ? kStride : kWidth;
   for (int o = 0; o < s.rows; ++o) {
     for (int row = 0; row < kStride; ++row) {

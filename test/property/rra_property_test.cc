@@ -96,6 +96,9 @@ TEST(without_weights_it_is_an_lstm_bit_for_bit) {
       c.spec.set("inject", word(inject));
       c.entries = 1;
       c.given = {"h0", "c0"};
+      // Few rows of an LSTM have loops of their own, which sum a weight's gradient in another
+      // order.
+      c.batch = std::max<int64_t>(c.batch, 5);
       CellData data = data_of(c);
       std::fill(data.params.at("W_a").begin(), data.params.at("W_a").end(), 0.0);
       data.upstream.erase("window_n");

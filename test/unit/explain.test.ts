@@ -28,7 +28,7 @@ describe('explain', () => {
     ]);
     expect(plans[0]?.text).toMatch(/^tiles: \d+ tiles of up to \d+ rows on \d threads?, each/);
     expect(modelOf([lstm(32)]).explain({ batchSize: 1 })[0]?.text).toMatch(
-      /^tiles: 1 tile of up to 1 row on 1 thread, /,
+      /^rows: 1 row one by one on 1 thread, a lane to a unit; \d+ bytes a row$/,
     );
   });
 

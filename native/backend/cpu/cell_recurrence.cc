@@ -36,7 +36,7 @@ CellRecurrence<S>::CellRecurrence(CpuRuntime& runtime, const DriverTable<S>& ker
     : CellHost<S>(std::move(cell)),
       runtime_(runtime),
       kernels_(kernels),
-      weights_(cell_.declaration, kernels),
+      packing_{{cell_.declaration, {std::begin(kernels.blocks), std::end(kernels.blocks)}}},
       vectors_(cell_.declaration) {
   for (const BatchSiteInfo& site : cell_.declaration.sites)
     statistics_.emplace_back("buf." + site.name + ".mean", "buf." + site.name + ".var");
@@ -46,18 +46,19 @@ template <class S>
 void CellRecurrence<S>::read_saved(const Tape& tape, const Tensors<S>& to) const {
   const auto& t = static_cast<const CellTape<S>&>(tape);
   REQUIRE(t.filled, kState, "what a forward pass has saved can be read before backward");
-  const int64_t rows = kernels_.tile_rows;
+  const int64_t rows = t.rows;
   for (const SavedInfo& s : cell_.declaration.saved) {
     const auto wanted = to.find(s.name);
     if (wanted == to.end()) continue;
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     const int64_t units = wanted->second.size() / (t.batch * t.steps);
+    const int64_t size = rows == 1 ? row_column(place.size) : place.size;
     S* out = wanted->second.data;
     for (int64_t b = 0; b < t.batch; ++b) {
       const S* tile = t.args.storage + b / rows * t.args.tile_stride + place.offset + b % rows;
       const int64_t length = t.args.lengths == nullptr ? t.steps : t.args.lengths[b];
       for (int64_t step = 0; step < t.steps; ++step) {
-        const int64_t column = (step + place.history) % place.depth * place.size + s.begin;
+        const int64_t column = (step + place.history) % place.depth * size + s.begin;
         for (int64_t j = 0; j < units; ++j)
           *out++ = step < length ? tile[(column + j) * rows] : S(0);
       }
@@ -79,9 +80,10 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   t->batch = batch;
   t->steps = steps;
   t->keep = keep;
-  t->plan = plan_storage(d, batch, steps, keep, kernels_.tile_rows);
+  t->rows = rows_of_tile(batch);
+  t->plan = plan_storage(d, batch, steps, keep, t->rows);
   t->storage = AlignedArray<S>(checked_mul(t->plan.tile_stride, t->plan.tiles, "activations"));
-  t->active = AlignedArray<S>(int64_t{t->plan.tiles} * kernels_.tile_rows);
+  t->active = AlignedArray<S>(int64_t{t->plan.tiles} * t->rows);
   if (!d.sites.empty()) {
     // Per-tile sums: two numbers per feature and the row count, each tile on cache lines of its
     // own.
@@ -106,14 +108,23 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
     int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
       const int64_t units =
-          weights_.depth(static_cast<int>(i)) + (d.linears[i].biases.empty() ? 0 : 1);
+          packing_.weights.depth(static_cast<int>(i)) + (d.linears[i].biases.empty() ? 0 : 1);
       t->dW.emplace_back(d.linears[i].rows * units);
       scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(units)));
     }
+    if (t->rows == 1) scratch = kernels_.gemm_scratch;
     for (int worker = 0; worker < runtime_.pool.threads(); ++worker)
       t->scratch.emplace_back(scratch);
   }
   return t;
+}
+
+/// A few rows go one by one, where the cell has loops for that.
+template <class S>
+int CellRecurrence<S>::rows_of_tile(int64_t batch) const {
+  const bool alone =
+      batch <= kernels_.few_rows && kernels_.cells[cell_.index].row_forward != nullptr;
+  return alone ? 1 : kernels_.tile_rows;
 }
 
 /// Threads that take part in a loop over that many tiles.
@@ -126,23 +137,28 @@ template <class S>
 LoopPlan CellRecurrence<S>::plan_here(const PlanCall& call) const {
   const Declaration& d = cell_.declaration;
   const bool coupled = call.training && !d.sites.empty();
-  const StoragePlan plan =
-      plan_storage(d, call.batch, call.steps, call.training, kernels_.tile_rows);
+  const int rows = rows_of_tile(call.batch);
+  const StoragePlan plan = plan_storage(d, call.batch, call.steps, call.training, rows);
   const int workers = workers_for(plan.tiles, coupled);
   const auto some = [](int64_t n, const char* what) {
     return text(n, " ", what, n == 1 ? "" : "s");
   };
+  if (rows == 1) {
+    return {"", "rows",
+            text("rows: ", some(call.batch, "row"), " one by one on ", some(workers, "thread"),
+                 ", a lane to a unit; ",
+                 some(plan.tile_stride * static_cast<int64_t>(sizeof(S)), "byte"), " a row")};
+  }
   return {"", "tiles",
           text("tiles: ", some(plan.tiles, "tile"), " of up to ",
-               some(std::min<int64_t>(call.batch, kernels_.tile_rows), "row"), " on ",
-               some(workers, "thread"),
+               some(std::min<int64_t>(call.batch, rows), "row"), " on ", some(workers, "thread"),
                coupled && workers > 1 ? ", which meet at every batch norm"
                                       : ", each with its rows for the whole sequence",
                "; ", some(plan.tile_stride * static_cast<int64_t>(sizeof(S)), "byte"), " a tile")};
 }
 
 template <class S>
-void CellRecurrence<S>::bind_tape(CellTape<S>& t) {
+void CellRecurrence<S>::bind_tape(CellTape<S>& t, const PackedWeights<S>& weights) {
   SequenceArgs<S>& a = t.args;
   a.tiles = t.plan.tiles;
   a.keep = t.keep;
@@ -151,7 +167,7 @@ void CellRecurrence<S>::bind_tape(CellTape<S>& t) {
   a.tile_stride = t.plan.tile_stride;
   a.slots = t.plan.slots.data();
   a.slot_count = static_cast<int>(t.plan.slots.size());
-  a.linears = weights_.linears();
+  a.linears = weights.linears();
   a.vectors = vectors_.data();
   a.active = t.active.data();
 }
@@ -163,7 +179,7 @@ void CellRecurrence<S>::ensure_entries(CellTape<S>& t) {
   const int entries = t.args.initial_entries;
   t.entries = 0;  // until the new storage is there: a call that runs out of memory may come again
   t.storage = AlignedArray<S>();  // two at a time could be more than the machine has
-  t.plan = plan_storage(cell_.declaration, t.batch, t.steps, t.keep, kernels_.tile_rows, entries);
+  t.plan = plan_storage(cell_.declaration, t.batch, t.steps, t.keep, t.rows, entries);
   t.storage = AlignedArray<S>(checked_mul(t.plan.tile_stride, t.plan.tiles, "activations"));
   t.entries = entries;
   t.args.storage = t.storage.data();
@@ -211,7 +227,9 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   t.args.cancel = runtime_.cancel;  // of this job: the forward pass may have belonged to another
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
-  const auto loop = backward ? loops.backward : loops.forward;
+  const bool alone = t.rows == 1;
+  const auto loop = backward ? (alone ? loops.row_backward : loops.backward)
+                             : (alone ? loops.row_forward : loops.forward);
   runtime_.pool.run(t.args.workers, [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
   require_running(runtime_);
@@ -235,15 +253,26 @@ void CellRecurrence<S>::add_noise(const ForwardCall<S>& call, CellTape<S>& t) {
   }
 }
 
+/// That of single rows is made when the first one comes.
+template <class S>
+typename CellRecurrence<S>::Packing& CellRecurrence<S>::packing_for(const CellTape<S>& t) {
+  if (t.rows > 1) return packing_;
+  if (row_packing_ == nullptr) {
+    PackedWeights<S> weights(cell_.declaration, {kernels_.row_block});
+    row_packing_ = std::make_unique<Packing>(Packing{std::move(weights)});
+  }
+  return *row_packing_;
+}
+
 /// Everything that the time loop reads in place of the weights.
 template <class S>
-void CellRecurrence<S>::prepare(const ForwardCall<S>& call) {
-  if (call.version != 0 && call.version == version_) return;
-  version_ = 0;  // should this fail
+void CellRecurrence<S>::prepare(const ForwardCall<S>& call, Packing& packing) {
+  if (call.version != 0 && call.version == packing.version) return;
+  packing.version = 0;  // should this fail
   derived_.build(call, multiply());
-  weights_.pack(derived_.weights(), runtime_);
+  packing.weights.pack(derived_.weights(), runtime_);
   vectors_.prepare(derived_.weights());
-  version_ = call.version;
+  packing.version = call.version;
 }
 
 template <class S>
@@ -252,10 +281,11 @@ void CellRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
   REQUIRE(call.batch == t.batch && call.steps == t.steps, kInternal,
           "the tape was made for another shape");
   this->require_call(call);
-  prepare(call);
+  Packing& packing = packing_for(t);
+  prepare(call, packing);
   t.args = SequenceArgs<S>();
   this->bind_sequence(call, t.args);
-  bind_tape(t);
+  bind_tape(t, packing.weights);
   this->bind_states(call, t.args);
   add_noise(call, t);
   ensure_entries(t);
@@ -281,17 +311,24 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
     t.d_initial[i].assign(static_cast<size_t>(t.batch * d.states[i].value.size), S(0));
     a.state[i].d_initial = t.d_initial[i].data();
   }
-  weights_.pack_adjoints(derived_.weights(), a.dx != nullptr, runtime_);
+  packing_for(t).weights.pack_adjoints(derived_.weights(), a.dx != nullptr, runtime_);
   for (const SumInfo& s : d.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
-      std::fill_n(a.storage + tile * a.tile_stride + place.offset,
-                  int64_t{place.size} * kernels_.tile_rows, S(0));
+      std::fill_n(a.storage + tile * a.tile_stride + place.offset, int64_t{place.size} * t.rows,
+                  S(0));
     }
   }
   run_loop(t, true);
   const std::vector<S*>& d_weights = derived_.begin_gradients(call.d_params);
-  weight_gradients(d_weights, t);
+  if (t.rows == 1) {
+    row_weight_gradients(t);
+  } else {
+    weight_gradients(t);
+  }
+  require_running(runtime_);
+  for (size_t i = 0; i < d.linears.size(); ++i)
+    packing_.weights.scatter(static_cast<int>(i), t.dW[i].data(), d_weights, runtime_);
   sum_gradients(d_weights, t);
   initial_gradients(call.d_params, t);
   derived_.finish_gradients(call, multiply());
@@ -321,7 +358,7 @@ std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params, const 
 }
 
 template <class S>
-void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
+void CellRecurrence<S>::weight_gradients(CellTape<S>& t) {
   const Declaration& d = cell_.declaration;
   const int workers = runtime_.pool.threads();
   runtime_.pool.run(workers, [&](int worker) {
@@ -341,15 +378,68 @@ void CellRecurrence<S>::weight_gradients(const std::vector<S*>& d_weights, CellT
       if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
     }
   });
-  require_running(runtime_);
-  for (size_t i = 0; i < d.linears.size(); ++i) {
-    weights_.scatter(static_cast<int>(i), t.dW[i].data(), d_weights, runtime_);
+}
+
+/// The same of single rows, whose columns lie as matrices: [step][unit].
+template <class S>
+void CellRecurrence<S>::row_weight_gradients(CellTape<S>& t) {
+  const int workers = runtime_.pool.threads();
+  runtime_.pool.run(workers, [&](int worker) {
+    for (size_t i = 0; i < cell_.declaration.linears.size(); ++i) {
+      const int rows = cell_.declaration.linears[i].rows, panel = kernels_.gemm_panel;
+      const int panels = (rows + panel - 1) / panel;
+      const int begin = panels * worker / workers * panel;
+      const int end = std::min(rows, panels * (worker + 1) / workers * panel);
+      if (begin < end)
+        row_weight_gradient(i, begin, end, t, t.scratch[static_cast<size_t>(worker)]);
+    }
+  });
+}
+
+/// Outputs [begin, end) of one Linear.
+template <class S>
+void CellRecurrence<S>::row_weight_gradient(size_t linear, int begin, int end, CellTape<S>& t,
+                                            const AlignedArray<S>& scratch) {
+  const LinearInfo& info = cell_.declaration.linears[linear];
+  const PackedLinear<S>& p = t.args.linears[linear];
+  const int first = info.from_initial ? -t.args.initial_entries : 0;
+  const auto stride = [&](int slot) {
+    return row_column(t.plan.slots[static_cast<size_t>(slot)].size);
+  };
+  const auto column = [&](int row, int slot, int dt) {
+    const SlotPlace& place = t.plan.slots[static_cast<size_t>(slot)];
+    return t.args.storage + row * t.args.tile_stride + place.offset +
+           (first + dt + place.history) * stride(slot);
+  };
+  S* const dW = t.dW[linear].data();
+  for (int64_t unit = 0; unit * p.rows < t.dW[linear].size(); ++unit)
+    std::fill(dW + unit * p.rows + begin, dW + unit * p.rows + end, S(0));
+  Gemm<S> product;
+  product.n = product.c_row = p.rows;
+  product.k = t.steps - first;
+  product.a_row = 1;
+  product.b_row = stride(p.d_out);
+  product.beta = S(1);
+  for (int part = 0; part < t.plan.tiles * p.repeat && !cancelled(runtime_); ++part) {
+    const int row = part / p.repeat, repeat = part % p.repeat;
+    product.b = column(row, p.d_out, 0) + p.d_out_begin + repeat * p.rows;
+    product.c = dW;
+    for (int k = 0; k < p.sources; ++k) {
+      const auto& source = p.source[k];
+      product.m = source.size;
+      product.a = column(row, source.slot, source.dt) + source.begin + repeat * source.size;
+      product.a_col = stride(source.slot);
+      kernels_.gemm(product, 0, product.m, begin, end, scratch.data());
+      product.c += product.m * p.rows;
+    }
+    for (int64_t step = 0; step < product.k && !info.biases.empty(); ++step)
+      for (int o = begin; o < end; ++o) product.c[o] += product.b[step * product.b_row + o];
   }
 }
 
 template <class S>
 void CellRecurrence<S>::sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
-  const int rows = kernels_.tile_rows;
+  const int rows = t.rows;
   for (const SumInfo& s : cell_.declaration.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     t.sum.assign(static_cast<size_t>(place.size), S(0));

@@ -22,6 +22,7 @@ class CellTape final : public Tape {
   size_t bytes() const override;
 
   int64_t batch = 0, steps = 0;
+  int rows = 1;  ///< of a tile
   bool keep = false;
   bool filled = false;
   int entries = 1;  ///< of a queue's initial state that the plan has room for
@@ -59,26 +60,36 @@ class CellRecurrence final : public CellHost<S> {
   using CellHost<S>::info_;
   using CellHost<S>::derived_;
 
+  /// Weights in the order that one of the two loops reads.
+  struct Packing {
+    PackedWeights<S> weights;
+    uint64_t version = 0;  ///< of the weights that are prepared; 0: of none in particular
+  };
+  int rows_of_tile(int64_t batch) const;
   int workers_for(int tiles, bool coupled) const;
-  void bind_tape(CellTape<S>& t);
+  void bind_tape(CellTape<S>& t, const PackedWeights<S>& weights);
   void ensure_entries(CellTape<S>& t);
   void add_noise(const ForwardCall<S>& call, CellTape<S>& t);
-  void prepare(const ForwardCall<S>& call);
+  Packing& packing_for(const CellTape<S>& t);
+  void prepare(const ForwardCall<S>& call, Packing& packing);
   void draw_masks(const ForwardCall<S>& call, CellTape<S>& t);
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const;
   void run_loop(CellTape<S>& t, bool backward);
-  void weight_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
+  void weight_gradients(CellTape<S>& t);
+  void row_weight_gradients(CellTape<S>& t);
+  void row_weight_gradient(size_t linear, int begin, int end, CellTape<S>& t,
+                           const AlignedArray<S>& scratch);
   void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
   void initial_gradients(const std::vector<S*>& d_params, CellTape<S>& t);
   Multiply multiply() const;
 
   CpuRuntime& runtime_;
   const DriverTable<S>& kernels_;
-  PackedWeights<S> weights_;
+  Packing packing_;                       ///< for tiles of many rows
+  std::unique_ptr<Packing> row_packing_;  ///< for single ones, once there is one
   VectorSet<S> vectors_;
   std::vector<std::pair<std::string, std::string>> statistics_;  ///< mean and variance, per site
-  uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
 };
 
 }  // namespace lookback

@@ -125,6 +125,11 @@ void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<Scalar
 /// Up to this many rows of a tile are faster one by one, a lane being an output, than all lanes at
 /// once: a row costs 1 / kWidth of the whole in arithmetic, and loads the weights anew.
 constexpr int kFewRows = 4;
+template <class V>
+constexpr int few_rows() {
+  constexpr int kHalf = NumberTraits<V>::kLanes / 2;
+  return kFewRows < kHalf ? kFewRows : kHalf;
+}
 
 /// Packed weights are read a whole vector at a time, up to this many numbers beyond the last.
 static_assert(kVectorBytes / sizeof(float) <= kPackedOverrun);
@@ -214,7 +219,7 @@ template <class V>
 void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
                  int operand_count, ScalarOf<V>* out, bool accumulate, int rows) {
   constexpr int kWidth = NumberTraits<V>::kLanes;
-  if (kWidth > 1 && rows <= kFewRows && rows * 2 <= kWidth) {
+  if (rows <= few_rows<V>()) {
     linear_rows<V>(m, operands, operand_count, out, accumulate, rows);
   } else if (rows > kWidth) {
     linear_tile_blocks<V, kGroups>(m, operands, operand_count, out, accumulate);

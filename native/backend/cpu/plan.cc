@@ -38,8 +38,9 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     const bool before_first = slot.life == Life::kPast || slot.life == Life::kPastGradient;
     const int64_t depth = place.history + (before_first ? 0 : kept ? steps : 1);
     place.depth = static_cast<int32_t>(depth);
+    const int64_t column = tile_rows > 1 ? slot.size : row_column(slot.size);
     const int64_t numbers =
-        checked_mul(checked_mul(depth, slot.size, "activations"), tile_rows, "activations");
+        checked_mul(checked_mul(depth, column, "activations"), tile_rows, "activations");
     offset = checked_add(offset, numbers, "activations");
     plan.slots.push_back(place);
   }
@@ -49,8 +50,8 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
 }
 
 template <class S>
-PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kernels)
-    : d_(d), kernels_(kernels) {
+PackedWeights<S>::PackedWeights(const Declaration& d, std::vector<int> blocks)
+    : d_(d), blocks_(std::move(blocks)) {
   for (const LinearInfo& info : d.linears) {
     PackedLinear<S> p;
     REQUIRE(info.sources.size() <= kMaxSources, kInternal, "a Linear has ", info.sources.size(),
@@ -92,9 +93,9 @@ PackedWeights<S>::PackedWeights(const Declaration& d, const DriverTable<S>& kern
 /// rows more often, some 3 % of the time at eight.
 template <class S>
 int PackedWeights<S>::best_block(int rows) const {
-  int best = kernels_.max_block;
+  int best = blocks_.back();
   double best_cost = 1e300;
-  for (const int block : kernels_.blocks) {
+  for (const int block : blocks_) {
     const double padded = (rows + block - 1) / block * block;
     const double sums = 2.0 * block;
     const double cost = padded * std::max(1.0, 8 / sums) * (1 + 0.3 / sums);
@@ -209,15 +210,19 @@ void PackedWeights<S>::scatter(int i, const S* dW, const std::vector<S*>& d_weig
 }
 
 template <class S>
-VectorSet<S>::VectorSet(const Declaration& d)
-    : d_(d), pointers_(d.vectors.size(), nullptr), tables_(d.vectors.size()) {
+VectorSet<S>::VectorSet(const Declaration& d) : d_(d), numbers_(d.vectors.size()) {
   for (size_t v = 0; v < d.vectors.size(); ++v) {
-    for (const double value : d.vectors[v].constants) tables_[v].push_back(static_cast<S>(value));
+    for (const double value : d.vectors[v].constants) numbers_[v].push_back(static_cast<S>(value));
+    if (d.vectors[v].param >= 0) numbers_[v].resize(static_cast<size_t>(d.vectors[v].size));
   }
   for (const TableInfo& table : d.tables) {
     const int numbers = table.entries * table.width;
-    tables_[static_cast<size_t>(table.vector.id)].resize(
+    numbers_[static_cast<size_t>(table.vector.id)].resize(
         static_cast<size_t>(table.exponentials ? 2 * numbers + 1 : numbers));
+  }
+  for (std::vector<S>& numbers : numbers_) {
+    numbers.resize(numbers.size() + kPackedOverrun);
+    pointers_.push_back(numbers.data());
   }
 }
 
@@ -239,10 +244,11 @@ template <class S>
 void VectorSet<S>::prepare(const std::vector<const S*>& weights) {
   for (size_t v = 0; v < d_.vectors.size(); ++v) {
     const int param = d_.vectors[v].param;
-    pointers_[v] = param >= 0 ? weights[d_.place_of(param)] : tables_[v].data();
+    if (param >= 0)
+      std::copy_n(weights[d_.place_of(param)], d_.vectors[v].size, numbers_[v].data());
   }
   for (const TableInfo& table : d_.tables) {
-    S* out = tables_[static_cast<size_t>(table.vector.id)].data();
+    S* out = numbers_[static_cast<size_t>(table.vector.id)].data();
     for (const TableBlock& b : table.blocks) {
       const S* W = weights[d_.place_of(b.param)];
       const int columns = d_.shape_of(b.param).back();

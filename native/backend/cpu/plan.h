@@ -38,8 +38,8 @@ struct StoragePlan {
   int tiles = 0;
 };
 
-/// `keep`: tapes hold every step, and `entries` of the initial states before them. ERR_MEMORY where
-/// sizes overflow.
+/// `keep`: tapes hold every step, and `entries` of the initial states before them. With one row a
+/// tile, columns are padded to whole vectors. ERR_MEMORY where sizes overflow.
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
                          int tile_rows, int entries = 1);
 
@@ -48,7 +48,8 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
 template <class S>
 class PackedWeights {
  public:
-  PackedWeights(const Declaration& d, const DriverTable<S>& kernels);
+  /// In blocks of the best of `blocks`, in rising order.
+  PackedWeights(const Declaration& d, std::vector<int> blocks);
   /// These three look at the cancel flag and throw ERR_ABORTED halfway.
   void pack(const std::vector<const S*>& weights, const CpuRuntime& runtime);
   /// The transposed packings for backward; that of the input slot only `with_dx`.
@@ -68,14 +69,15 @@ class PackedWeights {
   int best_block(int rows) const;
 
   const Declaration& d_;
-  const DriverTable<S>& kernels_;
+  const std::vector<int> blocks_;
   std::vector<PackedLinear<S>> linears_;
   std::vector<int64_t> depth_;
   std::vector<AlignedArray<S>> forward_, bias_;
   std::vector<std::vector<AlignedArray<S>>> adjoint_;
 };
 
-/// Vectors read by programs: parameters as they are, tables computed from them.
+/// Vectors read by programs: copies of parameters, tables computed from them; behind each
+/// kPackedOverrun numbers that may be read.
 template <class S>
 class VectorSet {
  public:
@@ -88,7 +90,7 @@ class VectorSet {
  private:
   const Declaration& d_;
   std::vector<const S*> pointers_;
-  std::vector<std::vector<S>> tables_;  ///< one per vector; empty for plain parameters
+  std::vector<std::vector<S>> numbers_;  ///< one per vector
 };
 
 }  // namespace lookback

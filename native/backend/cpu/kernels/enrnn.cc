@@ -5,7 +5,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Enrnn)
+LOOKBACK_UNITWISE_LOOPS(Enrnn)
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

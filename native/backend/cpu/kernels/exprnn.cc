@@ -5,7 +5,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Exprnn)
+LOOKBACK_UNITWISE_LOOPS(Exprnn)
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

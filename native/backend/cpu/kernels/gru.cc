@@ -6,7 +6,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Gru)
+LOOKBACK_UNITWISE_LOOPS(Gru)
 LOOKBACK_CELL_LOOPS(LayerNormGru)
 
 }  // namespace LOOKBACK_ISA

@@ -11,6 +11,11 @@ template <class V, class Cell>
 void cell_forward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker);
 template <class V, class Cell>
 void cell_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker);
+/// Of cells that are `kUnitwise`.
+template <class V, class Cell>
+void cell_row_forward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker);
+template <class V, class Cell>
+void cell_row_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker);
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

@@ -6,7 +6,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Lstm)
+LOOKBACK_UNITWISE_LOOPS(Lstm)
 LOOKBACK_CELL_LOOPS(LayerNormLstm)
 
 }  // namespace LOOKBACK_ISA

@@ -6,7 +6,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Rnn)
+LOOKBACK_UNITWISE_LOOPS(Rnn)
 LOOKBACK_CELL_LOOPS(LayerNormRnn)
 
 }  // namespace LOOKBACK_ISA

@@ -5,7 +5,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Scornn)
+LOOKBACK_UNITWISE_LOOPS(Scornn)
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

@@ -5,7 +5,7 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_CELL_LOOPS(Scurnn)
+LOOKBACK_UNITWISE_LOOPS(Scurnn)
 
 }  // namespace LOOKBACK_ISA
 }  // namespace lookback

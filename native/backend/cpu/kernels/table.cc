@@ -10,13 +10,22 @@ inline namespace LOOKBACK_ISA {
 template LOOKBACK_LINEAR_TILE(float);
 template LOOKBACK_LINEAR_TILE(double);
 
+template <class V, class Cell>
+constexpr CellLoops<ScalarOf<V>> loops_of() {
+  CellLoops<ScalarOf<V>> loops{Cell::kKey, cell_forward<V, Cell>, cell_backward<V, Cell>};
+  if constexpr (kIsUnitwise<Cell>) {
+    loops.row_forward = cell_row_forward<V, Cell>;
+    loops.row_backward = cell_row_backward<V, Cell>;
+  }
+  return loops;
+}
+
 template <class V, class List>
 struct LoopTable;
 
 template <class V, class... Types>
 struct LoopTable<V, CellList<Types...>> {
-  static constexpr CellLoops<ScalarOf<V>> kLoops[] = {
-      {Types::kKey, cell_forward<V, Types>, cell_backward<V, Types>}...};
+  static constexpr CellLoops<ScalarOf<V>> kLoops[] = {loops_of<V, Types>()...};
 };
 
 template <class T>
@@ -32,6 +41,8 @@ constexpr DriverTable<T> kKernelTable = {
     gemm<Lanes<T>>,
     kTileRows<Lanes<T>>,
     kGemmScratch<Lanes<T>>,
+    few_rows<Lanes<T>>(),
+    NumberTraits<Lanes<T>>::kLanes,
 };
 
 const DriverTable<float>& float_kernels() { return kKernelTable<float>; }
