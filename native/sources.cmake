@@ -13,6 +13,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cell_host.cc
   native/backend/cpu/cancel.cc
   native/backend/cpu/cell_recurrence.cc
+  native/backend/cpu/cell_gradients.cc
   native/backend/cpu/cell_statistics.cc
   native/backend/cpu/cpu_backend.cc
   native/backend/cpu/elementwise.cc

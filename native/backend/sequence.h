@@ -6,11 +6,12 @@
 #include <cstdint>
 
 #include "backend/barrier.h"
+#include "base/portable.h"
 
 namespace lookback {
 
 /// Numbers from one column of a single row to the next: whole vectors of any instruction set.
-constexpr int64_t row_column(int64_t size) { return (size + 15) / 16 * 16; }
+HD constexpr int64_t row_column(int64_t size) { return (size + 15) / 16 * 16; }
 
 /// Where a slot lives inside a tile: `offset` numbers from the tile's begin, then
 /// [depth][size][tile rows]; where a tile is one row, [depth][row_column(size)].
@@ -18,9 +19,21 @@ struct SlotPlace {
   int64_t offset = 0;
   int32_t size = 0;
   int32_t depth = 1;
-  int32_t history = 0;  ///< step t is at index (t + history) mod depth
-  bool carry = false;   ///< a gradient ring: see Life::kCarry
+  int32_t history = 0;      ///< step t is at index (t + history) mod depth
+  uint64_t reciprocal = 0;  ///< 2^64 / depth rounded up, for ring_index; 0 where depth is 1
+  bool carry = false;       ///< a gradient ring: see Life::kCarry
 };
+
+/// index mod depth, from 0 to depth - 1, without a division (Lemire, Kaser and Kurz 2019) but for
+/// the steps before the first: a ring's column is looked up for every head and age of a window. The
+/// lowest 64 bits of index times the reciprocal are the fraction of index / depth.
+HD int64_t ring_index(const SlotPlace& p, int index) {
+  if (index < 0) return (index % p.depth + p.depth) % p.depth;
+  if (index < p.depth) return index;
+  __extension__ using Wide = unsigned __int128;
+  const uint64_t fraction = p.reciprocal * static_cast<uint32_t>(index);
+  return static_cast<int64_t>((Wide{fraction} * static_cast<uint32_t>(p.depth)) >> 64);
+}
 
 /// Numbers behind packed weights that a kernel may read, and never uses.
 constexpr int kPackedOverrun = 16;
@@ -91,6 +104,18 @@ struct SequencePlace {
   S rest = S(1);
 };
 
+/// Steps that are kept of a slot that is `remade`; a multiple of it begins each run of them.
+constexpr int kRecentSteps = 16;
+
+/// A Linear with such a slot: its weight's gradient is summed in the loop, apart for every tile.
+template <class S>
+struct RecentGradient {
+  int linear = 0;
+  bool bias = false;
+  S* dW = nullptr;      ///< [tiles][units of all sources, and the bias][rows]
+  int64_t numbers = 0;  ///< of one tile
+};
+
 template <class S>
 struct SequenceArgs {
   int64_t batch = 0;
@@ -133,6 +158,10 @@ struct SequenceArgs {
   S* partials = nullptr;  ///< [2][tiles][partial_stride]: per-tile sums and their row count
   int64_t partial_stride = 0;
   S* totals = nullptr;  ///< [workers][partial_stride]: of `sums`, then of each site
+
+  const RecentGradient<S>* recent = nullptr;
+  int recent_count = 0;
+  S* const* gradient_scratch = nullptr;  ///< of each worker, see DriverTable
 
   const std::atomic<bool>* cancel = nullptr;
   Barrier* barrier = nullptr;

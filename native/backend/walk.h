@@ -7,6 +7,8 @@
 ///                     the numbers row.first(), row.first() + row.stride(), ...
 ///   x.set_time(t)     x.set_active(t)
 ///   x.stop()          true once the caller has cancelled
+///   x.sum_recent()    after a step of backward, where a device keeps few steps of some columns
+///                     (SlotInfo::remade)
 ///   x.begin_step()    x.end_step()    where a device keeps columns near, and the tape far away
 ///   x.load_rows(column, size, fallback, from)    x.store_rows(column, size, to)    where a device
 ///                     moves whole rows faster than number by number: from(b) points at row b's
@@ -140,6 +142,7 @@ HD void walk_backward_step(const SequenceArgs<typename X::S>& args, const Cell& 
   exchange.hold_gradient();
   cell.backward(x);
   exchange.store_input_gradient();
+  if constexpr (requires { x.sum_recent(); }) x.sum_recent();
   end_step(x);
 }
 

@@ -83,6 +83,9 @@ struct SlotInfo {
   Life life;
   int size;
   int history;  ///< steps before the first that exist (initial states)
+  /// kTape that backward writes anew before it needs it: a driver may keep a few steps alone, and
+  /// sum the gradients of the weights that are made from them in the loop.
+  bool remade = false;
 };
 
 /// Fills a start of its own kind: `uniform(i)` is the parameter's own sequence of numbers in [0,
@@ -270,6 +273,11 @@ class Declaration {
   Slot past(int size, int history) { return slot(Life::kPast, size, history); }
   Slot past_gradient(int size, int history) { return slot(Life::kPastGradient, size, history); }
   Slot tape(int size, int history = 0) { return slot(Life::kTape, size, history); }
+  Slot remade(int size) {
+    const Slot made = slot(Life::kTape, size, 0);
+    slots.back().remade = true;
+    return made;
+  }
   Slot carry(int size, int history = 1) { return slot(Life::kCarry, size, history); }
   Slot ring(int size, int history) { return slot(Life::kRing, size, history); }
   Slot scratch(int size) { return slot(Life::kScratch, size, 0); }

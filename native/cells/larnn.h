@@ -18,9 +18,9 @@
 ///   c_t  = m_c c_{t-1} + (1 - m_c) c~    h_t = m_h h_{t-1} + (1 - m_h) h~     h~ made from c~
 /// The window gets c_t. y_t = h_t, with hiddenDropoutScope 'output' y_t = M h_t, and h~ without M.
 ///
-/// Saved per row and step: c, h, z (4H gates, H query), r, e, a, the projections (2H), log-sum-exp
-/// per head: 12 H + A; with zoneout of c another H. Scores, keys, values, normalised values and f c
-/// + i g are computed again.
+/// Saved per row and step: c, h, z (4H gates, H query), r, e, the projections (2H), log-sum-exp per
+/// head: 11 H + A; with zoneout of c another H. Scores, keys, values, normalised values and f c + i
+/// g are computed again.
 ///
 /// Deviations from the paper and its program, with options for theirs: gates `all` see the
 /// attention (paper: candidate only); the query and the attention's result pass an ELU; the cell is
@@ -98,6 +98,8 @@ struct Larnn {
     if (attention_backward(x)) {
       x.adjoint(attention_out);
       window_backward(x, m);
+    } else {
+      window.skip_backward(x);
     }
     x.adjoint(query_and_gates);
     recurrent.backward(x);
@@ -131,10 +133,10 @@ struct Larnn {
   template <class X>
   HD void attend_window(X& x, int m) const {
     using V = typename X::Number;
-    const auto w = window.view(x);
     const auto z_ = x.at(z), out = x.at(attended), lse_ = x.at(lse), scores_ = x.at(scores);
     const bool masked = x.given(attention_mask);
     const auto mask_ = x.at(x.sequence_slot(attention_mask));
+    const auto w = window.view(x);
     x.rows(heads, [=, this](auto r, int head) {
       const auto mask = [=](auto row, int i) { return masked ? row(mask_, i) : V(1); };
       attend(r, head_of<X>(head, m), z_, w, mask, scores_, out, lse_, head);
@@ -284,8 +286,10 @@ struct Larnn {
   template <class X>
   HD bool attention_backward(X& x) const {
     using V = typename X::Number;
-    const auto z_ = x.at(z), e_ = x.at(e), du_ = x.at(du), d_ = x.at(d_attention);
+    const auto z_ = x.at(z), e_ = x.at(e), a_ = x.at(a), du_ = x.at(du), d_ = x.at(d_attention);
     const bool bent = elu_attention, first = first_step(x);
+    const auto norm = norm_attention.reader(x);
+    if (norm_attention.on) x.each(units, [=](auto r, int j) { r(a_, j) = norm(r, j, r(e_, j)); });
     if (first && norm_attention.on) {
       const auto sum_beta = x.at(norm_attention.d_beta);
       x.each(units, [=](auto r, int j) {
@@ -295,7 +299,6 @@ struct Larnn {
       });
       return false;
     }
-    const auto norm = norm_attention.reader(x);
     norm_attention.adjoint(x, d_, 0, [=](auto r, int j) { return norm.hat(r, j, r(e_, j)); });
     x.each(units, [=](auto r, int j) {
       const V d = r(d_, j);
@@ -320,20 +323,69 @@ struct Larnn {
   template <class X>
   HD void window_backward(X& x, int m) const {
     using V = typename X::Number;
+    const auto z_ = x.at(z), dq = x.at(d_query);
+    const bool bent = elu_query;
     const auto w = window.view(x);
-    const auto z_ = x.at(z), lse_ = x.at(lse), scores_ = x.at(scores), d_scores_ = x.at(d_scores);
-    const auto dr = x.at(d_attended), dq = x.at(d_query);
-    const bool masked = x.given(attention_mask), bent = elu_query;
-    const auto mask_ = x.at(x.sequence_slot(attention_mask));
-    x.rows(heads, [=, this](auto r, int head) {
-      const auto mask = [=](auto row, int i) { return masked ? row(mask_, i) : V(1); };
-      attend_backward(r, head_of<X>(head, m), z_, w, mask, lse_, head, dr, scores_, d_scores_, dq);
-    });
+    if (w.normalised) {
+      const auto gradient = gradient_of(x);
+      weigh_window(x, w, m, gradient);
+      window.backward(x, w, m, gradient);
+    } else {
+      spread_window(x, w, m);
+      window.backward(x, w, m, {});
+    }
     x.each(units, [=](auto r, int j) {
       const V d = r(dq, j);
       r(z_, j) = bent ? d * d_elu(r(z_, j)) : d;
     });
-    window.backward(x, w, m);
+  }
+
+  template <class X>
+  HD typename LarnnWindow<kNorm>::template Gradient<X> gradient_of(const X& x) const {
+    return {heads,         x.at(d_scores),         x.at(scores),     x.at(z), x.at(d_attended),
+            x.at(d_query), x.at(window.value_sum), x.at(window.kept)};
+  }
+
+  /// The gradients of bare entries and of the query.
+  template <class X, class View>
+  HD void spread_window(X& x, const View& w, int m) const {
+    using V = typename X::Number;
+    const auto z_ = x.at(z), lse_ = x.at(lse), scores_ = x.at(scores), d_scores_ = x.at(d_scores);
+    const auto dr = x.at(d_attended), dq = x.at(d_query);
+    const bool masked = x.given(attention_mask);
+    const auto mask_ = x.at(x.sequence_slot(attention_mask));
+    x.rows(heads, [=, this](auto r, int index) {
+      const auto mask = [=](auto row, int i) { return masked ? row(mask_, i) : V(1); };
+      const auto head = head_of<X>(index, m);
+      score_backward(r, head, z_, w, mask, lse_, index, dr, scores_, d_scores_);
+      entries_backward(r, head, z_, w, dr, scores_, d_scores_, dq);
+    });
+  }
+
+  /// What the norms' backward pass needs of normalised entries.
+  template <class X, class View>
+  HD void weigh_window(X& x, const View& w, int m,
+                       const typename LarnnWindow<kNorm>::template Gradient<X>& g) const {
+    using V = typename X::Number;
+    const auto lse_ = x.at(lse);
+    const bool masked = x.given(attention_mask);
+    const auto mask_ = x.at(x.sequence_slot(attention_mask));
+    const int H = units;
+    x.rows(heads, [=, this](auto r, int index) {
+      const auto mask = [=](auto row, int i) { return masked ? row(mask_, i) : V(1); };
+      const auto head = head_of<X>(index, m);
+      score_backward(r, head, g.query, w, mask, lse_, index, g.d_attended, g.scores, g.d_scores);
+      weighted_sum(
+          r, head, w, g.d_scores, [=](auto row, auto entry, int j) { return w.hat(row, entry, j); },
+          [=](auto row, int j, V sum) { row(g.key_sum, j) = sum; });
+      weighted_sum(
+          r, head, w, g.scores,
+          [=](auto row, auto entry, int j) { return w.hat(row, entry, H + j); },
+          [=](auto row, int j, V sum) { row(g.value_sum, j) = sum; });
+      V kept(0);
+      for (int i = head.score; i < head.score + m; ++i) kept += r(g.scores, i);
+      r(g.kept, index) = kept;
+    });
   }
 };
 

@@ -138,7 +138,7 @@ class LarnnBuilder {
     d_.named("c", cell_.c);
     d_.named("h", cell_.h);
     d_.named("r", cell_.attended);
-    d_.named("a", cell_.a);
+    d_.named(norm_on("bnAttention") ? "e" : "a", cell_.e);
     d_.named("lse", cell_.lse);
     if (cell_.window.entries == Entries::kProjected) {
       d_.named("k", cell_.window.projected, 0, H_);
@@ -169,10 +169,10 @@ class LarnnBuilder {
     cell_.window.d_state = cell_.dc;
     cell_.attended = d_.tape(H_);
     cell_.e = d_.tape(H_);
-    // With a norm behind it e is spent once its gradient is known, and a is the second array;
+    // With a norm behind it e is spent once its gradient is known, and a is made again from it;
     // without one a is e.
-    cell_.a = norm_on("bnAttention") ? d_.tape(H_) : cell_.e;
-    cell_.du = norm_on("bnAttention") ? cell_.e : d_.tape(H_);
+    cell_.a = norm_on("bnAttention") ? d_.remade(H_) : cell_.e;
+    cell_.du = norm_on("bnAttention") ? cell_.e : d_.remade(H_);
     cell_.lse = d_.tape(A);
     cell_.keep_attention = spec_.flag("keepAttention", false);
     cell_.scores = cell_.keep_attention ? d_.tape(A * k) : d_.scratch(A * k);
@@ -184,12 +184,14 @@ class LarnnBuilder {
     } else {
       cell_.window.projected = d_.tape(2 * H_, k);
       cell_.window.d_projected = d_.carry(2 * H_, k);
-      if (cell_.window.entries == Entries::kTabled) {
-        cell_.window.entry_values = d_.scratch(k * 2 * H_);
-        if (cell_.window.bent) cell_.window.exponentials = d_.ring(2 * H_, k);
-      }
+      const bool tabled = cell_.window.entries == Entries::kTabled;
+      if (tabled) cell_.window.entry_values = d_.scratch(k * 2 * H_);
+      if (tabled && cell_.window.bent) cell_.window.exponentials = d_.ring(2 * H_, k);
     }
-    if (reprojected || entry_norm) cell_.window.d_entry_values = d_.scratch(k * 2 * H_);
+    if (entry_norm) {
+      cell_.window.value_sum = d_.scratch(H_);
+      cell_.window.kept = d_.scratch(A);
+    }
     if (kNorm == NormKind::kLayer && entry_norm) cell_.window.entry_stats = d_.scratch(4 * k);
     cell_.d_out = d_.scratch(H_);
     cell_.d_cell = d_.scratch(H_);

@@ -31,10 +31,11 @@ struct LarnnWindow {
   bool add_code = false, shared_norm = false;
   Slot state, d_state;                ///< the cell states
   Slot projected, d_projected;        ///< kProjected, kTabled: [2H] of each state
-  Slot exponentials;                  ///< kTabled with ELU: e^ of those still seen
-  Slot entry_values, d_entry_values;  ///< made for one step: [k][2H]
+  Slot exponentials;                  ///< kTabled with ELU: e^ of those still seen (`refresh`)
+  Slot entry_values;                  ///< kReprojected: made for one step, [k][2H]
   Slot entry_inputs, d_entry_inputs;  ///< kReprojected: [k][H + P]
   Slot entry_stats;                   ///< kLayer: [k][4] mean, rstd of key, of value
+  Slot value_sum, kept;               ///< with norms, in backward: [H], [heads], see Gradient
   Linear project, reproject;
   Vector table, codes;
   Slot d_table;
@@ -53,27 +54,22 @@ struct LarnnWindow {
   struct View {
     using V = typename X::Number;
     const X* x;
-    Slot projected;
-    typename X::Column made, made_gradient, stats;
-    bool made_each_step, normalised;
-    bool direct;  ///< gradients go straight to the projections, and to the table where there is one
-    bool tabled, bent;
     int units;
+    bool bent, written, reprojected, normalised;
+    Slot projected, d_projected;
+    typename X::Column made, stats, d_table;
     typename NormSite<kNorm>::template Reader<X> key_norm, value_norm;
-    Slot d_projected;
-    typename X::Column d_table;
 
     struct Entry {
       typename X::Column values, gradient;
-      int begin, gradient_begin, age;
+      int begin, age;
     };
     HD Entry entry(int age) const {
       Entry e;
       e.age = age;
-      e.begin = made_each_step ? (age - 1) * 2 * units : 0;
-      e.values = made_each_step ? made : x->at(projected, -age);
-      e.gradient_begin = direct && !tabled ? 0 : (age - 1) * 2 * units;
-      e.gradient = direct ? x->at(d_projected, -age) : made_gradient;
+      e.begin = written ? (age - 1) * 2 * units : 0;
+      e.values = written ? made : x->at(projected, -age);
+      e.gradient = reprojected ? made : x->at(d_projected, -age);
       return e;
     }
     /// phi(projection): units 0..H-1 of the key, H..2H-1 of the value.
@@ -81,17 +77,20 @@ struct LarnnWindow {
     HD V raw(R r, const Entry& e, int i) const {
       return r(e.values, e.begin + i);
     }
-    /// u^ of the norm, i as above.
+    /// u^ of the norm, from the raw number i of an entry.
     template <class R>
-    HD V hat(R r, const Entry& e, int i) const {
+    HD V hat(R r, const Entry& e, int i, V number) const {
       const bool is_key = i < units;
       if constexpr (kNorm == NormKind::kLayer) {
         const int s = 4 * (e.age - 1) + (is_key ? 0 : 2);
-        return (raw(r, e, i) - r(stats, s)) * r(stats, s + 1);
+        return (number - r(stats, s)) * r(stats, s + 1);
       } else {
-        return is_key ? key_norm.hat(r, i, raw(r, e, i))
-                      : value_norm.hat(r, i - units, raw(r, e, i));
+        return is_key ? key_norm.hat(r, i, number) : value_norm.hat(r, i - units, number);
       }
+    }
+    template <class R>
+    HD V hat(R r, const Entry& e, int i) const {
+      return hat(r, e, i, raw(r, e, i));
     }
     template <class R>
     HD V key(R r, const Entry& e, int j) const {
@@ -105,47 +104,59 @@ struct LarnnWindow {
       return normalised ? fma(V(value_norm.gamma[j]), hat(r, e, units + j), V(value_norm.beta[j]))
                         : raw(r, e, units + j);
     }
+    /// Hands the gradient d of the raw number i of an entry on to the state that it comes from.
     template <class R>
-    HD void add(R r, const Entry& e, int j, V dk, V dv) const {
-      if (direct && tabled) {
-        add_tabled(r, e, j, dk);
-        add_tabled(r, e, units + j, dv);
-      } else if (direct) {
-        r(e.gradient, j) += dk;
-        r(e.gradient, units + j) += dv;
+    HD void give(R r, const Entry& e, int i, V number, V d) const {
+      if (!written) {
+        r(e.gradient, i) += d;
+        return;
+      }
+      const V d_u = bent ? d * d_elu(number) : d;
+      if (reprojected) {
+        // The weight gradient reads where the entries were, so their gradients take that place.
+        r(e.gradient, e.begin + i) = d_u;
       } else {
-        r(e.gradient, e.gradient_begin + j) = dk;
-        r(e.gradient, e.gradient_begin + units + j) = dv;
+        r(e.gradient, i) += d_u;
+        r(d_table, e.begin + i) += d_u;
       }
     }
+    /// The gradients of unit j of a key and a value that no norm has touched.
     template <class R>
-    HD void add_tabled(R r, const Entry& e, int i, V d) const {
-      const V d_u = bent ? d * d_elu(raw(r, e, i)) : d;
-      r(e.gradient, i) += d_u;
-      r(d_table, e.gradient_begin + i) += d_u;
+    HD void add(R r, const Entry& e, int j, V dk, V dv) const {
+      give(r, e, j, raw(r, e, j), dk);
+      give(r, e, units + j, raw(r, e, units + j), dv);
     }
+  };
+
+  /// The gradients of normalised keys and values of age a, as the factors that they are products
+  /// of: unit j of a key has ds_a q_j, of a value p_a dr_j, ds and p being the head's. Of sums over
+  /// ages attention leaves sum_a ds_a u^_a, sum_a p_a u^_a and sum_a p_a; sum_a ds_a is 0.
+  template <class X>
+  struct Gradient {
+    int heads;
+    typename X::Column d_scores, scores;  ///< [heads][k] ds, p
+    typename X::Column query, d_attended;
+    typename X::Column key_sum;  ///< [H]; turns into the gradient of the query
+    typename X::Column value_sum, kept;
   };
 
   template <class X>
   HD View<X> view(X& x) const {
     View<X> w{&x,
-              projected,
-              {},
-              {},
-              {},
-              made_each_step(),
-              norm_key.on,
-              entries != Entries::kReprojected && !norm_key.on,
-              entries == Entries::kTabled,
-              bent,
               units,
-              norm_key.reader(x),
-              norm_value.reader(x),
+              bent,
+              made_each_step(),
+              entries == Entries::kReprojected,
+              norm_key.on,
+              projected,
               d_projected,
-              {}};
-    if (made_each_step()) w.made = x.at(entry_values);
-    if (w.tabled) w.d_table = x.at(d_table);
-    if (!w.direct) w.made_gradient = x.at(d_entry_values);
+              {},
+              {},
+              {},
+              norm_key.reader(x),
+              norm_value.reader(x)};
+    if (w.written) w.made = x.at(entry_values);
+    if (entries == Entries::kTabled) w.d_table = x.at(d_table);
     if (kNorm == NormKind::kLayer && norm_key.on) w.stats = x.at(entry_stats);
     return w;
   }
@@ -234,16 +245,17 @@ struct LarnnWindow {
     if (kNorm == NormKind::kLayer) measure(x, m);
   }
 
-  /// Hands the gradients that attention left in `w` on to the states the entries come from.
+  /// After attention's own backward pass, which has handed the gradients of bare entries on: those
+  /// of normalised ones, and the rest of the way where every age has a product of its own.
+  template <class X, class View>
+  HD void backward(X& x, const View& w, int m, const Gradient<X>& g) const {
+    if (norm_key.on) norm_backward(x, w, m, g);
+    if (entries == Entries::kReprojected) spread_reprojected(x, m);
+  }
+  /// Instead of it, in a step whose entries get no gradient.
   template <class X>
-  HD void backward(X& x, const View<X>& w, int m) const {
-    if (w.direct) return;
-    if (norm_key.on) norm_backward(x, w, m);
-    if (entries == Entries::kReprojected) {
-      spread_reprojected(x, m);
-    } else {
-      spread(x, w, m);
-    }
+  HD void skip_backward(X& x) const {
+    if (entries == Entries::kReprojected) clear_made(x, 0);
   }
 
  private:
@@ -306,106 +318,120 @@ struct LarnnWindow {
     });
   }
 
-  /// Key and value gradients in `d_entry_values` turn from those of the norm's result into those of
-  /// its input.
-  template <class X>
-  HD void norm_backward(X& x, const View<X>& w, int m) const {
-    using V = typename X::Number;
-    const int H = units, width = 2 * units;
-    const auto d = x.at(d_entry_values);
+  /// The gradients of normalised entries go through the norms and on to the states.
+  template <class X, class View>
+  HD void norm_backward(X& x, const View& w, int m, const Gradient<X>& g) const {
     for (int part = 0; part < 2; ++part) {
       const NormSite<kNorm>& site = part == 0 ? norm_key : norm_value;
-      const int begin = part * H;
-      const auto gamma = x.vector(site.gamma);
-      const auto sum_gamma = x.at(site.d_gamma), sum_beta = x.at(site.d_beta);
-      // A constant added to all keys shifts all scores alike: bn_k's beta has no gradient, only
-      // rounding noise.
-      const bool with_beta = part == 1 || shared_norm || kNorm == NormKind::kLayer;
-      x.each(H, [=](auto r, int j) {
-        for (int i = 0; i < m; ++i) {
-          const V d_y = r(d, i * width + begin + j);
-          r(sum_gamma, j) += d_y * w.hat(r, w.entry(i + 1), begin + j);
-          if (with_beta) r(sum_beta, j) += d_y;
-        }
-      });
-      if constexpr (kNorm == NormKind::kBatch) {
-        const auto rstd = x.rstd(site.batch);
-        const bool training = x.training();
-        const typename X::S* totals = nullptr;
-        if (training) {
-          totals = x.sums(H, [=](auto r, int j, V& first, V& second) {
-            for (int i = 0; i < m; ++i) {
-              const V D = V(gamma[j]) * r(d, i * width + begin + j);
-              first += D;
-              second = fma(D, w.hat(r, w.entry(i + 1), begin + j), second);
-            }
-          });
-        }
-        const V inverse = V(1) / (V(x.batch_rows()) * V(m));
-        x.each(H, [=](auto r, int j) {
-          for (int i = 0; i < m; ++i) {
-            V d_u = V(gamma[j]) * r(d, i * width + begin + j);
-            if (training) {
-              const V u = w.hat(r, w.entry(i + 1), begin + j);
-              d_u = d_u - V(totals[j]) * inverse - u * (V(totals[H + j]) * inverse);
-            }
-            r(d, i * width + begin + j) = select(r.active(), V(rstd[j]) * d_u, V(0));
-          }
-        });
-      }
-      if constexpr (kNorm == NormKind::kLayer) {
-        const auto stats = w.stats;
-        x.rows(m, [=](auto r, int i) {
-          const auto entry = w.entry(i + 1);
-          V first(0), second(0);
-          for (int j = 0; j < H; ++j) {
-            const V D = V(gamma[j]) * r(d, i * width + begin + j);
-            first += D;
-            second = fma(D, w.hat(r, entry, begin + j), second);
-          }
-          for (int j = 0; j < H; ++j) {
-            const V D = V(gamma[j]) * r(d, i * width + begin + j);
-            const V rest = D - first / V(H) - w.hat(r, entry, begin + j) * (second / V(H));
-            r(d, i * width + begin + j) = r(stats, 4 * i + 2 * part + 1) * rest;
-          }
-        });
-      }
+      sum_parameters(x, site, part, g);
+      if constexpr (kNorm == NormKind::kBatch) batch_backward(x, w, m, site, part, g);
+      if constexpr (kNorm == NormKind::kLayer) layer_backward(x, w, m, site, part, g);
     }
+    const auto gamma = x.vector(norm_key.gamma), dq = g.key_sum;
+    using V = typename X::Number;
+    x.each(units, [=](auto r, int j) { r(dq, j) *= V(gamma[j]); });
   }
 
+  /// dgamma and dbeta of this step. A constant added to all keys shifts all scores alike, so a
+  /// key's beta has no gradient.
   template <class X>
-  HD void spread(X& x, const View<X>& w, int m) const {
+  HD void sum_parameters(X& x, const NormSite<kNorm>& site, int part, const Gradient<X>& g) const {
+    const auto sum_gamma = x.at(site.d_gamma), sum_beta = x.at(site.d_beta);
+    const auto factor = part == 0 ? g.query : g.d_attended;
+    const auto hats = part == 0 ? g.key_sum : g.value_sum, kept_ = g.kept;
+    const int size = units / g.heads;
+    x.each(units, [=](auto r, int j) {
+      r(sum_gamma, j) += r(factor, j) * r(hats, j);
+      if (part == 1) r(sum_beta, j) += r(factor, j) * r(kept_, j / size);
+    });
+  }
+
+  template <class X, class View>
+  HD void batch_backward(X& x, const View& w, int m, const NormSite<kNorm>& site, int part,
+                         const Gradient<X>& g) const {
     using V = typename X::Number;
-    const int width = 2 * units;
-    const auto d = x.at(d_entry_values);
-    const bool through_elu = made_each_step() && bent;
-    const X* from = &x;
-    const Slot to = d_projected;
-    const bool tabled = entries == Entries::kTabled;
-    const auto d_table_ = tabled ? x.at(d_table) : d;
+    const int H = units, heads = g.heads, size = H / heads, k = length, begin = part * H;
+    const auto gamma = x.vector(site.gamma);
+    const auto rstd = x.rstd(site.batch);
+    const auto factor = part == 0 ? g.query : g.d_attended;
+    const auto hats = part == 0 ? g.key_sum : g.value_sum, kept_ = g.kept;
+    const auto weights = part == 0 ? g.d_scores : g.scores;
+    const bool training = x.training();
+    const typename X::S* totals = nullptr;
+    if (training) {
+      totals = x.sums(H, [=](auto r, int j, V& first, V& second) {
+        const V D = V(gamma[j]) * r(factor, j);
+        first = part == 0 ? V(0) : V(D * r(kept_, j / size));
+        second = D * r(hats, j);
+      });
+    }
+    const V inverse = V(1) / (V(x.batch_rows()) * V(m));
     x.rows(m, [=](auto r, int i) {
       const auto entry = w.entry(i + 1);
-      const auto ring = from->at(to, -(i + 1));
-      for (int j = 0; j < width; ++j) {
-        V d_u = r(d, i * width + j);
-        if (through_elu) d_u = d_u * d_elu(w.raw(r, entry, j));
-        r(ring, j) += d_u;
-        if (tabled) r(d_table_, i * width + j) += d_u;
+      for (int head = 0; head < heads; ++head) {
+        const V weight = r(weights, head * k + i);
+        for (int j = head * size; j < (head + 1) * size; ++j) {
+          const V number = w.raw(r, entry, begin + j);
+          V d = V(gamma[j]) * r(factor, j) * weight;
+          if (training) {
+            const V u = w.hat(r, entry, begin + j, number);
+            d = d - V(totals[j]) * inverse - u * (V(totals[H + j]) * inverse);
+          }
+          w.give(r, entry, begin + j, number, select(r.active(), V(rstd[j]) * d, V(0)));
+        }
       }
     });
+  }
+
+  template <class X, class View>
+  HD void layer_backward(X& x, const View& w, int m, const NormSite<kNorm>& site, int part,
+                         const Gradient<X>& g) const {
+    using V = typename X::Number;
+    const int H = units, heads = g.heads, size = H / heads, k = length, begin = part * H;
+    const auto gamma = x.vector(site.gamma);
+    const auto factor = part == 0 ? g.query : g.d_attended;
+    const auto weights = part == 0 ? g.d_scores : g.scores, stats = w.stats;
+    x.rows(m, [=](auto r, int i) {
+      const auto entry = w.entry(i + 1);
+      V first(0), second(0);
+      for (int head = 0; head < heads; ++head) {
+        const V weight = r(weights, head * k + i);
+        for (int j = head * size; j < (head + 1) * size; ++j) {
+          const V D = V(gamma[j]) * r(factor, j) * weight;
+          first += D;
+          second = fma(D, w.hat(r, entry, begin + j), second);
+        }
+      }
+      first = first / V(H);
+      second = second / V(H);
+      const V rstd = r(stats, 4 * i + 2 * part + 1);
+      for (int head = 0; head < heads; ++head) {
+        const V weight = r(weights, head * k + i);
+        for (int j = head * size; j < (head + 1) * size; ++j) {
+          const V number = w.raw(r, entry, begin + j);
+          const V D = V(gamma[j]) * r(factor, j) * weight;
+          const V rest = D - first - w.hat(r, entry, begin + j, number) * second;
+          w.give(r, entry, begin + j, number, rstd * rest);
+        }
+      }
+    });
+  }
+
+  /// Gradients of the ages that are not there.
+  template <class X>
+  HD void clear_made(X& x, int m) const {
+    using V = typename X::Number;
+    const auto made = x.at(entry_values);
+    const int begin = m * 2 * units;
+    x.each(length * 2 * units - begin, [=](auto r, int i) { r(made, begin + i) = V(0); });
   }
 
   template <class X>
   HD void spread_reprojected(X& x, int m) const {
     using V = typename X::Number;
-    const int H = units, width = 2 * units, input_width = units + code;
-    const auto d = x.at(d_entry_values), made = x.at(entry_values);
-    const bool through_elu = bent, masked = x.given(entry_mask);
-    // The weight gradient reads where the entries were, so their gradients take that place.
-    x.each(length * width, [=](auto r, int i) {
-      const V d_u = i < m * width ? r(d, i) : V(0);
-      r(made, i) = through_elu ? d_u * d_elu(r(made, i)) : d_u;
-    });
+    const int H = units, input_width = units + code;
+    const bool masked = x.given(entry_mask);
+    clear_made(x, m);
     x.adjoint(reproject);
     const auto d_inputs = x.at(d_entry_inputs), mask = x.at(x.sequence_slot(entry_mask));
     const X* from = &x;

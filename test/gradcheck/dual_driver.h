@@ -7,6 +7,7 @@
 #include "gradcheck/dual_build.h"
 //
 #include "backend/cell_host.cc"
+#include "backend/cpu/cell_gradients.cc"
 #include "backend/cpu/cell_recurrence.cc"
 #include "backend/cpu/cell_statistics.cc"
 #include "backend/cpu/plan.cc"

@@ -252,11 +252,14 @@ class CellRun {
   CellRun(Recurrence<S>& cell, const CellData& data, bool keep = true)
       : cell_(cell), data_(data), tape_(cell.make_tape(data.batch, data.steps, keep)) {}
 
+  uint64_t version = 0;  ///< of the parameters (ForwardCall)
+
   Arrays<S> forward(const Arrays<S>& inputs, const Arrays<S>& params) {
     Arrays<S> outputs;
     ForwardCall<S> call;
     call.batch = data_.batch;
     call.steps = data_.steps;
+    call.version = version;
     call.training = data_.training;
     const DropoutKey key{5, 2, 1};
     if (data_.drawn) call.dropout = &key;

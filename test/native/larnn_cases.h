@@ -56,6 +56,12 @@ inline void add_larnn_calls(const std::string& norm, std::vector<CellCase>& case
     c.entries = entries;
     cases.push_back(c);
   }
+  // More steps than a driver may keep of what backward makes again.
+  c = larnn_case(norm, "long", {{"positional", word("concat")}});
+  c.steps = 2 * 16 + 5;
+  c.lengths = true;
+  c.entries = 2;
+  cases.push_back(c);
   c = larnn_case(norm, "lengths");
   c.lengths = true;
   cases.push_back(c);

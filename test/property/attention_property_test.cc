@@ -149,7 +149,8 @@ TEST(attention_survives_huge_scores) {
   }
 }
 
-/// attend_backward against attend on dual numbers, one number of the query or an entry at a time.
+/// Both halves of backward against attend on dual numbers, one number of the query or an entry at a
+/// time.
 TEST(attention_backward_is_the_derivative) {
   for (const int m : {1, 2, 7}) {
     for (const int size : {1, 8, 11}) {
@@ -162,9 +163,11 @@ TEST(attention_backward_is_the_derivative) {
       Attended<double> result = attend_plain(query, window, m);
       std::vector<double> d_scores(static_cast<size_t>(m));
       const AttentionHead<double> head{0, size, m, 0, 1 / std::sqrt(double(size))};
-      attend_backward(
+      score_backward(
           PlainRow<double>(), head, query.data(), window, [](auto, int) { return 1.0; },
-          &result.lse, 0, d_out.data(), result.scores.data(), d_scores.data(), dq.data());
+          &result.lse, 0, d_out.data(), result.scores.data(), d_scores.data());
+      entries_backward(PlainRow<double>(), head, query.data(), window, d_out.data(),
+                       result.scores.data(), d_scores.data(), dq.data());
       const auto derivative = [&](int which, size_t i) {
         PlainWindow<Dual> moved{size, {}, {}, {}, {}};
         std::vector<Dual> moved_query;

@@ -63,6 +63,31 @@ TEST(a_used_tape_is_as_good_as_a_new_one) {
   });
 }
 
+/// Weights of a known version are prepared once. A call of none in particular comes between, with
+/// as few rows as have loops of their own: what was prepared for the others does not stand for it,
+/// nor after it.
+TEST(a_version_stands_until_another_call) {
+  for_cases([]<class S>(const CellCase& c, Recurrence<S>& cell) {
+    if (c.drawn) return;
+    const CellData data = make_data(c, cell);
+    const Arrays<S> inputs = convert<S>(data.inputs), params = convert<S>(data.params);
+    Arrays<S> others = params;
+    for (auto& [name, numbers] : others) {
+      if (data.fixed.count(name) != 0) continue;
+      for (S& number : numbers) number *= S(0.5);
+    }
+    CellCase small = c;
+    small.batch = c.batch > 2 ? 2 : 6;
+    const CellData few = make_data(small, cell);
+    CellRun<S> run(cell, data, false), between(cell, few, false);
+    const Arrays<S> expected = run.forward(inputs, params);
+    run.version = 1;
+    run.forward(inputs, others);
+    between.forward(convert<S>(few.inputs), others);
+    check_equal(c, "after a call of no version", run.forward(inputs, params), expected);
+  });
+}
+
 /// Nothing is computed differently because something else was not asked for.
 TEST(absent_destinations_change_nothing) {
   for_cases([]<class S>(const CellCase& c, Recurrence<S>& cell) {

@@ -21,6 +21,8 @@ interface Subject {
   inputs?: [first: number, ...others: number[]];
   /** Numbers that it saves for a step, whatever the rows. */
   statistics?: number;
+  /** Rows. Default 64. */
+  batch?: number;
 }
 
 const spec = { units: H };
@@ -66,6 +68,7 @@ const subjects: Record<string, Subject> = {
     saved: 3 * (11 * 81 + 27),
     statistics: 3 * norms * 81,
     inputs: [I, 81, 81],
+    batch: 256,
   },
   '2 lstm': {
     layers: [layers.lstm(stacked), layers.lstm(spec)],
@@ -99,21 +102,21 @@ const subjects: Record<string, Subject> = {
 };
 
 /** Bytes of activations that a model holds behind a step, which are the most that the step has held. */
-async function measured({ layers: list }: Subject): Promise<number> {
+async function measured({ layers: list, batch = BATCH }: Subject): Promise<number> {
   using model = sequential({
     inputShape: [STEPS, I],
     layers: [...list, layers.dense({ units: 2 })],
     threads: 1,
   });
   model.compile({ optimizer: 'sgd', loss: 'sparseCategoricalCrossentropy' });
-  const x = { shape: [BATCH, STEPS, I], data: new Float32Array(BATCH * STEPS * I) };
-  await model.trainOnBatch(x, new Int32Array(BATCH));
+  const x = { shape: [batch, STEPS, I], data: new Float32Array(batch * STEPS * I) };
+  await model.trainOnBatch(x, new Int32Array(batch));
   return model.memory().activations;
 }
 
-function byFormula({ saved, statistics = 0, inputs = [I] }: Subject): number {
+function byFormula({ saved, statistics = 0, inputs = [I], batch = BATCH }: Subject): number {
   const read = inputs.reduce((sum, count) => sum + count);
-  return 4 * STEPS * (BATCH * (saved + read) + statistics);
+  return 4 * STEPS * (batch * (saved + read) + statistics);
 }
 
 /** Rows of the table: name, formula, ratio, and what the formula leaves out. */

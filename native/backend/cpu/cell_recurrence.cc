@@ -107,9 +107,9 @@ std::unique_ptr<Tape> CellRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   if (keep) {
     int64_t scratch = 0;
     for (size_t i = 0; i < d.linears.size(); ++i) {
-      const int64_t units =
-          packing_.weights.depth(static_cast<int>(i)) + (d.linears[i].biases.empty() ? 0 : 1);
-      t->dW.emplace_back(d.linears[i].rows * units);
+      const int64_t units = gradient_units(d.linears[i]), numbers = d.linears[i].rows * units;
+      const bool apart = t->plan.is_recent(static_cast<int>(i));
+      t->dW.emplace_back(checked_mul(numbers, apart ? t->plan.tiles : 1, "gradients"));
       scratch = std::max(scratch, kernels_.gradient_scratch(static_cast<int>(units)));
     }
     if (t->rows == 1) scratch = kernels_.gemm_scratch;
@@ -267,12 +267,18 @@ typename CellRecurrence<S>::Packing& CellRecurrence<S>::packing_for(const CellTa
 /// Everything that the time loop reads in place of the weights.
 template <class S>
 void CellRecurrence<S>::prepare(const ForwardCall<S>& call, Packing& packing) {
-  if (call.version != 0 && call.version == packing.version) return;
-  packing.version = 0;  // should this fail
-  derived_.build(call, multiply());
+  const uint64_t version = call.version;
+  if (version == 0 || version != version_) {
+    version_ = packing_.version = 0;  // should this fail
+    if (row_packing_ != nullptr) row_packing_->version = 0;
+    derived_.build(call, multiply());
+    vectors_.prepare(derived_.weights());
+    version_ = version;
+  }
+  if (version != 0 && version == packing.version) return;
+  packing.version = 0;
   packing.weights.pack(derived_.weights(), runtime_);
-  vectors_.prepare(derived_.weights());
-  packing.version = call.version;
+  packing.version = version;
 }
 
 template <class S>
@@ -319,6 +325,7 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
                   S(0));
     }
   }
+  begin_recent(t);
   run_loop(t, true);
   const std::vector<S*>& d_weights = derived_.begin_gradients(call.d_params);
   if (t.rows == 1) {
@@ -326,6 +333,7 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   } else {
     weight_gradients(t);
   }
+  finish_recent(t);
   require_running(runtime_);
   for (size_t i = 0; i < d.linears.size(); ++i)
     packing_.weights.scatter(static_cast<int>(i), t.dW[i].data(), d_weights, runtime_);
@@ -334,125 +342,10 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   derived_.finish_gradients(call, multiply());
 }
 
-/// Of parameters that every row starts from: the sum over the rows.
-template <class S>
-void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
-  for (size_t i = 0; i < d.states.size(); ++i) {
-    if (!t.args.state[i].shared) continue;
-    S* const to = d_params[static_cast<size_t>(d.states[i].param)];
-    const int64_t size = d.states[i].value.size;
-    for (int64_t j = 0; to != nullptr && j < size; ++j) {
-      S sum(0);  // of its own, so that what is there already does not change its roundings
-      for (int64_t b = 0; b < t.batch; ++b)
-        sum += t.d_initial[i][static_cast<size_t>(b * size + j)];
-      to[j] += sum;
-    }
-  }
-}
-
 template <class S>
 std::vector<int> CellRecurrence<S>::settle(const std::vector<S*>& params, const Tensors<S>& buffers,
                                            bool first) {
   return derived_.settle(params, buffers, first, multiply());
-}
-
-template <class S>
-void CellRecurrence<S>::weight_gradients(CellTape<S>& t) {
-  const Declaration& d = cell_.declaration;
-  const int workers = runtime_.pool.threads();
-  runtime_.pool.run(workers, [&](int worker) {
-    for (size_t i = 0; i < d.linears.size(); ++i) {
-      WeightGradient<S> g;
-      g.linear = static_cast<int>(i);
-      g.first_step = d.linears[i].from_initial ? -t.args.initial_entries : 0;
-      // Ranges of whole panels, or of a vector of any instruction set where those are too few.
-      const int rows = d.linears[i].rows;
-      const int part = rows >= workers * kernels_.gemm_panel ? kernels_.gemm_panel : 16;
-      const int parts = (rows + part - 1) / part;
-      g.row_begin = std::min(rows, parts * worker / workers * part);
-      g.row_end = std::min(rows, parts * (worker + 1) / workers * part);
-      g.bias = !d.linears[i].biases.empty();
-      g.dW = t.dW[i].data();
-      g.scratch = t.scratch[static_cast<size_t>(worker)].data();
-      if (g.row_begin < g.row_end) kernels_.weight_gradient(t.args, g);
-    }
-  });
-}
-
-/// The same of single rows, whose columns lie as matrices: [step][unit].
-template <class S>
-void CellRecurrence<S>::row_weight_gradients(CellTape<S>& t) {
-  const int workers = runtime_.pool.threads();
-  runtime_.pool.run(workers, [&](int worker) {
-    for (size_t i = 0; i < cell_.declaration.linears.size(); ++i) {
-      const int rows = cell_.declaration.linears[i].rows, panel = kernels_.gemm_panel;
-      const int panels = (rows + panel - 1) / panel;
-      const int begin = panels * worker / workers * panel;
-      const int end = std::min(rows, panels * (worker + 1) / workers * panel);
-      if (begin < end)
-        row_weight_gradient(i, begin, end, t, t.scratch[static_cast<size_t>(worker)]);
-    }
-  });
-}
-
-/// Outputs [begin, end) of one Linear.
-template <class S>
-void CellRecurrence<S>::row_weight_gradient(size_t linear, int begin, int end, CellTape<S>& t,
-                                            const AlignedArray<S>& scratch) {
-  const LinearInfo& info = cell_.declaration.linears[linear];
-  const PackedLinear<S>& p = t.args.linears[linear];
-  const int first = info.from_initial ? -t.args.initial_entries : 0;
-  const auto stride = [&](int slot) {
-    return row_column(t.plan.slots[static_cast<size_t>(slot)].size);
-  };
-  const auto column = [&](int row, int slot, int dt) {
-    const SlotPlace& place = t.plan.slots[static_cast<size_t>(slot)];
-    return t.args.storage + row * t.args.tile_stride + place.offset +
-           (first + dt + place.history) * stride(slot);
-  };
-  S* const dW = t.dW[linear].data();
-  for (int64_t unit = 0; unit * p.rows < t.dW[linear].size(); ++unit)
-    std::fill(dW + unit * p.rows + begin, dW + unit * p.rows + end, S(0));
-  Gemm<S> product;
-  product.n = product.c_row = p.rows;
-  product.k = t.steps - first;
-  product.a_row = 1;
-  product.b_row = stride(p.d_out);
-  product.beta = S(1);
-  for (int part = 0; part < t.plan.tiles * p.repeat && !cancelled(runtime_); ++part) {
-    const int row = part / p.repeat, repeat = part % p.repeat;
-    product.b = column(row, p.d_out, 0) + p.d_out_begin + repeat * p.rows;
-    product.c = dW;
-    for (int k = 0; k < p.sources; ++k) {
-      const auto& source = p.source[k];
-      product.m = source.size;
-      product.a = column(row, source.slot, source.dt) + source.begin + repeat * source.size;
-      product.a_col = stride(source.slot);
-      kernels_.gemm(product, 0, product.m, begin, end, scratch.data());
-      product.c += product.m * p.rows;
-    }
-    for (int64_t step = 0; step < product.k && !info.biases.empty(); ++step)
-      for (int o = begin; o < end; ++o) product.c[o] += product.b[step * product.b_row + o];
-  }
-}
-
-template <class S>
-void CellRecurrence<S>::sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
-  const int rows = t.rows;
-  for (const SumInfo& s : cell_.declaration.sums) {
-    const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
-    t.sum.assign(static_cast<size_t>(place.size), S(0));
-    for (int tile = 0; tile < t.plan.tiles; ++tile) {
-      const S* from = t.args.storage + tile * t.args.tile_stride + place.offset;
-      const int64_t real = std::min<int64_t>(rows, t.batch - int64_t{tile} * rows);
-      for (int j = 0; j < place.size; ++j) {
-        for (int64_t row = 0; row < real; ++row)
-          t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
-      }
-    }
-    vectors_.add_gradient(s.vector, t.sum.data(), d_weights);
-  }
 }
 
 template class CellTape<float>;

@@ -36,6 +36,8 @@ class CellTape final : public Tape {
   std::vector<std::vector<S>> d_initial;     ///< of states that start from a parameter
   std::vector<std::vector<S>> noisy;         ///< what states start from, with noise
   std::vector<AlignedArray<S>> dW, scratch;  ///< per Linear, per worker
+  std::vector<RecentGradient<S>> recent;
+  std::vector<S*> scratch_places;
   std::vector<S> sum;
   SequenceArgs<S> args;
 };
@@ -63,7 +65,7 @@ class CellRecurrence final : public CellHost<S> {
   /// Weights in the order that one of the two loops reads.
   struct Packing {
     PackedWeights<S> weights;
-    uint64_t version = 0;  ///< of the weights that are prepared; 0: of none in particular
+    uint64_t version = 0;  ///< of the weights that are packed; 0: of none in particular
   };
   int rows_of_tile(int64_t batch) const;
   int workers_for(int tiles, bool coupled) const;
@@ -76,8 +78,11 @@ class CellRecurrence final : public CellHost<S> {
   void bind_statistics(const ForwardCall<S>& call, CellTape<S>& t);
   void show_statistics(const ForwardCall<S>& call, const CellTape<S>& t) const;
   void run_loop(CellTape<S>& t, bool backward);
+  void begin_recent(CellTape<S>& t);
+  void finish_recent(CellTape<S>& t);
   void weight_gradients(CellTape<S>& t);
   void row_weight_gradients(CellTape<S>& t);
+  void add_in_runs(const Gemm<S>& g, int begin, int end, const AlignedArray<S>& scratch);
   void row_weight_gradient(size_t linear, int begin, int end, CellTape<S>& t,
                            const AlignedArray<S>& scratch);
   void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
@@ -90,6 +95,7 @@ class CellRecurrence final : public CellHost<S> {
   std::unique_ptr<Packing> row_packing_;  ///< for single ones, once there is one
   VectorSet<S> vectors_;
   std::vector<std::pair<std::string, std::string>> statistics_;  ///< mean and variance, per site
+  uint64_t version_ = 0;  ///< of the weights that derived_ and vectors_ are made from
 };
 
 }  // namespace lookback

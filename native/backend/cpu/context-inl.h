@@ -200,6 +200,8 @@ class TileContext {
         for (int j = 0; j < size; ++j) rows[i][j] = column[int64_t{j} * kStride + i];
     });
   }
+  /// Adds the steps since the last time to the weight gradients that the loop sums.
+  void sum_recent();
   /// Asked once a step, and between the parts of a weight gradient.
   bool stop() const {
     if (cancelled()) {
@@ -219,10 +221,8 @@ class TileContext {
   const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
   HD TileColumn place(int slot, int dt) const {
     const SlotPlace& p = args_.slots[slot];
-    int index = time_ + dt + p.history;
     // Rings run on into the steps before the first, where the index turns negative.
-    if (index >= p.depth || index < 0) index = ((index % p.depth) + p.depth) % p.depth;
-    return {p.offset + int64_t{index} * p.size * kStride};
+    return {p.offset + ring_index(p, time_ + dt + p.history) * p.size * kStride};
   }
   /// Marks the rows that take part in step t (all real rows without lengths).
   void set_active(int t) {

@@ -22,11 +22,42 @@ void AlignedArray<S>::Free::operator()(S* block) const {
   release(block);
 }
 
+int64_t gradient_units(const LinearInfo& info) {
+  int64_t units = info.biases.empty() ? 0 : 1;
+  for (const LinearSource& source : info.sources)
+    units += (source.units > 0 ? source.units : source.value.size) / info.repeat;
+  return units;
+}
+
+namespace {
+
+/// The Linears with a slot that is `remade`, where keeping few steps of it saves more memory than
+/// twice what the gradients of every tile take.
+std::vector<int> recent_linears(const Declaration& d, int64_t steps, int tile_rows) {
+  std::vector<int> found;
+  int64_t saved = 0, cost = 0;
+  const auto remade = [&](Slot slot) { return d.slots[static_cast<size_t>(slot.id)].remade; };
+  for (const SlotInfo& slot : d.slots)
+    if (slot.remade) saved += (steps - kRecentSteps) * slot.size * tile_rows;
+  for (size_t i = 0; i < d.linears.size(); ++i) {
+    const LinearInfo& info = d.linears[i];
+    bool reads = remade(info.d_out);
+    for (const LinearSource& source : info.sources) reads = reads || remade(source.value);
+    if (!reads) continue;
+    found.push_back(static_cast<int>(i));
+    cost += gradient_units(info) * info.rows;
+  }
+  return saved > 2 * cost ? found : std::vector<int>();
+}
+
+}  // namespace
+
 StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, bool keep,
                          int tile_rows, int entries) {
   StoragePlan plan;
   REQUIRE(batch <= std::numeric_limits<int>::max() && steps < std::numeric_limits<int>::max() / 2,
           kShape, "batch ", batch, " or steps ", steps, " is too large; at most 2^30");
+  if (keep && tile_rows > 1) plan.recent = recent_linears(d, steps, tile_rows);
   int64_t offset = 0;
   for (const SlotInfo& slot : d.slots) {
     SlotPlace place;
@@ -36,8 +67,11 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     place.history = kept ? std::min(slot.history, entries) : slot.history;
     place.carry = slot.life == Life::kCarry;
     const bool before_first = slot.life == Life::kPast || slot.life == Life::kPastGradient;
-    const int64_t depth = place.history + (before_first ? 0 : kept ? steps : 1);
+    const bool few = slot.remade && !plan.recent.empty();
+    const int64_t length = few ? std::min<int64_t>(steps, kRecentSteps) : steps;
+    const int64_t depth = place.history + (before_first ? 0 : kept ? length : 1);
     place.depth = static_cast<int32_t>(depth);
+    place.reciprocal = depth > 1 ? ~uint64_t{0} / static_cast<uint64_t>(depth) + 1 : 0;
     const int64_t column = tile_rows > 1 ? slot.size : row_column(slot.size);
     const int64_t numbers =
         checked_mul(checked_mul(depth, column, "activations"), tile_rows, "activations");

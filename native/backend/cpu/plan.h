@@ -2,6 +2,7 @@
 /// kernels read them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -36,7 +37,14 @@ struct StoragePlan {
   std::vector<SlotPlace> slots;
   int64_t tile_stride = 0;  ///< numbers
   int tiles = 0;
+  std::vector<int> recent;  ///< Linears whose weights' gradients the loop sums (RecentGradient)
+  bool is_recent(int linear) const {
+    return std::find(recent.begin(), recent.end(), linear) != recent.end();
+  }
 };
+
+/// Units of all sources of a Linear, and one more for a bias.
+int64_t gradient_units(const LinearInfo& info);
 
 /// `keep`: tapes hold every step, and `entries` of the initial states before them. With one row a
 /// tile, columns are padded to whole vectors. ERR_MEMORY where sizes overflow.

@@ -99,32 +99,69 @@ void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
   }
 }
 
+/// Adds steps [begin, end) of one tile to dW, for the units of `chunk`.
+template <class V>
+void add_steps(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
+               const WeightGradient<ScalarOf<V>>& g, GradientChunk chunk, int begin, int end) {
+  const int most = kPanelDepth<V> / x.rows_of(chunk.tile);
+  for (chunk.repeat = 0; chunk.repeat < args.linears[g.linear].repeat; ++chunk.repeat) {
+    for (chunk.time = begin; chunk.time < end; chunk.time += most) {
+      if (x.stop()) return;  // the caller sees that as well, and throws
+      chunk.steps = end - chunk.time < most ? end - chunk.time : most;
+      add_chunk<V>(x, args, g, chunk);
+    }
+  }
+}
+
+/// Units of all sources of a Linear, the bias among them.
+template <class S>
+int gradient_units_of(const PackedLinear<S>& p, bool bias) {
+  int all = bias ? 1 : 0;
+  for (int i = 0; i < p.sources; ++i) all += p.source[i].size;
+  return all;
+}
+
 /// Outputs [row_begin, row_end) of dW = sum over tiles, steps and batch rows of source d_out^T, in
 /// that fixed order.
 template <class V>
 void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
   using S = ScalarOf<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
-  int all = g.bias ? 1 : 0;
-  for (int i = 0; i < p.sources; ++i) all += p.source[i].size;
+  const int all = gradient_units_of(p, g.bias);
   for (int k = 0; k < all; ++k)
     for (int o = g.row_begin; o < g.row_end; ++o) g.dW[int64_t{k} * p.rows + o] = S(0);
   TileContext<V> x(args, args.active, 0, args.tiles, 0);
   const int units = gradient_units<V>(all);
   for (int begin = 0; begin < all; begin += units) {
-    for (int tile = 0; tile < args.tiles; ++tile) {
-      const int most = kPanelDepth<V> / x.rows_of(tile);
-      for (int repeat = 0; repeat < p.repeat; ++repeat) {
-        for (int t = g.first_step; t < args.steps; t += most) {
-          const GradientChunk chunk{begin, all - begin < units ? all - begin : units,
-                                    tile,  repeat,
-                                    t,     args.steps - t < most ? args.steps - t : most};
-          if (x.stop()) return;  // the caller sees that as well, and throws
-          add_chunk<V>(x, args, g, chunk);
-        }
+    const int count = all - begin < units ? all - begin : units;
+    for (int tile = 0; tile < args.tiles; ++tile)
+      add_steps<V>(x, args, g, {begin, count, tile, 0, 0, 0}, g.first_step, args.steps);
+  }
+}
+
+template <class V>
+void TileContext<V>::sum_recent() {
+  const int time = time_;
+  if (time < 0 || time % kRecentSteps != 0) return;
+  const int end = args_.steps - time < kRecentSteps ? args_.steps : time + kRecentSteps;
+  for (int i = 0; i < args_.recent_count; ++i) {
+    const RecentGradient<S>& recent = args_.recent[i];
+    WeightGradient<S> g;
+    g.linear = recent.linear;
+    g.bias = recent.bias;
+    g.row_end = args_.linears[g.linear].rows;
+    g.scratch = args_.gradient_scratch[worker_];
+    const int all = gradient_units_of(args_.linears[g.linear], g.bias);
+    const int units = gradient_units<V>(all);
+    for (int tile = begin_; tile < end_; ++tile) {
+      g.dW = recent.dW + tile * recent.numbers;
+      for (int begin = 0; begin < all; begin += units) {
+        const int count = all - begin < units ? all - begin : units;
+        add_steps<V>(*this, args_, g, {begin, count, tile, 0, 0, 0}, time, end);
       }
     }
   }
+  time_ = time;
 }
 
 }  // namespace LOOKBACK_ISA
