@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { calibrate, datasets, loadModel } from 'lookback';
 import { checkConfig } from '../../lib/cli/config';
 
@@ -139,7 +140,7 @@ it.each<[string[], number, string]>([
   [['calibrate=0'], 2, 'calibrate is 0; expected at least 1'],
 ])('%j is refused before the training', (sets, code, message) => {
   const { status, stdout, stderr } = train('wrong', ['calibrate=true', ...sets]);
-  expect(stderr).toContain(message);
+  expect(stripVTControlCharacters(stderr)).toContain(message);
   expect(stdout).not.toContain('epoch');
   expect(status).toBe(code);
 });
