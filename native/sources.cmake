@@ -78,14 +78,12 @@ set(LOOKBACK_CORE_SOURCES
 set(LOOKBACK_KERNEL_ISAS generic avx2 avx512)
 set(LOOKBACK_KERNEL_SOURCES
   native/backend/cpu/kernels/bnlstm.cc
-  native/backend/cpu/kernels/enrnn.cc
-  native/backend/cpu/kernels/exprnn.cc
+  native/backend/cpu/kernels/elman.cc
   native/backend/cpu/kernels/gru.cc
   native/backend/cpu/kernels/larnn.cc
   native/backend/cpu/kernels/lstm.cc
   native/backend/cpu/kernels/rnn.cc
   native/backend/cpu/kernels/rra.cc
-  native/backend/cpu/kernels/scornn.cc
   native/backend/cpu/kernels/scurnn.cc
   native/backend/cpu/kernels/table.cc
 )

@@ -26,6 +26,7 @@ struct Enrnn : OrthogonalElman {
   static constexpr char kKey[] = "enrnn";
   static constexpr bool kLayered = false;
   static constexpr bool kUnitwise = true;
+  using Loop = Elman;  ///< whose programs it has, without any of its own
 
   static bool accepts(const Spec&) { return true; }
   static Enrnn declare(const Spec& spec, Declaration& d);

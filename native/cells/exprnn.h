@@ -21,6 +21,7 @@ struct Exprnn : OrthogonalElman {
   static constexpr char kKey[] = "exprnn";
   static constexpr bool kLayered = false;
   static constexpr bool kUnitwise = true;
+  using Loop = Elman;  ///< whose programs it has, without any of its own
 
   static bool accepts(const Spec&) { return true; }
   static Exprnn declare(const Spec& spec, Declaration& d);

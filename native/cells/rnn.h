@@ -17,6 +17,7 @@ struct Rnn : Elman {
   static constexpr char kKey[] = "rnn";
   static constexpr bool kLayered = false;
   static constexpr bool kUnitwise = true;
+  using Loop = Elman;  ///< whose programs it has, without any of its own
 
   static bool accepts(const Spec& spec) { return spec.word("normalization", "none") == "none"; }
   static Rnn declare(const Spec& spec, Declaration& d);

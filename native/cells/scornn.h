@@ -23,6 +23,7 @@ struct Scornn : OrthogonalElman {
   static constexpr char kKey[] = "scornn";
   static constexpr bool kLayered = false;
   static constexpr bool kUnitwise = true;
+  using Loop = Elman;  ///< whose programs it has, without any of its own
 
   static bool accepts(const Spec&) { return true; }
   static Scornn declare(const Spec& spec, Declaration& d);

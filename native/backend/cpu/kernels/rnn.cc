@@ -1,12 +1,9 @@
-#include "cells/rnn.h"
-
 #include "backend/cpu/kernels/loops-inl.h"
 #include "cells/rnn_norm.h"
 
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-LOOKBACK_UNITWISE_LOOPS(Rnn)
 LOOKBACK_CELL_LOOPS(LayerNormRnn)
 
 }  // namespace LOOKBACK_ISA

@@ -1,5 +1,7 @@
 // The kernels of the instruction set that LOOKBACK_ISA names, as one table. Every file of this
 // folder is compiled once for each instruction set; see native/sources.cmake.
+#include <type_traits>
+
 #include "backend/cpu/kernels/loops.h"
 #include "backend/cpu/sequence-inl.h"
 #include "cells/registry.h"
@@ -10,12 +12,26 @@ inline namespace LOOKBACK_ISA {
 template LOOKBACK_LINEAR_TILE(float);
 template LOOKBACK_LINEAR_TILE(double);
 
+/// The cell whose loops a cell runs: itself, or the base that has all of its programs and begins
+/// where it does.
+template <class Cell>
+struct LoopOf {
+  using Type = Cell;
+};
+template <class Cell>
+requires requires { typename Cell::Loop; }
+struct LoopOf<Cell> {
+  using Type = typename Cell::Loop;
+  static_assert(std::is_base_of_v<Type, Cell> && !std::is_polymorphic_v<Cell>);
+};
+
 template <class V, class Cell>
 constexpr CellLoops<ScalarOf<V>> loops_of() {
-  CellLoops<ScalarOf<V>> loops{Cell::kKey, cell_forward<V, Cell>, cell_backward<V, Cell>};
+  using Loop = typename LoopOf<Cell>::Type;
+  CellLoops<ScalarOf<V>> loops{Cell::kKey, cell_forward<V, Loop>, cell_backward<V, Loop>};
   if constexpr (kIsUnitwise<Cell>) {
-    loops.row_forward = cell_row_forward<V, Cell>;
-    loops.row_backward = cell_row_backward<V, Cell>;
+    loops.row_forward = cell_row_forward<V, Loop>;
+    loops.row_backward = cell_row_backward<V, Loop>;
   }
   return loops;
 }
