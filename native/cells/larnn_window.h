@@ -327,8 +327,9 @@ struct LarnnWindow {
       if constexpr (kNorm == NormKind::kBatch) batch_backward(x, w, m, site, part, g);
       if constexpr (kNorm == NormKind::kLayer) layer_backward(x, w, m, site, part, g);
     }
-    const auto gamma = x.vector(norm_key.gamma), dq = g.key_sum;
     using V = typename X::Number;
+    const auto gamma = x.vector(norm_key.gamma);
+    const auto dq = g.key_sum;
     x.each(units, [=](auto r, int j) { r(dq, j) *= V(gamma[j]); });
   }
 
