@@ -127,8 +127,7 @@ void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<Scalar
 constexpr int kFewRows = 4;
 template <class V>
 constexpr int few_rows() {
-  constexpr int kHalf = NumberTraits<V>::kLanes / 2;
-  return kFewRows < kHalf ? kFewRows : kHalf;
+  return kFewRows < NumberTraits<V>::kLanes / 2 ? kFewRows : NumberTraits<V>::kLanes / 2;
 }
 
 /// Packed weights are read a whole vector at a time, up to this many numbers beyond the last.
