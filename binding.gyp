@@ -5,6 +5,7 @@
     "eigen_dir%": "<!(node scripts/lib/eigen.cjs)",
     "lookback_version": "<!(node -p \"require('./package.json').version\")",
     "lookback_flags": ["-O3", "-ffp-contract=off", "-fno-math-errno"],
+    "lookback_kernel_flags": ["-fno-tree-vectorize", "-fno-unswitch-loops"],
     "lookback_kernels": [
       "native/backend/cpu/kernels/bnlstm.cc",
       "native/backend/cpu/kernels/elman.cc",
@@ -37,6 +38,7 @@
       "type": "static_library",
       "sources": ["<@(lookback_kernels)"],
       "defines": ["LOOKBACK_ISA=generic"],
+      "cflags_cc": ["<@(lookback_kernel_flags)"],
     },
     {
       "target_name": "lookback_core",
@@ -152,7 +154,7 @@
         "sources": ["<@(lookback_kernels)"],
         "defines": ["LOOKBACK_ISA=avx2"],
         "variables": {"isa_flags": ["-mavx2", "-mfma"]},
-        "cflags_cc": ["<@(isa_flags)"],
+        "cflags_cc": ["<@(lookback_kernel_flags)", "<@(isa_flags)"],
         "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<@(isa_flags)"]},
       },
       {
@@ -163,7 +165,7 @@
         "variables": {
           "isa_flags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
         },
-        "cflags_cc": ["<@(isa_flags)"],
+        "cflags_cc": ["<@(lookback_kernel_flags)", "<@(isa_flags)"],
         "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<@(isa_flags)"]},
       },
     ],

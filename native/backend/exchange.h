@@ -16,7 +16,7 @@ class Exchange {
 
   /// Public [B, steps, size] at this step into a slot; null data means `fallback`, and so do rows
   /// that have ended: what stands in the padding is never read.
-  HD void load(const S* data, int size, int slot, S fallback) {
+  HOST_CALL void load(const S* data, int size, int slot, S fallback) {
     const auto to = x_.place(slot, 0);
     if (data == nullptr) {
       x_.each(size, [=](auto r, int j) { r(to, j) = V(fallback); });
@@ -28,7 +28,7 @@ class Exchange {
     });
   }
 
-  HD void load_sequences() {
+  HOST_CALL void load_sequences() {
     for (int i = 0; i < args_.sequences; ++i) {
       const SequencePlace<S>& s = args_.sequence[i];
       if (s.data == nullptr || s.slot < 0) continue;
@@ -38,7 +38,7 @@ class Exchange {
   }
 
   /// x or dx times the input's mask. What has ended is zero already.
-  HD void mask_input(int slot) {
+  HOST_CALL void mask_input(int slot) {
     if (args_.input_mask < 0) return;
     const SequencePlace<S> mask = args_.sequence[args_.input_mask];
     if (mask.data == nullptr) return;
@@ -50,18 +50,18 @@ class Exchange {
     });
   }
 
-  HD void load_input() {
+  HOST_CALL void load_input() {
     load(args_.x, args_.input_size, args_.x_slot, S(0));
     mask_input(args_.x_slot);
   }
-  HD void store_input_gradient() {
+  HOST_CALL void store_input_gradient() {
     if (args_.dx == nullptr) return;
     mask_input(args_.dx_slot);
     store(args_.dx_slot, args_.input_size, args_.dx);
   }
 
   /// A slot into the public array; rows that have ended get 0.
-  HD void store(int slot, int size, S* data) {
+  HOST_CALL void store(int slot, int size, S* data) {
     if (data == nullptr) return;
     const auto from = x_.place(slot, 0);
     const int64_t steps = args_.steps, t = x_.time();
@@ -78,7 +78,7 @@ class Exchange {
   }
 
   /// y of the rows whose last step this is.
-  HD void store_last() {
+  HOST_CALL void store_last() {
     S* const data = args_.y_last;
     if (data == nullptr || !may_end()) return;
     const auto from = x_.place(args_.y_slot, 0);
@@ -93,7 +93,7 @@ class Exchange {
   }
 
   /// The adjoint of `store_last`, on top of dy.
-  HD void add_last_gradient() {
+  HOST_CALL void add_last_gradient() {
     const S* const data = args_.dy_last;
     if (data == nullptr || !may_end()) return;
     const auto to = x_.place(args_.dy_slot, 0);
@@ -107,7 +107,7 @@ class Exchange {
 
   /// state_t <- m state_t + (1 - m) state_{t-1}: m is 0 beyond a row's length, or what the mask
   /// says, and with zoneout the share of each unit that is not kept besides.
-  HD void hold() {
+  HOST_CALL void hold() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.past >= 0 || !may_hold(state)) continue;
@@ -126,7 +126,7 @@ class Exchange {
 
   /// The adjoint of `hold`: the held share of each gradient goes straight to the step before. The
   /// output's own gradient takes the same way where the output is the state.
-  HD void hold_gradient() {
+  HOST_CALL void hold_gradient() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.past >= 0 || !may_hold(state)) continue;
@@ -149,7 +149,7 @@ class Exchange {
 
   /// Entry e of the entries there are, oldest first, belongs to step e - entries; states with fewer
   /// start later.
-  HD void load_initial() {
+  HOST_CALL void load_initial() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.past >= 0) load_past(state);
@@ -172,7 +172,7 @@ class Exchange {
 
   /// The states of the rows whose last step this is: step -1 for rows that have none. Not later,
   /// since held steps push older entries out of the rings of inference.
-  HD void store_final() {
+  HOST_CALL void store_final() {
     if (!may_end()) return;
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
@@ -194,7 +194,7 @@ class Exchange {
     }
   }
 
-  HD void zero_carries() {
+  HOST_CALL void zero_carries() {
     if constexpr (requires { x_.zero_carried(true); }) {
       x_.zero_carried(true);
     } else {
@@ -206,7 +206,7 @@ class Exchange {
   }
 
   /// The oldest column of every ring comes into reach at this step.
-  HD void zero_oldest() {
+  HOST_CALL void zero_oldest() {
     if constexpr (requires { x_.zero_carried(false); }) {
       x_.zero_carried(false);
     } else {
@@ -219,7 +219,7 @@ class Exchange {
 
   /// Windows begin with the caller's gradients of those final entries that are from before the
   /// first step, and with zeros.
-  HD void begin_past_gradients() {
+  HOST_CALL void begin_past_gradients() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
@@ -237,7 +237,7 @@ class Exchange {
     }
   }
 
-  HD void store_past_gradients() {
+  HOST_CALL void store_past_gradients() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
@@ -255,7 +255,7 @@ class Exchange {
 
   /// Adds the caller's gradients of the final states: the newest entry at the last step (held rows
   /// pass it on to the step that made it), an older one at the step that made it.
-  HD void inject_final_gradients() {
+  HOST_CALL void inject_final_gradients() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.d_final == nullptr) continue;
@@ -274,7 +274,7 @@ class Exchange {
     }
   }
 
-  HD void store_initial_gradients() {
+  HOST_CALL void store_initial_gradients() {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       const int64_t entry = state.given + x_.time();

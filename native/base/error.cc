@@ -1,6 +1,6 @@
 #include "base/error.h"
 
-#include <limits>
+#include <sstream>
 
 namespace lookback {
 
@@ -33,6 +33,30 @@ const char* error_code_name(ErrorCode code) {
 }
 
 Error::Error(ErrorCode code, std::string message) : code_(code), message_(std::move(message)) {}
+
+std::string join(std::initializer_list<TextPart> parts) {
+  std::ostringstream out;
+  for (const TextPart& part : parts) {
+    switch (part.kind_) {
+      case TextPart::Kind::kText:
+        out << part.text_;
+        break;
+      case TextPart::Kind::kLetter:
+        out << static_cast<char>(part.integer_);
+        break;
+      case TextPart::Kind::kReal:
+        out << part.real_;
+        break;
+      case TextPart::Kind::kInteger:
+        out << part.integer_;
+        break;
+      case TextPart::Kind::kUnsigned:
+        out << static_cast<uint64_t>(part.integer_);
+        break;
+    }
+  }
+  return out.str();
+}
 
 void fail(ErrorCode code, std::string message) { throw Error(code, std::move(message)); }
 

@@ -14,6 +14,14 @@
 #define HD inline __attribute__((always_inline))
 #endif
 
+/// What is not worth a copy in each cell's loops: a call on the host. Only for members of templates
+/// over an execution context, whose symbols name their instruction set.
+#if defined(__CUDACC__)
+#define HOST_CALL HD
+#else
+#define HOST_CALL __attribute__((noinline))
+#endif
+
 /// Unrolls the loop that follows n times.
 #define LOOKBACK_PRAGMA(text) _Pragma(#text)
 #if defined(__CUDACC__)

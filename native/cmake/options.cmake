@@ -5,6 +5,13 @@
 # on neither the compiler's mood nor the optimisation level.
 set(LOOKBACK_FLAGS -O3 -ffp-contract=off -fno-math-errno)
 
+# Kernels are written in vectors. What the compiler's own vectorizer and loop unswitching made of them ran no faster, and
+# took a fifth of the time to compile (docs/adr/0020).
+set(LOOKBACK_KERNEL_FLAGS -fno-tree-vectorize -fno-unswitch-loops)
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(LOOKBACK_KERNEL_FLAGS)
+endif()
+
 set(LOOKBACK_ISA_FLAGS_generic)
 set(LOOKBACK_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(LOOKBACK_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma)

@@ -24,7 +24,7 @@ interface GypTarget {
   variables?: { isa_flags?: string[] };
 }
 interface Gyp {
-  variables: { lookback_flags: string[]; lookback_kernels: string[] };
+  variables: Record<'lookback_flags' | 'lookback_kernel_flags' | 'lookback_kernels', string[]>;
   target_defaults: { cflags_cc: string[] };
   targets: GypTarget[];
   conditions: [[string, { targets: GypTarget[] }]];
@@ -87,6 +87,9 @@ describe('binding.gyp', () => {
   it('has the flags of the CMake build', () => {
     const options = 'native/cmake/options.cmake';
     expect(gyp.variables.lookback_flags).toEqual(cmakeList(options, 'LOOKBACK_FLAGS'));
+    expect(gyp.variables.lookback_kernel_flags).toEqual(
+      cmakeList(options, 'LOOKBACK_KERNEL_FLAGS'),
+    );
     expect(gyp.target_defaults.cflags_cc).toContain('-std=c++20');
     for (const isa of isas) {
       const target = gypTarget(`lookback_kernels_${isa}`);

@@ -8,6 +8,21 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
+// Instantiated in kernels/table.cc alone: what a loop does beside its cell's programs.
+extern template class TileContext<Lanes<float>>;
+extern template class TileContext<Lanes<double>>;
+extern template class UnitContext<Lanes<float>>;
+extern template class UnitContext<Lanes<double>>;
+
+}  // namespace LOOKBACK_ISA
+
+extern template class Exchange<TileContext<Lanes<float>>>;
+extern template class Exchange<TileContext<Lanes<double>>>;
+extern template class Exchange<UnitContext<Lanes<float>>>;
+extern template class Exchange<UnitContext<Lanes<double>>>;
+
+inline namespace LOOKBACK_ISA {
+
 template <class V, class Cell>
 void cell_forward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker) {
   run_forward<V, Cell>(args, cell, worker);

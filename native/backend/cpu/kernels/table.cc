@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels/loops.h"
 #include "backend/cpu/sequence-inl.h"
+#include "backend/cpu/unit_context-inl.h"
 #include "cells/registry.h"
 
 namespace lookback {
@@ -11,6 +12,19 @@ inline namespace LOOKBACK_ISA {
 
 template LOOKBACK_LINEAR_TILE(float);
 template LOOKBACK_LINEAR_TILE(double);
+template class TileContext<Lanes<float>>;
+template class TileContext<Lanes<double>>;
+template class UnitContext<Lanes<float>>;
+template class UnitContext<Lanes<double>>;
+
+}  // namespace LOOKBACK_ISA
+
+template class Exchange<TileContext<Lanes<float>>>;
+template class Exchange<TileContext<Lanes<double>>>;
+template class Exchange<UnitContext<Lanes<float>>>;
+template class Exchange<UnitContext<Lanes<double>>>;
+
+inline namespace LOOKBACK_ISA {
 
 /// The cell whose loops a cell runs: itself, or the base that has all of its programs and begins
 /// where it does.
