@@ -59,12 +59,16 @@ export class Peer {
   }
 
   close(): void {
+    this.#process.kill('SIGCONT');
     this.#process.stdin.end();
   }
 
+  /** Between its answers the peer stands still: neither its threads nor its garbage collector run while the other side is measured. */
   async #ask(request: object): Promise<Reply> {
+    this.#process.kill('SIGCONT');
     this.#process.stdin.write(`${JSON.stringify(request)}\n`);
     const line = await this.#lines.next();
+    this.#process.kill('SIGSTOP');
     if (line.done) {
       throw new Error(`the peer ended without an answer:\n${this.#stderr.trim()}`);
     }
