@@ -33,6 +33,7 @@ DerivedWeights<S>::DerivedWeights(const Declaration& d) : d_(d) {
   if (!d.parametrization) return;
   reads_ = d.parametrization->params();
   states_ = d.parametrization->buffers();
+  for (ParametrizationBuffer& state : states_) state.name = "buf." + state.name;
   for (const DerivedInfo& info : d.derivations) {
     const auto count = static_cast<size_t>(count_of(info.shape));
     derived_.emplace_back(count);
@@ -45,7 +46,7 @@ template <class S>
 std::vector<BufferInfo> DerivedWeights<S>::buffers() const {
   std::vector<BufferInfo> list;
   for (const ParametrizationBuffer& state : states_) {
-    list.push_back({"buf." + state.name, {state.shape.begin(), state.shape.end()}, state.initial});
+    list.push_back({state.name, {state.shape.begin(), state.shape.end()}, state.initial});
   }
   return list;
 }
@@ -68,9 +69,9 @@ void DerivedWeights<S>::read_buffers(const Tensors<const S>& tensors, HostArrays
     const ParametrizationBuffer& state = states_[k];
     std::vector<double>& numbers = to[k];
     numbers.assign(static_cast<size_t>(count_of(state.shape)), state.initial);
-    const auto it = tensors.find("buf." + state.name);
+    const auto it = tensors.find(state.name);
     if (it != tensors.end()) {
-      REQUIRE(it->second.size() == static_cast<int64_t>(numbers.size()), kShape, "tensor buf.",
+      REQUIRE(it->second.size() == static_cast<int64_t>(numbers.size()), kShape, "tensor ",
               state.name, " holds ", it->second.size(), " numbers; expected ", numbers.size());
       for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(it->second.data[i]);
     }
@@ -119,7 +120,7 @@ void DerivedWeights<S>::build(const ForwardCall<S>& call, const Multiply& multip
   }
   const HostArrays& kept = call.training ? buffers_out_ : buffers_in_;
   for (size_t i = 0; i < states_.size(); ++i) {
-    const auto wanted = call.outputs.find("buf." + states_[i].name);
+    const auto wanted = call.outputs.find(states_[i].name);
     if (wanted == call.outputs.end()) continue;
     std::transform(kept[i].begin(), kept[i].end(), wanted->second.data,
                    [](double number) { return static_cast<S>(number); });
@@ -184,7 +185,7 @@ std::vector<int> DerivedWeights<S>::settle(const std::vector<S*>& params, const 
                    [](double number) { return static_cast<S>(number); });
   }
   for (size_t i = 0; i < states_.size(); ++i) {
-    const auto to = buffers.find("buf." + states_[i].name);
+    const auto to = buffers.find(states_[i].name);
     if (to == buffers.end()) continue;
     std::transform(states[i].begin(), states[i].end(), to->second.data,
                    [](double number) { return static_cast<S>(number); });

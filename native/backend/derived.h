@@ -43,7 +43,7 @@ class DerivedWeights {
 
   const Declaration& d_;
   std::vector<int> reads_;  ///< numbers of the parameters that the parametrization reads
-  std::vector<ParametrizationBuffer> states_;
+  std::vector<ParametrizationBuffer> states_;               ///< "buf.normActive"
   HostArrays params_, buffers_in_, buffers_out_, derived_;  ///< of the last build
   bool built_ = false;                                      ///< whether these are of one
   /// Of the call at hand; here so that they keep their room.

@@ -40,7 +40,7 @@ void BlockedLu::factor(int n, const double* A, const Multiply& multiply) {
     double* const right =
         &lu_[size * static_cast<size_t>(begin) + static_cast<size_t>(begin + rows)];
     double* const below = right + int64_t{rows} * n;
-    apply_diagonal(inverse_at(lower_, begin), begin, rest, n, right, multiply);
+    apply_diagonal(inverse_at(lower_, begin), View::kPlain, begin, rest, n, right, multiply);
     multiply({rest, rest, rows, below - rows, n, 1, block_.data(), rest, 1, 1, below, n});
   }
 }
@@ -87,10 +87,12 @@ void BlockedLu::invert_diagonal(int begin, int rows) {
 
 /// The block row B of `columns` columns, `stride` apart, is multiplied by an inverse; block_ is
 /// then minus the result.
-void BlockedLu::apply_diagonal(const double* inverse, int begin, int columns, int stride, double* B,
-                               const Multiply& multiply) {
+void BlockedLu::apply_diagonal(const double* inverse, View view, int begin, int columns, int stride,
+                               double* B, const Multiply& multiply) {
   const int rows = rows_of(begin);
-  multiply({rows, columns, rows, inverse, rows, 1, B, stride, 1, 0, block_.data(), columns});
+  const bool plain = view == View::kPlain;
+  multiply({rows, columns, rows, inverse, plain ? rows : 1, plain ? 1 : rows, B, stride, 1, 0,
+            block_.data(), columns});
   for (int64_t i = 0; i < rows; ++i) {
     double* const from = block_.data() + i * columns;
     double* const to = B + i * stride;
@@ -101,29 +103,45 @@ void BlockedLu::apply_diagonal(const double* inverse, int begin, int columns, in
   }
 }
 
-void BlockedLu::solve(int columns, double* B, const Multiply& multiply) {
-  const int64_t n = n_;
+/// With L and then U, or with U^T, which is a lower triangle, and then L^T.
+void BlockedLu::solve_triangles(View view, int columns, double* B, const Multiply& multiply) {
+  const bool plain = view == View::kPlain;
+  std::vector<double>&lower = plain ? lower_ : upper_, &upper = plain ? upper_ : lower_;
+  const int64_t n = n_, row = plain ? n : 1, column = plain ? 1 : n;
   block_.resize(std::max(block_.size(), static_cast<size_t>(columns) * kBlock));
-  for (int i = 0; i < n_; ++i) {
-    const int other = pivots_[static_cast<size_t>(i)];
-    double* const row = B + int64_t{i} * columns;
-    if (other != i) std::swap_ranges(row, row + columns, B + int64_t{other} * columns);
-  }
   for (int begin = 0; begin < n_; begin += kBlock) {
     const int rows = rows_of(begin), end = begin + rows;
     double* const block = B + int64_t{begin} * columns;
-    apply_diagonal(inverse_at(lower_, begin), begin, columns, columns, block, multiply);
+    apply_diagonal(inverse_at(lower, begin), view, begin, columns, columns, block, multiply);
     if (end == n_) break;
-    multiply({n_ - end, columns, rows, lu_.data() + end * n + begin, n, 1, block_.data(), columns,
-              1, 1, B + int64_t{end} * columns, columns});
+    const double* const below = lu_.data() + end * row + begin * column;
+    multiply({n_ - end, columns, rows, below, row, column, block_.data(), columns, 1, 1,
+              B + int64_t{end} * columns, columns});
   }
   for (int begin = (n_ - 1) / kBlock * kBlock; begin >= 0; begin -= kBlock) {
     double* const block = B + int64_t{begin} * columns;
-    apply_diagonal(inverse_at(upper_, begin), begin, columns, columns, block, multiply);
+    apply_diagonal(inverse_at(upper, begin), view, begin, columns, columns, block, multiply);
     if (begin == 0) break;
-    multiply({begin, columns, rows_of(begin), lu_.data() + begin, n, 1, block_.data(), columns, 1,
-              1, B, columns});
+    const double* const above = lu_.data() + begin * column;
+    multiply({begin, columns, rows_of(begin), above, row, column, block_.data(), columns, 1, 1, B,
+              columns});
   }
+}
+
+void BlockedLu::solve(int columns, double* B, const Multiply& multiply) {
+  for (int i = 0; i < n_; ++i) exchange_rows(columns, B, i);
+  solve_triangles(View::kPlain, columns, B, multiply);
+}
+
+void BlockedLu::solve_transposed(int columns, double* B, const Multiply& multiply) {
+  solve_triangles(View::kTransposed, columns, B, multiply);
+  for (int i = n_ - 1; i >= 0; --i) exchange_rows(columns, B, i);
+}
+
+void BlockedLu::exchange_rows(int columns, double* B, int i) const {
+  const int other = pivots_[static_cast<size_t>(i)];
+  double* const row = B + int64_t{i} * columns;
+  if (other != i) std::swap_ranges(row, row + columns, B + int64_t{other} * columns);
 }
 
 }  // namespace lookback

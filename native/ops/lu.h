@@ -17,14 +17,21 @@ class BlockedLu {
   /// B := A^{-1} B.
   /// B  in/out  [n, columns] row-major
   void solve(int columns, double* B, const Multiply& multiply);
+  /// B := A^{-T} B.
+  void solve_transposed(int columns, double* B, const Multiply& multiply);
 
  private:
+  /// How an array is read: as it is, or transposed.
+  enum class View { kPlain, kTransposed };
+
   int rows_of(int begin) const;
   double* inverse_at(std::vector<double>& inverses, int begin) const;
   void factor_panel(int begin, int rows);
   void invert_diagonal(int begin, int rows);
-  void apply_diagonal(const double* inverse, int begin, int columns, int stride, double* B,
-                      const Multiply& multiply);
+  void apply_diagonal(const double* inverse, View view, int begin, int columns, int stride,
+                      double* B, const Multiply& multiply);
+  void exchange_rows(int columns, double* B, int i) const;
+  void solve_triangles(View view, int columns, double* B, const Multiply& multiply);
 
   int n_ = 0;
   std::vector<double> lu_;             ///< L below the diagonal, of ones, and U

@@ -17,11 +17,10 @@ constexpr double kSafeGap = 0.05;
 /// A smaller radius is not divided by.
 constexpr double kSmallestRadius = 1e-12;
 
-std::vector<Complex> read(const std::vector<double>& numbers) {
+void read(const std::vector<double>& numbers, std::vector<Complex>& vector) {
   const size_t n = numbers.size() / 2;
-  std::vector<Complex> vector(n);
+  vector.resize(n);
   for (size_t i = 0; i < n; ++i) vector[i] = {numbers[i], numbers[n + i]};
-  return vector;
 }
 
 void write(const std::vector<Complex>& vector, std::vector<double>& numbers) {
@@ -43,24 +42,23 @@ std::vector<ParametrizationBuffer> EnrnnWeights::buffers() const {
 }
 
 /// The dominant pair of T: followed from the last build's where that is safe, solved for otherwise.
-Dominant EnrnnWeights::eigenpair(const std::vector<double>& T, HostArrays& buffers) const {
+void EnrnnWeights::find_pair(const std::vector<double>& T, HostArrays& buffers,
+                             const Multiply& multiply) {
   const int n = options_.short_units;
   std::vector<double>& book = buffers[kSolve];
-  Dominant pair;
   bool followed = false;
   if (book[kLeftOver] > 0 && book[kGap] >= kSafeGap) {
-    pair.lambda = {book[kReal], book[kImaginary]};
-    pair.u = read(buffers[kRight]);
-    pair.v = read(buffers[kLeft]);
-    pair.gap = book[kGap];
-    followed = follow_dominant(n, T, pair);
+    pair_.lambda = {book[kReal], book[kImaginary]};
+    read(buffers[kRight], pair_.u);
+    read(buffers[kLeft], pair_.v);
+    pair_.gap = book[kGap];
+    followed = solver_.follow(n, T, pair_, multiply);
   }
-  if (!followed) pair = solve_dominant("enrnn, matrix T", n, T);
-  book = {followed ? book[kLeftOver] - 1 : kBuildsPerSolve - 1, pair.gap, pair.lambda.real(),
-          pair.lambda.imag()};
-  write(pair.u, buffers[kRight]);
-  write(pair.v, buffers[kLeft]);
-  return pair;
+  if (!followed) solver_.solve("enrnn, matrix T", n, T, pair_, multiply);
+  book = {followed ? book[kLeftOver] - 1 : kBuildsPerSolve - 1, pair_.gap, pair_.lambda.real(),
+          pair_.lambda.imag()};
+  write(pair_.u, buffers[kRight]);
+  write(pair_.v, buffers[kLeft]);
 }
 
 bool EnrnnWeights::decide(double rho, double& sticky) const {
@@ -83,22 +81,22 @@ void EnrnnWeights::build(const HostArrays& params, HostArrays& buffers, HostArra
                          const Multiply& multiply) {
   const std::vector<double>& T = params[2];
   W_L_.build(params[0], params[1], derived[0], multiply);
-  const Dominant pair = eigenpair(T, buffers);
-  const double rho = pair.radius();
+  find_pair(T, buffers, multiply);
+  const double rho = pair_.radius();
   on_ = decide(rho, buffers[kActive][0]);
   scale_ = on_ ? rho + options_.eps : 1;
   std::transform(T.begin(), T.end(), derived[1].begin(),
                  [this](double entry) { return entry / scale_; });
   d_rho_.assign(T.size(), 0);
   if (rho >= kSmallestRadius) {
-    if (pair.cosine() >= options_.min_cosine) {
-      d_rho_ = radius_gradient(options_.short_units, pair);
+    if (pair_.cosine() >= options_.min_cosine) {
+      radius_gradient(pair_, d_rho_);
     } else {
       buffers[kDefective][0] += 1;
     }
   }
   derived[2] = {rho};
-  derived[3] = {pair.lambda.real(), std::abs(pair.lambda.imag())};
+  derived[3] = {pair_.lambda.real(), std::abs(pair_.lambda.imag())};
   derived[4] = d_rho_;
 }
 

@@ -47,12 +47,14 @@ class EnrnnWeights final : public Parametrization {
                const Multiply& multiply) override;
 
  private:
-  Dominant eigenpair(const std::vector<double>& T, HostArrays& buffers) const;
+  void find_pair(const std::vector<double>& T, HostArrays& buffers, const Multiply& multiply);
   bool decide(double rho, double& sticky) const;
 
   EnrnnOptions options_;
   std::vector<int> params_;
   ScaledCayley W_L_;
+  DominantSolver solver_;
+  Dominant pair_;              ///< of the last build
   bool on_ = false;            ///< of the last build
   double scale_ = 1;           ///< rho + eps where on
   std::vector<double> d_rho_;  ///< d rho / d T; zeros where it was left out

@@ -9,10 +9,11 @@
 #pragma once
 
 #include <complex>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "parametrization/parametrization.h"
+#include "ops/multiply.h"
 
 namespace lookback {
 
@@ -31,16 +32,27 @@ struct Dominant {
   double cosine() const;
 };
 
-/// All eigenvalues, by Hessenberg reduction and the QR iteration; then inverse iteration for one
-/// pair of vectors. ERR_NUMERIC that begins with `owner` where it does not converge.
-Dominant solve_dominant(const std::string& owner, int n, const std::vector<double>& T);
+/// Finds dominant pairs. Its memory is that of the largest matrix so far.
+class DominantSolver {
+ public:
+  DominantSolver();
+  ~DominantSolver();
 
-/// Two-sided Rayleigh quotient iteration from the pair of a matrix nearby. False where it does not
-/// converge in a few steps or has left the neighbourhood that the gap allows: then only the full
-/// solve can say which eigenvalue is dominant.
-bool follow_dominant(int n, const std::vector<double>& T, Dominant& pair);
+  /// All eigenvalues, by Hessenberg reduction and the QR iteration; then inverse iteration for one
+  /// pair of vectors. ERR_NUMERIC that begins with `owner` where it does not converge.
+  void solve(const std::string& owner, int n, const std::vector<double>& T, Dominant& pair,
+             const Multiply& multiply);
+  /// Two-sided Rayleigh quotient iteration from the pair of a matrix nearby. False where it does
+  /// not converge in a few steps or has left the neighbourhood that the gap allows: then only the
+  /// full solve can say which eigenvalue is dominant.
+  bool follow(int n, const std::vector<double>& T, Dominant& pair, const Multiply& multiply);
 
-/// d rho / d T, row-major. The caller has looked at the cosine.
-std::vector<double> radius_gradient(int n, const Dominant& pair);
+ private:
+  struct Work;
+  std::unique_ptr<Work> work_;
+};
+
+/// d rho / d T, row-major, [n, n]. The caller has looked at the cosine.
+void radius_gradient(const Dominant& pair, std::vector<double>& gradient);
 
 }  // namespace lookback

@@ -200,15 +200,15 @@ TEST(a_training_step_that_settles) {
   refuse_each(subject, once, once);
 }
 
-/// Requests of a step whose shape has been seen before.
-int64_t requests_of_a_step(const Subject& of) {
+/// Requests of `steps` steps whose shape has been seen before.
+int64_t requests_of(const Subject& of, int steps = 1) {
   const auto made = make(of);
   const std::vector<uint32_t> rows = first_rows(static_cast<uint32_t>(of.rows));
   const TrainCall call{rows.data(), of.rows, of.rows, 0.01};
   made->train(kData, call, nullptr);
   made->train(kData, call, nullptr);
   const failing::Refusal none(failing::kNever);
-  made->train(kData, call, nullptr);
+  for (int step = 0; step < steps; ++step) made->train(kData, call, nullptr);
   return failing::requests;
 }
 
@@ -233,8 +233,17 @@ TEST(a_step_of_a_known_shape_asks_for_no_memory) {
       {"exprnn cayley", {cell("exprnn", 6, {{"map", std::string("cayley")}}), dense(3)}},
   };
   for (const Subject& subject : subjects) {
-    const int64_t requests = requests_of_a_step(subject);
+    const int64_t requests = requests_of(subject);
     if (requests != 0) check::fail(subject.name, 0, text(requests, " requests"));
+  }
+}
+
+/// Once in twenty updates all eigenvalues of T are computed anew.
+TEST(twenty_steps_of_enrnn_ask_for_no_memory) {
+  for (const double units : {1.0, 2.0, 60.0}) {
+    const Spec enrnn =
+        spec({{"kind", std::string("enrnn")}, {"longUnits", 3.0}, {"shortUnits", units}});
+    CHECK_EQUAL(requests_of({"enrnn", {enrnn, dense(3)}}, 20), int64_t{0});
   }
 }
 

@@ -43,6 +43,14 @@ double residual(int n, int columns, const std::vector<double>& A, const std::vec
   return worst;
 }
 
+std::vector<double> transposed(int n, const std::vector<double>& A) {
+  std::vector<double> result(A.size());
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j)
+      result[static_cast<size_t>(j * n + i)] = A[static_cast<size_t>(i * n + j)];
+  return result;
+}
+
 TEST(systems_of_one_block_and_of_several) {
   Products products;
   BlockedLu lu;  // used again, for larger and for smaller matrices
@@ -51,10 +59,12 @@ TEST(systems_of_one_block_and_of_several) {
       std::vector<double> A = noise(n, n, 1);
       if (n > 2) A[0] = A[static_cast<size_t>(n) + 1] = 0;  // nothing stands without exchanged rows
       const std::vector<double> B = noise(n, columns, 2);
-      std::vector<double> X = B;
+      std::vector<double> X = B, Y = B;
       lu.factor(n, A.data(), products.multiply());
       lu.solve(columns, X.data(), products.multiply());
       CHECK(residual(n, columns, A, X, B) < 1e-10);
+      lu.solve_transposed(columns, Y.data(), products.multiply());
+      CHECK(residual(n, columns, transposed(n, A), Y, B) < 1e-10);
     }
   }
 }

@@ -78,7 +78,7 @@ class PartialGroup {
   static constexpr int kMost = 16;
   S* base_;
   int count_, used_ = 0;
-  S* places_[kMost];
+  S* places_[kMost] = {};
   V copies_[kMost];
 };
 
