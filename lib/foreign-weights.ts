@@ -3,7 +3,8 @@
  */
 import type { Cell } from './cell';
 import { LookbackError } from './errors';
-import { show } from './options';
+import { byNameSchema } from './model-options';
+import { parseOptions, show } from './options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, dtypeOf, zeros } from './tensor';
 
@@ -159,6 +160,7 @@ export function importWeights(
 ): Record<string, Tensor<FloatArray>> {
   const { format } = checked(options);
   requireCounterpart(cell, format);
+  parseOptions(byNameSchema, tensors, 'importWeights');
   const foreign = foreignTensors(cell, options);
   const taken = takeAll(cell, foreign, tensors);
   const { ours, theirs } = order(cell, format);

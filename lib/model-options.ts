@@ -45,7 +45,7 @@ export const sequentialSchema = z.strictObject({
   preprocessing: z
     .custom<PreprocessingOptions | Preprocessing>(
       (value) => typeof value === 'object' && value !== null,
-      'an object of preprocessing options',
+      'expected an object of preprocessing options',
     )
     .transform((value) =>
       value instanceof Preprocessing ? value.clone() : new Preprocessing(value),
@@ -142,5 +142,13 @@ export const backwardSchema = z.strictObject({
   states: z.unknown().optional(),
   returnInitialState: z.boolean().default(false),
 });
+
+export const saveSchema = z.strictObject({
+  path: z.string().min(1),
+  metadata: z.record(z.string(), z.string()).default({}),
+});
+
+/** Anything by name: what a name stands for is checked where the names are known. */
+export const byNameSchema = z.record(z.string(), z.unknown());
 
 export const stepSchema = z.strictObject({ learningRate: z.number().min(0).optional() });

@@ -18,10 +18,12 @@ import type {
 import {
   attentionSchema,
   backwardSchema,
+  byNameSchema,
   compileSchema,
   evaluateSchema,
   forwardSchema,
   predictSchema,
+  saveSchema,
   sequentialSchema,
   stepSchema,
 } from './model-options';
@@ -34,7 +36,14 @@ import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
 import { parseOptions } from './options';
 import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
-import { fitOnce, outputFormOf, prepareRaw, rawLogs, requirePreprocessing } from './raw-rows';
+import {
+  fitOnce,
+  keepingScales,
+  outputFormOf,
+  prepareRaw,
+  rawLogs,
+  requirePreprocessing,
+} from './raw-rows';
 import { writeModelFile } from './storage/model-file';
 import type { StreamOptions } from './stream';
 import { Stream, streamSchema } from './stream';
@@ -55,6 +64,7 @@ import { fitEvents } from './training/events';
 import type { FitHooks } from './training/control';
 import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { checkContinuing, History, runFit } from './training/fit';
+import type { FitCall } from './training/fit-call';
 import { resolveFit, runOf } from './training/fit-call';
 import type { BatchSource } from './training/source';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
@@ -176,22 +186,19 @@ export class Model {
     given: FitHooks = {},
   ): Promise<{ history: History; cursor: Cursor | null }> {
     const compiled = this.#compiledFor('fit');
-    const prepare = (part: unknown, where: string) => this.#prepare(part, where, compiled.loss);
-    const learn = (heldOut: number) => fitOnce(this.preprocessing, data, heldOut);
-    const call = resolveFit(data, options, prepare, learn);
-    for (const [part, where] of [
-      [call.train, 'fit: data'],
-      [call.validation, 'fit: validationData'],
-    ] as const) {
-      if (part && 'rows' in part) checkContinuing(part, call.options, this.#outputShape, where);
-    }
-    checkPredicted(compiled.metrics, call.options, 'fit');
-    checkBatchesMetrics(call.validation, compiled.metrics);
-    return this.#exclusive('fit', async (engine) => {
-      this.stopTraining = false;
-      const history = (this.history = given.history ?? new History());
-      const run = runOf(this, call, history, given);
-      return { history, cursor: await runFit(this.#fitHost(engine, compiled), run) };
+    return keepingScales(this.preprocessing, async (trained) => {
+      const call = this.#fitCall(data, options, compiled);
+      return this.#exclusive('fit', async (engine) => {
+        this.stopTraining = false;
+        const history = (this.history = given.history ?? new History());
+        const run = runOf(this, call, history, given);
+        const { updates } = engine.counters();
+        try {
+          return { history, cursor: await runFit(this.#fitHost(engine, compiled), run) };
+        } finally {
+          if (this.#disposed || engine.counters().updates !== updates) trained();
+        }
+      });
     });
   }
 
@@ -351,7 +358,7 @@ export class Model {
   ): Promise<GradientsOf<Told>> {
     const given = parseOptions(backwardSchema, options, 'backward');
     const states = nativeStateGradients(given, this.dtype);
-    const shape = gradient.shape.map(() => null);
+    const shape = [null, ...this.#outputShape.map(() => null)];
     const upstream = asTensor(gradient, { name: 'backward: gradient', dtype: this.dtype, shape });
     return this.#exclusive('backward', async (engine) => {
       const result = await engine.backward(upstream, states);
@@ -407,6 +414,7 @@ export class Model {
    * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE; nothing is changed then
    */
   setWeights(weights: Record<string, TensorLike>): void {
+    parseOptions(byNameSchema, weights, 'setWeights');
     this.restore(replaced(this.snapshot(), weights, this.dtype));
   }
 
@@ -492,15 +500,17 @@ export class Model {
    * not at all: on a failure what was there before is untouched. `metadata`: texts to keep with it, under keys of your
    * own.
    *
-   * @throws {LookbackError} ERR_IO
+   * @throws {LookbackError} ERR_IO; ERR_OPTION for metadata that are no texts, or under a key of the library's own
    */
   async save(
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
+    const given = parseOptions(saveSchema, { ...options, path }, 'save');
     const { preprocessing } = this;
+    const { metadata } = given;
     const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };
-    await writeModelFile(path, { ...file, preprocessing, metadata: options.metadata ?? {} });
+    await writeModelFile(given.path, { ...file, preprocessing, metadata });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
@@ -566,6 +576,22 @@ export class Model {
     } finally {
       this.#job = null;
     }
+  }
+
+  /** A call of `fit`, its options and data checked; with preprocessing that is not fitted yet, its scales learnt. */
+  #fitCall(data: unknown, options: unknown, { loss, metrics }: Compiled): FitCall {
+    const prepare = (part: unknown, where: string) => this.#prepare(part, where, loss);
+    const learn = (heldOut: number) => fitOnce(this.preprocessing, data, heldOut);
+    const call = resolveFit(data, options, prepare, learn);
+    for (const [part, where] of [
+      [call.train, 'fit: data'],
+      [call.validation, 'fit: validationData'],
+    ] as const) {
+      if (part && 'rows' in part) checkContinuing(part, call.options, this.#outputShape, where);
+    }
+    checkPredicted(metrics, call.options, 'fit');
+    checkBatchesMetrics(call.validation, metrics);
+    return call;
   }
 
   #prepare(data: unknown, where: string, loss: LossSpec | null): PreparedData {

@@ -33,7 +33,8 @@ function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): strin
     return `unknown option ${full}; ${hint}`;
   }
   const name = at === '' ? 'the value' : at;
-  if (issue.code === 'custom') return at === '' ? issue.message : `${name} ${issue.message}`;
+  if (issue.code === 'custom' && !issue.message.startsWith('expected '))
+    return at === '' ? issue.message : `${name} ${issue.message}`;
   if (issue.input === undefined) return `${name} is missing; expected ${expectation(issue)}`;
   const seen = `${name} is ${show(issue.input)}; expected ${expectation(issue)}`;
   const words = issue.code === 'invalid_value' ? issue.values.map(String) : [];
@@ -61,7 +62,7 @@ function expectation(issue: z.core.$ZodIssue): string {
       return texts.size === 0 ? issue.message : [...texts].join(', or ');
     }
     default:
-      return issue.message;
+      return issue.message.replace(/^expected /, '');
   }
 }
 

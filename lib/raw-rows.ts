@@ -60,6 +60,24 @@ export function fitOnce(preprocessing: Preprocessing | null, data: unknown, held
   if (preprocessing && !preprocessing.isFitted) preprocessing.fit(data, 'fit: data', heldOut);
 }
 
+/**
+ * What `work` gives. Scales that it learnt are forgotten where it fails before it has called `trained`: nothing in the
+ * model goes with them yet.
+ */
+export async function keepingScales<T>(
+  preprocessing: Preprocessing | null,
+  work: (trained: () => void) => Promise<T>,
+): Promise<T> {
+  const before = preprocessing?.fitted;
+  let kept = false;
+  try {
+    return await work(() => (kept = true));
+  } catch (error) {
+    if (preprocessing && before && !kept) preprocessing.restore(before);
+    throw error;
+  }
+}
+
 /** @throws {LookbackError} ERR_STATE */
 export function requirePreprocessing(preprocessing: Preprocessing | null): Preprocessing {
   if (preprocessing) return preprocessing;

@@ -6,12 +6,18 @@ import { CommanderError } from 'commander';
 import { exitCodeOf, exitCodes, reportError } from './exit';
 import { program } from './program';
 
+/** Commands that work for the files they write: nobody has to hear what they say meanwhile. */
+const unheard = new Set(['train', 'build']);
+
+/** `lookback ... | head` closes the pipe; what it wanted has been said. */
+function whenClosed(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
+  if (!unheard.has(process.argv[2] ?? '')) process.exit(exitCodes.ok);
+}
+
 async function main(): Promise<void> {
-  // `lookback ... | head` closes the pipe; what it wanted has been said.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
-    throw error;
-  });
+  process.stdout.on('error', whenClosed);
+  process.stderr.on('error', whenClosed);
   try {
     await program().parseAsync();
   } catch (error) {

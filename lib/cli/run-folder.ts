@@ -9,6 +9,7 @@ import { show } from '../options';
 import { reasonOf, removeLeftovers, writeAtomically } from '../storage/atomic';
 import type { Checkpoint } from '../storage/checkpoint';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { setAside } from '../storage/set-aside';
 import type { Logs } from '../training/metrics';
 import { differingKey } from '../training/fit-call';
 import type { RunConfig } from './config';
@@ -33,19 +34,30 @@ export class RunFolder {
     this.#checkpoints = new CheckpointFolder(join(path, 'checkpoints'));
   }
 
+  /** Makes the folder, where it is not there. @throws {LookbackError} ERR_IO */
+  async make(): Promise<void> {
+    await ioErrors(this.path, () => mkdir(this.path, { recursive: true }));
+  }
+
   /**
-   * Makes the folder ready for a run from the start: what a run before it left goes.
+   * Makes the folder ready for a run from the start. The model or the checkpoints of a run before it, and what belongs to
+   * them, are moved to its folder `before`, in place of what was there; gives whether that was so.
    *
    * @throws {LookbackError} ERR_IO
    */
-  async begin(config: RunConfig): Promise<void> {
+  async begin(config: RunConfig): Promise<boolean> {
+    const { path: checkpoints } = this.#checkpoints;
+    const files = [this.model, this.log, this.report, this.config, checkpoints];
+    const worthKeeping = existsSync(this.model) || !this.#checkpoints.isEmpty;
+    await this.make();
+    if (worthKeeping) await setAside(this.path, files);
     await ioErrors(this.path, async () => {
-      await rm(this.#checkpoints.path, { recursive: true, force: true });
-      for (const file of [this.model, this.log, this.report]) await rm(file, { force: true });
-      await mkdir(this.#checkpoints.path, { recursive: true });
+      for (const file of files) await rm(file, { recursive: true, force: true });
+      await mkdir(checkpoints, { recursive: true });
     });
     await removeLeftovers(this.path);
     await this.writeConfig(config);
+    return worthKeeping;
   }
 
   /** `out` is left out: the folder may be moved. */

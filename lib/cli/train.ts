@@ -57,10 +57,12 @@ export async function train(path: string, options: TrainOptions, output: Output)
   using model = buildModel(config, data);
   checkCalibration(config, data, model);
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
-  if (checkpoint) await folder.writeConfig(config);
-  else await folder.begin(config);
+  await folder.make();
   tellStart(output, config, folder, data, model, cursor);
   await tellEstimate(output, config, data, cursor);
+  // Not before it is known that there is memory for a step.
+  if (checkpoint) await folder.writeConfig(config);
+  else if (await folder.begin(config)) tellMoved(output, folder);
   if (cursor && signals.signal.aborted) return tellInterrupted(output, folder, cursor);
   const run = new Run(config, folder, data, model, output, signals);
   const paused = await run.train(checkpoint);
@@ -276,6 +278,11 @@ function tellInterrupted(
   const text = `interrupted; a checkpoint is in ${folder.path}: continue with --resume`;
   output.tell('interrupted', { epoch, batch }, text);
   return exitCodes.interrupted;
+}
+
+function tellMoved(output: Output, folder: RunFolder): void {
+  const text = `the run that was in ${folder.path} is now in ${folder.path}/before, until the next one starts afresh`;
+  output.tell('moved', { message: text }, text);
 }
 
 function tellDamage(output: Output, damage: string): void {

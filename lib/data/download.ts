@@ -36,8 +36,9 @@ export const downloadSchema = z
       .strictObject({
         onProgress: z.custom<(progress: DownloadProgress) => void>(
           (value) => typeof value === 'function',
+          'expected a function',
         ),
-        signal: z.instanceof(AbortSignal),
+        signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }),
         mirror: z.url({ protocol: /^https?$/ }),
       })
       .partial(),

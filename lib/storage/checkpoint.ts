@@ -2,6 +2,7 @@
  * A training run between two updates, as a safetensors file: everything that the rest of the run depends on, so that
  * it continues bit for bit.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
@@ -9,9 +10,10 @@ import { LookbackError } from '../errors';
 import type { EngineTensor } from '../native';
 import { parseOptions, show } from '../options';
 import { dtypeOf } from '../tensor';
-import { disk, reasonOf, writeAtomically } from './atomic';
+import { disk, writeAtomically } from './atomic';
 import type { StoredTensor } from './safetensors';
 import { encode, readSafetensors } from './safetensors';
+import { setAside } from './set-aside';
 
 const version = '1';
 
@@ -158,21 +160,26 @@ export class CheckpointFolder {
     this.damaged = join(path, 'damaged.safetensors');
   }
 
+  /** Whether there is nothing to go on from. */
+  get isEmpty(): boolean {
+    return !existsSync(this.last) && !existsSync(this.previous);
+  }
+
   /** @throws {LookbackError} ERR_IO; the checkpoints that were there before are untouched then */
   write(checkpoint: Checkpoint): Promise<void> {
     return writeCheckpoint(this.last, checkpoint, this.previous);
   }
 
-  /** Removes all checkpoints: those of another run are none of this one. @throws {LookbackError} ERR_IO */
-  async clear(): Promise<void> {
-    for (const path of [this.last, this.previous, this.damaged]) {
-      try {
-        await disk.rm(path, { force: true });
-      } catch (cause) {
-        const message = `${path} could not be removed: ${reasonOf(cause)}`;
-        throw new LookbackError('ERR_IO', message, { cause, details: { path } });
-      }
-    }
+  /**
+   * Moves the checkpoints of another run, which are none of this one, into the folder `before`, in place of what was there:
+   * who forgot to resume has lost nothing.
+   *
+   * @throws {LookbackError} ERR_IO
+   */
+  async setAside(): Promise<void> {
+    const { last, previous, damaged } = this;
+    if (this.isEmpty) await disk.rm(damaged, { force: true });
+    else await setAside(this.path, [last, previous, damaged]);
   }
 
   /**

@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import type { Model } from '../model';
+import type { Fitted } from '../preprocessing/preprocessing';
 import { removeLeftovers, reasonOf } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
 import { parseOptions } from '../options';
@@ -103,7 +104,7 @@ async function checkpointHooks(
   await removeLeftovers(checkpoint.dir);
   const found = resume ? await folder.read() : null;
   if (!found) {
-    await folder.clear();
+    await folder.setAside();
     return hooks;
   }
   if (found.damage !== null) {
@@ -127,8 +128,12 @@ async function checkpointHooks(
 function configOf(model: Model, data: PreparedData, options: ResolvedFit): Record<string, unknown> {
   const { batchSize, shuffle, initialEpoch, schedule, stepsPerEpoch, accumulateSteps } = options;
   const { stateful, burnIn, classWeight, validationFreq, validationSteps } = options;
+  const { preprocessing } = model;
   const config = {
     model: model.config(),
+    preprocessing: preprocessing?.options,
+    // Weights that were trained on numbers of one scale mean nothing to those of another.
+    'scale of preprocessing': preprocessing && scalesOf(preprocessing.fitted),
     compile: model.compiled,
     data: { rows: data.rows, steps: data.steps },
     batchSize,
@@ -144,6 +149,12 @@ function configOf(model: Model, data: PreparedData, options: ResolvedFit): Recor
     schedule: typeof schedule === 'function' ? 'a function' : schedule,
   };
   return JSON.parse(JSON.stringify(config)) as Record<string, unknown>;
+}
+
+function scalesOf(fitted: Fitted): unknown {
+  const listed = (scale: Fitted['input']) =>
+    scale && { offset: Array.from(scale.offset), scale: Array.from(scale.scale) };
+  return { input: listed(fitted.input), target: listed(fitted.target) };
 }
 
 /** The first key whose values differ as JSON, or null. */

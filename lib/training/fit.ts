@@ -122,12 +122,12 @@ const schema = z.strictObject({
     .array(
       z.custom<Callback>(
         (value) => typeof value === 'object' && value !== null,
-        'a callback object',
+        'expected a callback object',
       ),
     )
     .default([]),
   classWeight: z.array(z.number().min(0)).min(1).optional(),
-  signal: z.custom<AbortSignal>(isSignal, 'an AbortSignal').optional(),
+  signal: z.custom<AbortSignal>(isSignal, 'expected an AbortSignal').optional(),
   initialEpoch: z.int().min(0).default(0),
   schedule: z.custom<ScheduleLike>().default('constant'),
   accumulateSteps: z.int().min(1).default(1),

@@ -2,7 +2,7 @@
  * Every error code, where a user meets it. After each failure the model must still work.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DataLike, ErrorCode, Model, TensorLike } from '../../lib';
@@ -10,6 +10,7 @@ import {
   backendInfo,
   cells,
   devices,
+  importWeights,
   layers,
   loadModel,
   LookbackError,
@@ -158,6 +159,47 @@ describe('ERR_SHAPE and ERR_DATA', () => {
     );
     const { grads } = await handle.backward({ y: new Float32Array(6).fill(1) });
     expect(grads['W_x']?.shape).toEqual([8, 1]);
+  });
+});
+
+describe('what is no object at all', () => {
+  it.each<[string, (model: Model) => unknown, ErrorCode, string]>([
+    [
+      'backward',
+      (model) => model.backward(undefined as never),
+      'ERR_SHAPE',
+      'backward: gradient is undefined; expected a Float32Array',
+    ],
+    [
+      'setWeights',
+      (model) => model.setWeights(null as never),
+      'ERR_OPTION',
+      'setWeights: the value is null; expected a record',
+    ],
+    [
+      'importWeights',
+      () =>
+        importWeights(cells.lstm({ units: 2, inputSize: 1 }), null as never, { format: 'pytorch' }),
+      'ERR_OPTION',
+      'importWeights: the value is null; expected a record',
+    ],
+    [
+      'a signal',
+      (model) => model.fit(data, { ...silent, signal: {} as never }),
+      'ERR_OPTION',
+      'fit: signal is an object with no keys; expected an AbortSignal',
+    ],
+    [
+      'a callback',
+      (model) => model.fit(data, { ...silent, callbacks: [3 as never] }),
+      'ERR_OPTION',
+      'fit: callbacks[0] is 3; expected a callback object',
+    ],
+  ])('%s', async (_what, call, code, message) => {
+    using model = tinyModel();
+    const error = await failure(() => call(model));
+    expect([error.code, error.message]).toEqual([code, expect.stringContaining(message)]);
+    await expectUsable(model);
   });
 });
 
@@ -338,6 +380,32 @@ describe('ERR_IO and ERR_FORMAT', () => {
     expect([error.code, (error.cause as NodeJS.ErrnoException).code]).toEqual(['ERR_IO', 'ENOENT']);
     expect((await failure(() => loadModel(join(folder, 'absent')))).code).toBe('ERR_IO');
     await expectUsable(model);
+  });
+
+  it.each<[string, unknown[], RegExp]>([
+    [
+      'a number as metadata',
+      [join(folder, 'kept.safetensors'), { metadata: { epoch: 12 } }],
+      /^save: metadata\.epoch is 12; expected a string$/,
+    ],
+    [
+      'a misspelt option',
+      [join(folder, 'kept.safetensors'), { metdata: {} }],
+      /^save: unknown option metdata; did you mean metadata\?$/,
+    ],
+    ['no path', [], /^save: path is missing; expected a string$/],
+  ])('%s is refused before anything is written', async (_what, given, message) => {
+    using model = tinyModel();
+    const path = join(folder, 'kept.safetensors');
+    await model.save(path);
+    const before = readFileSync(path);
+    const save = model.save.bind(model) as (...given: unknown[]) => Promise<void>;
+    const error = await failure(() => save(...given));
+    expect([error.code, error.message]).toEqual([
+      'ERR_OPTION',
+      expect.stringMatching(message) as string,
+    ]);
+    expect(readFileSync(path)).toEqual(before);
   });
 
   it('a file that is no model', async () => {

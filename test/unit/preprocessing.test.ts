@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { Model, Prediction, PreprocessingOptions } from '../../lib';
+import type { FitOptions, Model, Prediction, PreprocessingOptions } from '../../lib';
 import { layers, loadModel, losses, LookbackError, Preprocessing, sequential } from '../../lib';
 import { readSafetensors, writeSafetensors } from '../../lib/storage/safetensors';
 import { tinyData, tinyModel, weightsOf } from './support/tiny';
@@ -22,6 +22,13 @@ function rawData(rows: number, seed = 1) {
   const { x, y } = tinyData(rows, seed);
   const data = x.data.map((value, at) => (at % 2 === 0 ? 1000 + 50 * value : 0.001 * value));
   return { x: { shape: x.shape, data }, y };
+}
+
+function failing(hook: 'onTrainBegin' | 'onBatchEnd'): FitOptions {
+  const fail = (): never => {
+    throw new Error('on purpose');
+  };
+  return { verbose: 0, callbacks: [{ [hook]: fail }] };
 }
 
 const standard: PreprocessingOptions = { input: 'standardize', labels: ['late', 'early'] };
@@ -72,6 +79,46 @@ describe('scales', () => {
     expect(model.preprocessing!.fitted).toEqual(before);
     model.fitPreprocessing(rawData(32, 9));
     expect(model.preprocessing!.fitted).not.toEqual(before);
+  });
+
+  it.each<[string, (model: Model, data: ReturnType<typeof rawData>) => unknown, boolean]>([
+    [
+      'of labels that are none',
+      (model, { x }) =>
+        model.fit(
+          x,
+          Int32Array.from({ length: 32 }, () => 7),
+        ),
+      false,
+    ],
+    [
+      'that fails in its beginning',
+      (model, data) => model.fit(data, failing('onTrainBegin')),
+      false,
+    ],
+    ['that fails after an update', (model, data) => model.fit(data, failing('onBatchEnd')), true],
+  ])('of a fit %s: kept is %s', async (_what, fit, kept) => {
+    using model = tinyModel({ preprocessing: { input: 'standardize' } });
+    await expect(fit(model, rawData(32))).rejects.toBeDefined();
+    expect(model.preprocessing!.isFitted).toBe(kept);
+  });
+
+  it('of the run that is resumed have to be the same', async () => {
+    using folder = temporaryFolder();
+    const run = async (options: PreprocessingOptions, data = rawData(32)): Promise<unknown> => {
+      using model = tinyModel({ preprocessing: options });
+      const checkpoint = { dir: folder.path };
+      return await model.fit(data, { epochs: 2, verbose: 0, checkpoint, resume: true });
+    };
+    await run(standard);
+    await expect(run(standard)).resolves.toBeDefined();
+    for (const [work, key] of [
+      [() => run({ ...standard, input: 'minMax' }), 'preprocessing'],
+      [() => run(standard, rawData(32, 9)), 'scale of preprocessing'],
+    ] as const) {
+      const message = expect.stringContaining(`of a run with another ${key};`) as string;
+      expect(await codeOf(work)).toEqual(['ERR_OPTION', message]);
+    }
   });
 
   it('leave what is behind the end of a sequence out', () => {
