@@ -128,6 +128,7 @@
         "native/bridge/cell.cc",
         "native/bridge/convert.cc",
         "native/bridge/engine.cc",
+        "native/bridge/engine_streams.cc",
         "native/bridge/errors.cc",
         "native/bridge/job_threads.cc",
         "native/bridge/operation.cc",

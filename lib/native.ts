@@ -184,6 +184,7 @@ export interface NativeEngine {
   /** States after the last step, by name; none before the first. */
   streamState(stream: number): EngineTensor[];
   setStreamState(stream: number, tensors: EngineTensor[]): void;
+  /** Also while a job runs: its memory is freed when that has settled. */
   removeStream(stream: number): void;
   /** Gradients as they stand, by parameter name. */
   gradients(): EngineTensor[];

@@ -34,6 +34,22 @@ export interface StreamHost {
   form: OutputForm;
 }
 
+/** Frees streams that nobody disposed, once they are collected. What it holds keeps neither model nor stream alive. */
+const collected = new FinalizationRegistry(removeStream);
+
+interface NativeStream {
+  engine: WeakRef<NativeEngine>;
+  handle: number;
+}
+
+function removeStream({ engine, handle }: NativeStream): void {
+  try {
+    engine.deref()?.removeStream(handle);
+  } catch {
+    // The model is disposed, and its streams with it.
+  }
+}
+
 /**
  * Sequences under way. Every call is synchronous: a step of a small model takes microseconds. Outputs equal those of
  * `predict` on the whole sequence to the bit.
@@ -48,14 +64,17 @@ export class Stream {
   readonly batch: number;
   readonly #host: StreamHost;
   readonly #input: FloatArray;
-  #handle: number | null;
+  #native: NativeStream | null;
 
   /** @internal */
   constructor(host: StreamHost, batch: number) {
     this.batch = batch;
     this.#host = host;
-    this.#input = zeros(host.dtype, batch * host.inputShape[1]);
-    this.#handle = host.engine('createStream').createStream(batch);
+    this.#input = numbers(host.dtype, batch * host.inputShape[1], 'createStream: a step');
+    const engine = host.engine('createStream');
+    const handle = engine.createStream(batch);
+    this.#native = { engine: new WeakRef(engine), handle };
+    collected.register(this, this.#native, this);
   }
 
   /**
@@ -76,7 +95,7 @@ export class Stream {
       const message = `stream.step: out is ${show(out)} of ${out.length} entries; expected ${size} of ${dtype}`;
       throw new LookbackError('ERR_SHAPE', message);
     }
-    const data = out ?? zeros(dtype, size);
+    const data = out ?? numbers(dtype, size, 'stream.step: its output');
     const inputs = this.#host.inputShape[1];
     const from = preprocessing?.stepReference(x, this.batch, inputs, 'stream.step: x');
     engine.stepStream(handle, this.#read(x), data);
@@ -99,13 +118,7 @@ export class Stream {
    */
   restore(snapshot: StreamSnapshot): void {
     const { handle, engine } = this.#alive('restore');
-    const tensors = Object.entries(snapshot).map(([name, { shape, data }]): EngineTensor => ({
-      role: 'buffer',
-      name,
-      shape,
-      data,
-    }));
-    engine.setStreamState(handle, tensors);
+    engine.setStreamState(handle, tensorsOf(snapshot));
   }
 
   /** Another stream that goes on from here. */
@@ -120,18 +133,15 @@ export class Stream {
     this.restore({});
   }
 
-  /** Frees the native memory. Idempotent; every later call throws ERR_STATE. Disposing the model does it too. */
+  /**
+   * Frees the native memory: at once or, while the model runs a job, when that has ended. Idempotent; every later call
+   * throws ERR_STATE. Disposing the model does it too.
+   */
   dispose(): void {
-    if (this.#handle === null) return;
-    const handle = this.#handle;
-    this.#handle = null;
-    let engine: NativeEngine;
-    try {
-      engine = this.#host.engine('dispose');
-    } catch {
-      return; // the model is gone, and its streams with it
-    }
-    engine.removeStream(handle);
+    if (this.#native === null) return;
+    collected.unregister(this);
+    removeStream(this.#native);
+    this.#native = null;
   }
 
   [Symbol.dispose](): void {
@@ -140,7 +150,7 @@ export class Stream {
 
   #alive(call: string): { handle: number; engine: NativeEngine } {
     const engine = this.#host.engine(`stream.${call}`);
-    if (this.#handle !== null) return { handle: this.#handle, engine };
+    if (this.#native !== null) return { handle: this.#native.handle, engine };
     throw new LookbackError('ERR_STATE', `stream.${call}: the stream is disposed; create another`);
   }
 
@@ -163,4 +173,28 @@ export class Stream {
     const given = asTensor(flat ? [x] : x, { name, dtype, shape: [this.batch, inputs] });
     return given.data as FloatArray;
   }
+}
+
+/** @throws {LookbackError} ERR_MEMORY */
+function numbers(dtype: DType, size: number, what: string): FloatArray {
+  try {
+    return zeros(dtype, size);
+  } catch (cause) {
+    const message = `${what} is ${size} numbers of ${dtype}, more than there is memory for; give a smaller batch`;
+    throw new LookbackError('ERR_MEMORY', message, { cause, details: { size } });
+  }
+}
+
+/** @throws {LookbackError} ERR_FORMAT for what is no snapshot at all; names and shapes are checked where the states are */
+function tensorsOf(snapshot: unknown): EngineTensor[] {
+  return Object.entries(entryOf(snapshot, 'the snapshot')).map(([name, tensor]) => {
+    const { shape, data } = entryOf(tensor, name) as StreamSnapshot[string];
+    return { role: 'buffer', name, shape, data };
+  });
+}
+
+function entryOf(value: unknown, name: string): object {
+  if (typeof value === 'object' && value !== null) return value;
+  const message = `stream.restore: ${name} is ${show(value)}; expected what stream.snapshot() gave`;
+  throw new LookbackError('ERR_FORMAT', message);
 }

@@ -94,6 +94,7 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/cell.cc
   native/bridge/convert.cc
   native/bridge/engine.cc
+  native/bridge/engine_streams.cc
   native/bridge/errors.cc
   native/bridge/job_threads.cc
   native/bridge/operation.cc

@@ -11,8 +11,6 @@ namespace {
 
 /// Largest rank of any tensor of ours, with room.
 constexpr uint32_t kMaxRank = 8;
-/// Largest whole number that a JavaScript number holds exactly.
-constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
 /// Elements that a typed array of every supported V8 can have; asking for more ends the process.
 constexpr int64_t kMaxElements = (int64_t{1} << 32) - 1;
 
@@ -282,10 +280,14 @@ std::vector<uint32_t> read_rows(const Napi::Value& value) {
   return std::vector<uint32_t>(data, data + elements.count);
 }
 
+Napi::Number write_integer(Napi::Env env, int64_t value) {
+  return Napi::Number::New(env, static_cast<double>(value));
+}
+
 Napi::Value write_shape(Napi::Env env, const std::vector<int64_t>& shape) {
   const Napi::Array list = Napi::Array::New(env, shape.size());
   for (uint32_t i = 0; i < shape.size(); ++i) {
-    list.Set(i, Napi::Number::New(env, static_cast<double>(shape[i])));
+    list.Set(i, write_integer(env, shape[i]));
   }
   return list;
 }

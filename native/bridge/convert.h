@@ -19,6 +19,9 @@
 
 namespace lookback {
 
+/// Up to here a JavaScript number holds every whole number.
+inline constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
+
 /// Each throws ERR_OPTION where the value is of another type or out of range; `what` names it.
 Napi::Object read_object(const Napi::Value& value, const std::string& what);
 std::string read_word(const Napi::Value& value, const std::string& what);
@@ -54,6 +57,7 @@ std::optional<std::vector<int32_t>> read_lengths(const Napi::Value& value);
 /// A Uint32Array.
 std::vector<uint32_t> read_rows(const Napi::Value& value);
 
+Napi::Number write_integer(Napi::Env env, int64_t value);
 Napi::Value write_shape(Napi::Env env, const std::vector<int64_t>& shape);
 /// { shape, data }. Throws ERR_MEMORY.
 Napi::Value write_tensor(Napi::Env env, const HostTensor& tensor);

@@ -1,4 +1,3 @@
-// Over 500 lines: one wrapped class, a short function for each of its methods.
 #include "bridge/engine.h"
 
 #include "base/error.h"
@@ -9,7 +8,6 @@
 namespace lookback {
 namespace {
 
-constexpr int64_t kMaxInteger = (int64_t{1} << 53) - 1;
 /// More layers than this are a mistake, not a model.
 constexpr uint32_t kMaxLayers = 10000;
 constexpr int kMaxDepth = 8;
@@ -93,10 +91,6 @@ PlanCall read_plan_call(const Napi::Value& value) {
   call.gpu->shared_bytes =
       read_integer(size.Get("sharedBytes"), "option on.sharedBytes", 0, int64_t{1} << 30);
   return call;
-}
-
-Napi::Number number(Napi::Env env, int64_t value) {
-  return Napi::Number::New(env, static_cast<double>(value));
 }
 
 }  // namespace
@@ -191,6 +185,7 @@ Napi::Value EngineWrap::start_job(Napi::Env env, std::function<void(Engine&, Job
   plan.result = std::move(result);
   plan.settled = [this](Napi::Env settled_env) {
     job_ = nullptr;
+    remove_left_streams();
     report_memory(settled_env);
   };
   plan.on_progress = std::move(on_progress);
@@ -224,11 +219,11 @@ Napi::Value EngineWrap::layers(const Napi::CallbackInfo& info) {
       const Napi::Object entry = Napi::Object::New(env);
       const Napi::Array shape = Napi::Array::New(env);
       if (layers[i].output.sequence) shape.Set(shape.Length(), env.Null());
-      shape.Set(shape.Length(), number(env, layers[i].output.features));
+      shape.Set(shape.Length(), write_integer(env, layers[i].output.features));
       entry.Set("name", layers[i].name);
       entry.Set("kind", layers[i].kind);
       entry.Set("outputShape", shape);
-      entry.Set("params", number(env, layers[i].params));
+      entry.Set("params", write_integer(env, layers[i].params));
       list.Set(i, entry);
     }
     return list;
@@ -244,7 +239,7 @@ Napi::Value EngineWrap::params(const Napi::CallbackInfo& info) {
       const Napi::Object entry = Napi::Object::New(env);
       entry.Set("name", segments[i].name);
       entry.Set("shape", write_shape(env, segments[i].shape));
-      entry.Set("size", number(env, segments[i].size));
+      entry.Set("size", write_integer(env, segments[i].size));
       list.Set(i, entry);
     }
     return list;
@@ -273,7 +268,7 @@ Napi::Value EngineWrap::add_data(const Napi::CallbackInfo& info) {
     const int64_t handle = idle().add_data(std::move(x), std::move(y), std::move(lengths),
                                            std::move(weights), read_optional(info[4], "resets"));
     report_memory(env);
-    return number(env, handle);
+    return write_integer(env, handle);
   });
 }
 
@@ -395,57 +390,6 @@ Napi::Value EngineWrap::reset_states(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value EngineWrap::create_stream(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const int64_t batch = read_integer(info[0], "option batch", 1, kMaxInteger);
-    const int64_t handle = idle().add_stream(batch);
-    report_memory(env);
-    return number(env, handle);
-  });
-}
-
-/// Borrows both arrays: nothing else runs until it returns.
-Napi::Value EngineWrap::step_stream(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
-    Engine& engine = idle();
-    const Engine::StreamSize size = engine.stream_size(handle);
-    const void* x = borrow_numbers(info[1], size.dtype, size.x, "x");
-    void* y = borrow_numbers(info[2], size.dtype, size.y, "the output");
-    engine.step_stream(handle, x, y);
-    return env.Undefined();
-  });
-}
-
-Napi::Value EngineWrap::stream_state(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&] {
-    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
-    return write_snapshot(env, idle().stream_state(handle));
-  });
-}
-
-Napi::Value EngineWrap::set_stream_state(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
-    idle().set_stream_state(handle, read_snapshot(info[1]));
-    return env.Undefined();
-  });
-}
-
-Napi::Value EngineWrap::remove_stream(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const int64_t handle = read_integer(info[0], "stream", 0, kMaxInteger);
-    idle().remove_stream(handle);
-    report_memory(env);
-    return env.Undefined();
-  });
-}
-
 Napi::Value EngineWrap::gradients(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] { return write_snapshot(env, idle().gradients()); });
@@ -470,8 +414,8 @@ Napi::Value EngineWrap::counters(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     const Counters counters = idle().counters();
     const Napi::Object object = Napi::Object::New(env);
-    object.Set("updates", number(env, counters.updates));
-    object.Set("draws", number(env, counters.draws));
+    object.Set("updates", write_integer(env, counters.updates));
+    object.Set("draws", write_integer(env, counters.draws));
     return object;
   });
 }
@@ -494,9 +438,9 @@ Napi::Value EngineWrap::memory(const Napi::CallbackInfo& info) {
     alive();
     if (job_ == nullptr) report_memory(env);
     const Napi::Object object = Napi::Object::New(env);
-    object.Set("params", number(env, memory_.params));
-    object.Set("activations", number(env, memory_.activations));
-    object.Set("data", number(env, memory_.data));
+    object.Set("params", write_integer(env, memory_.params));
+    object.Set("activations", write_integer(env, memory_.activations));
+    object.Set("data", write_integer(env, memory_.data));
     return object;
   });
 }

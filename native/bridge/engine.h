@@ -3,7 +3,9 @@
 
 #include <napi.h>
 
+#include <cstdint>
 #include <memory>
+#include <set>
 
 #include "bridge/worker.h"
 #include "model/engine.h"
@@ -56,12 +58,15 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value start_job(Napi::Env env, std::function<void(Engine&, Job&)> work,
                         std::function<Napi::Value(Napi::Env)> result,
                         Napi::FunctionReference on_progress = {});
+  /// Frees those that JavaScript let go of while a job ran.
+  void remove_left_streams();
   /// Tells the garbage collector how much native memory hangs on this object.
   void report_memory(Napi::BasicEnv env);
 
   std::unique_ptr<Engine> engine_;
-  Job* job_ = nullptr;  ///< the running one
-  MemoryUse memory_;    ///< as last measured, while no job ran
+  Job* job_ = nullptr;              ///< the running one
+  std::set<int64_t> left_streams_;  ///< removed when it has ended; none while no job runs
+  MemoryUse memory_;                ///< as last measured, while no job ran
   int64_t reported_ = 0;
 };
 

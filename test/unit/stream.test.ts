@@ -1,3 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { LayerSpec, Model } from '../../lib';
 import { layers, sequential } from '../../lib';
 
@@ -129,6 +132,70 @@ describe('a stream', () => {
   });
 });
 
+describe('a stream that is let go', () => {
+  const large = () => build(layers.gru({ units: 64 }));
+  const step = new Float32Array(features);
+  const used = (model: Model) => model.memory().activations;
+
+  /** What the model holds without streams, once it has had one and run a job. */
+  async function settled(model: Model): Promise<number> {
+    await model.predict(x);
+    const stream = model.createStream();
+    stream.step(step);
+    stream.dispose();
+    return used(model);
+  }
+
+  it('while a job runs is freed when that has ended', async () => {
+    using model = large();
+    const before = await settled(model);
+    const stream = model.createStream();
+    using kept = model.createStream();
+    const first = kept.step(step).data;
+    stream.step(step);
+    const both = used(model) - before;
+    expect(both).toBeGreaterThan(0);
+    const running = model.predict(x);
+    stream.dispose();
+    stream.dispose();
+    expect(() => stream.step(step)).toThrow(/the stream is disposed/);
+    await running;
+    expect(used(model) - before).toBe(both / 2);
+    kept.reset();
+    expect(kept.step(step).data).toEqual(first);
+  });
+
+  it('while a job runs goes with its model, where that is disposed before the job has settled', async () => {
+    const model = large();
+    const stream = model.createStream();
+    const running = model.predict(x);
+    stream.dispose();
+    model.dispose();
+    await Promise.allSettled([running]);
+    stream.dispose();
+  });
+
+  it('without dispose is freed once it is collected, and after its model without a word', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const leave = (model: Model) => {
+      for (let count = 0; count < 20; count += 1) model.createStream().step(step);
+    };
+    using model = large();
+    const before = await settled(model);
+    leave(model);
+    expect(used(model)).toBeGreaterThan(before);
+    const gone = large();
+    leave(gone);
+    gone.dispose();
+    for (let round = 0; round < 20 && used(model) > before; round += 1) {
+      collect();
+      await turn();
+    }
+    expect(used(model)).toBe(before);
+  });
+});
+
 describe('a wrong call', () => {
   const small = () => build(layers.lstm({ units: 2 }));
 
@@ -163,6 +230,28 @@ describe('a wrong call', () => {
       (model) => model.createStream().restore({ h: { shape: [1], data: new Float32Array(1) } }),
       'ERR_FORMAT',
       /the state has 1 tensors; expected 2/,
+    ],
+    [
+      'no snapshot',
+      (model) => model.createStream().restore(null as never),
+      'ERR_FORMAT',
+      /stream\.restore: the snapshot is null; expected what stream\.snapshot\(\) gave/,
+    ],
+    [
+      'a snapshot of no tensors',
+      (model) => model.createStream().restore({ h: null as never }),
+      'ERR_FORMAT',
+      /stream\.restore: h is null/,
+    ],
+    [
+      'a batch that no memory holds',
+      () => {
+        const inputShape: [null, number] = [null, 1_048_576];
+        using wide = sequential({ inputShape, layers: [layers.dense({ units: 1 })] });
+        wide.createStream({ batch: 1_048_576 });
+      },
+      'ERR_MEMORY',
+      /createStream: a step is 1099511627776 numbers of float32.*; give a smaller batch/,
     ],
     [
       'after dispose',
