@@ -1,11 +1,15 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { z } from 'zod';
+import { LookbackError } from '../../errors';
 import { parseOptions } from '../../options';
+import { reasonOf } from '../../storage/atomic';
 import type { Callback } from './contract';
 import type { WatchOptions } from './watch';
 import { storedValues, Watch, watchShape } from './watch';
 
 export interface ModelCheckpointOptions extends WatchOptions {
-  /** Where to save; `{epoch}` becomes the epoch, counted from 1. */
+  /** Where to save; `{epoch}` becomes the epoch, counted from 1. The folder is made where it is missing. */
   path: string;
   /** Save only after an epoch better than all before. Default false. */
   saveBestOnly?: boolean;
@@ -23,16 +27,31 @@ export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
   const chosen = parseOptions(modelCheckpointSchema, options, 'modelCheckpoint');
   let watch = new Watch(chosen);
   return {
-    onTrainBegin() {
+    async onTrainBegin() {
       watch = new Watch(chosen);
+      // A place that cannot be written is told before the first epoch, not behind it.
+      const folder = dirname(chosen.path);
+      if (!folder.includes('{epoch}')) await makeFolder(folder);
     },
     async onEpochEnd(epoch, logs, context) {
       if (chosen.saveBestOnly && watch.improves(logs, context) !== true) return;
-      await context.model.save(chosen.path.replaceAll('{epoch}', String(epoch + 1)));
+      const path = chosen.path.replaceAll('{epoch}', String(epoch + 1));
+      await makeFolder(dirname(path));
+      await context.model.save(path);
     },
     getState: () => ({ values: { best: watch.best } }),
     setState(stored) {
       watch.best = storedValues(state, stored, 'modelCheckpoint').best;
     },
   };
+}
+
+/** @throws {LookbackError} ERR_IO */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    const message = `${path} could not be made: ${reasonOf(cause)}`;
+    throw new LookbackError('ERR_IO', message, { cause, details: { path } });
+  }
 }
