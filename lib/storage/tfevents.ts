@@ -40,6 +40,23 @@ function record(message: Buffer): Uint8Array {
   return framed;
 }
 
+/** The bytes at the front of a file of events that are whole records. */
+export function wholeRecords(file: Buffer): number {
+  let whole = 0;
+  for (let end = recordEnd(file, 0); end !== null; end = recordEnd(file, end)) whole = end;
+  return whole;
+}
+
+/** Where the record that begins at `at` ends; null for none or a torn one. */
+function recordEnd(file: Buffer, at: number): number | null {
+  if (at + 16 > file.length) return null;
+  const end = at + Number(file.readBigUInt64LE(at)) + 16;
+  if (end > file.length) return null;
+  const sound = (from: number, to: number): boolean =>
+    file.readUInt32LE(to) === masked(crc32c(file.subarray(from, to)));
+  return sound(at, at + 8) && sound(at + 12, end - 4) ? end : null;
+}
+
 /** Rotated and shifted, as the format wants it, since a checksum over checksums is a poor one. */
 function masked(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

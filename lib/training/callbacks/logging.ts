@@ -1,5 +1,6 @@
 /**
- * Callbacks that write the logs of a run to files. A resumed run cuts them back to its checkpoint and goes on.
+ * Callbacks that write the logs of a run to files. A resumed run cuts them back to its checkpoint and goes on; where a
+ * file has lost its end, behind its last whole entry.
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { z } from 'zod';
 import { parseOptions } from '../../options';
 import { LogFile } from '../../storage/log-file';
 import type { Scalar } from '../../storage/tfevents';
-import { scalarsRecord, versionRecord } from '../../storage/tfevents';
+import { scalarsRecord, versionRecord, wholeRecords } from '../../storage/tfevents';
 import type { Logs } from '../metrics';
 import type { Callback } from './contract';
 import { storedValues } from './watch';
@@ -34,15 +35,12 @@ export function csvLogger(options: FileOptions): Callback {
       keys = [];
     },
     async onEpochEnd(epoch, logs, { skippedLogs }) {
-      let text = '';
-      if (keys.length === 0) {
-        keys = [...Object.keys(logs), ...skippedLogs];
-        text = `${['epoch', ...keys].map(quoted).join(',')}\n`;
-      }
+      if (keys.length === 0) keys = [...Object.keys(logs), ...skippedLogs];
       const values = keys.map((key) => String(logs[key] ?? ''));
-      await file.append(`${text}${[epoch + 1, ...values].join(',')}\n`);
+      const names = ['epoch', ...keys].map(quoted);
+      await file.append(`${[epoch + 1, ...values].join(',')}\n`, `${names.join(',')}\n`);
     },
-    getState: () => ({ values: { length: file.length, keys } }),
+    getState: async () => ({ values: { length: await file.syncedLength(), keys } }),
     setState(state) {
       const values = storedValues(csvState, state, 'csvLogger');
       file.reset(values.length);
@@ -61,7 +59,7 @@ export function jsonlLogger(options: FileOptions): Callback {
   return {
     onTrainBegin: () => file.reset(),
     onEpochEnd: (epoch, logs) => file.append(`${JSON.stringify({ epoch: epoch + 1, ...logs })}\n`),
-    getState: () => ({ values: { length: file.length } }),
+    getState: async () => ({ values: { length: await file.syncedLength() } }),
     setState: (state) => file.reset(storedValues(jsonlState, state, 'jsonlLogger').length),
   };
 }
@@ -109,7 +107,7 @@ export function tensorBoard(options: TensorBoardOptions): Callback {
       await run.add('train', epoch + 1, scalars('epoch', train));
       await run.add('validation', epoch + 1, scalars('epoch', validation));
     },
-    getState: () => ({ values: run.state() }),
+    getState: async () => ({ values: await run.state() }),
     setState: (state) => run.goOn(storedValues(tensorBoardState, state, 'tensorBoard')),
   };
 }
@@ -136,15 +134,17 @@ class EventFiles {
 
   async add(part: 'train' | 'validation', step: number, values: readonly Scalar[]): Promise<void> {
     if (values.length === 0) return;
-    const file = this.#files[part];
     const now = Date.now() / 1000;
-    const head = file.length === 0 ? [versionRecord(now)] : [];
-    await file.append(Buffer.concat([...head, scalarsRecord(now, step, values)]));
+    await this.#files[part].append(scalarsRecord(now, step, values), versionRecord(now));
   }
 
-  state(): z.output<typeof tensorBoardState> {
+  async state(): Promise<z.output<typeof tensorBoardState>> {
     const { train, validation } = this.#files;
-    return { name: this.#name, train: train.length, validation: validation.length };
+    return {
+      name: this.#name,
+      train: await train.syncedLength(),
+      validation: await validation.syncedLength(),
+    };
   }
 
   goOn({ name, train, validation }: z.output<typeof tensorBoardState>): void {
@@ -156,8 +156,8 @@ class EventFiles {
 
   #named(name: string): Record<'train' | 'validation', LogFile> {
     return {
-      train: new LogFile(join(this.#dir, 'train', name)),
-      validation: new LogFile(join(this.#dir, 'validation', name)),
+      train: new LogFile(join(this.#dir, 'train', name), wholeRecords),
+      validation: new LogFile(join(this.#dir, 'validation', name), wholeRecords),
     };
   }
 }
