@@ -7,13 +7,13 @@ import { loadModel } from '../load-model';
 import { reasonOf } from '../storage/atomic';
 import type { RawRows } from '../preprocessing/preprocessing';
 import type { Tensor } from '../tensor';
-import { argmaxRows, lengthsOf } from './confusion';
+import { lengthsOf } from './confusion';
 import type { Output } from './output';
 import { loadRunData } from './run-data';
 import type { RunOptions } from './saved-run';
-import { classNamesOf, configOf, modelPath } from './saved-run';
+import { configOf, modelPath } from './saved-run';
 
-/** Prints one line per row: its outputs and, for a classifier, the class. @throws {LookbackError} */
+/** Prints one line per row: its outputs and, for a classifier, the class (of each step). @throws {LookbackError} */
 export async function predict(
   run: string,
   input: string | undefined,
@@ -26,18 +26,27 @@ export async function predict(
     input === undefined
       ? await testInputs(path, options, model.dtype)
       : { x: await readInputs(input) };
-  const names = model.preprocessing?.options.labels ?? (await classNamesOf(path));
-  const { shape, data } = await model.predict(given.x, lengthsOf(given));
+  const { shape, data, labels } = await model.predict(given.x, lengthsOf(given));
+  const known = model.preprocessing?.options.labels ?? [];
   const rows = shape[0] ?? 0;
   const size = data.length / Math.max(1, rows);
-  const classes = names?.length === size ? argmaxRows(data, size) : null;
+  const steps = shape.length > 2 ? (shape[1] ?? 0) : 1;
   for (let row = 0; row < rows; row += 1) {
     const outputs = [...data.subarray(row * size, (row + 1) * size)];
-    const name = classes && names ? (names[classes[row] ?? 0] ?? '') : null;
-    const fields = { row, ...(classes ? { class: classes[row], className: name } : {}), outputs };
+    const valid = shape.length > 2 ? (given.lengths?.[row] ?? steps) : 1;
+    const names = labels?.slice(row * steps, row * steps + valid);
+    const fields = { row, ...(names ? classFields(names, known, shape.length > 2) : {}), outputs };
     const numbers = outputs.map((value) => value.toPrecision(6)).join(' ');
-    output.tell('predict', fields, name === null ? numbers : `${name} ${numbers}`);
+    output.tell('predict', fields, [...(names ?? []), numbers].join(' '));
   }
+}
+
+/** The class of a row, or one for each of its valid steps. */
+function classFields(names: string[], known: readonly string[], sequence: boolean): object {
+  const numbers = names.map((name) => known.indexOf(name));
+  return sequence
+    ? { class: numbers, className: names }
+    : { class: numbers[0], className: names[0] };
 }
 
 async function testInputs(

@@ -4,7 +4,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { LookbackError } from '../errors';
-import { readHeader } from '../storage/safetensors';
 import type { RunConfig } from './config';
 import { readConfig } from './config';
 
@@ -33,15 +32,4 @@ export async function configOf(model: string, options: RunOptions): Promise<RunC
     );
   }
   return readConfig(path, options.set);
-}
-
-/** The names of the classes that a model was trained with, or null. */
-export async function classNamesOf(model: string): Promise<string[] | null> {
-  const { metadata } = await readHeader(model);
-  try {
-    const names: unknown = JSON.parse(metadata['classNames'] ?? 'null');
-    return Array.isArray(names) ? names.map(String) : null;
-  } catch {
-    return null;
-  }
 }

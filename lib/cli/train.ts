@@ -192,11 +192,7 @@ class Run {
       title: this.#folder.path,
       records: this.#records,
       test: logs,
-      // With carried states a row alone is not what the run is about.
-      confusion:
-        classNames && !this.#config.stateful
-          ? await confusionOf(this.#model, test, classNames)
-          : null,
+      confusion: classNames && (await confusionOf(this.#model, this.#config, test, classNames)),
       attention: await attentionIn(this.#model, this.#config, test),
       summary: this.#model.summary({ print: () => undefined }),
       config: this.#config,
