@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { LookbackError } from '../errors';
 import type { ComparedRun } from '../report/comparison';
+import { show } from '../options';
 import { reasonOf, writeAtomically } from '../storage/atomic';
 import type { Logs } from '../training/metrics';
 import type { Output } from './output';
@@ -48,17 +49,26 @@ async function readRun(folder: string): Promise<ComparedRun> {
     text
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Logs | { test: Logs }),
+      .map((line, at) => logLine(JSON.parse(line), `${logPath}: line ${at + 1}`)),
   );
   const test = lines.find((line): line is { test: Logs } => 'test' in line)?.test ?? null;
   const records = lines.filter((line): line is Logs => !('test' in line));
   return { name: folder, config: { ...config }, records, test };
 }
 
+/** @throws {LookbackError} ERR_FORMAT */
+function logLine(value: unknown, where: string): Logs | { test: Logs } {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Logs | { test: Logs };
+  const message = `${where} is ${show(value)}; expected an object, as lookback train writes them`;
+  throw new LookbackError('ERR_FORMAT', message);
+}
+
 async function readJson<T>(path: string, parse: (text: string) => T): Promise<T> {
   try {
     return parse(await readFile(path, 'utf8'));
   } catch (cause) {
+    if (cause instanceof LookbackError) throw cause;
     const code = cause instanceof SyntaxError ? 'ERR_FORMAT' : 'ERR_IO';
     throw new LookbackError(code, `${path}: ${reasonOf(cause)}`, { cause, details: { path } });
   }

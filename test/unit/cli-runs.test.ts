@@ -150,11 +150,13 @@ describe('lookback compare', () => {
     ]);
     expect(lookback('compare', 'absent')).toMatchObject({ status: 3 });
     expect(lookback('compare', 'plain', 'plain')).toMatchObject({ status: 2 });
-    writeFileSync(join(folder, 'begun', 'log.jsonl'), '{"epoch":');
-    expect(lookback('compare', 'begun')).toMatchObject({
-      status: 3,
-      stderr: expect.stringContaining('ERR_FORMAT') as string,
-    });
+    for (const foreign of ['{"epoch":', 'null', '{"epoch":1}\n5', '[]']) {
+      writeFileSync(join(folder, 'begun', 'log.jsonl'), foreign);
+      expect(lookback('compare', 'begun')).toMatchObject({
+        status: 3,
+        stderr: expect.stringContaining('ERR_FORMAT') as string,
+      });
+    }
   });
 
   it('finds what differs, wherever it stands', () => {
