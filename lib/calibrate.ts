@@ -47,11 +47,12 @@ class Averages {
 
 /**
  * Runs the cell over batches of training data and averages the statistics of each step. The result is what evaluation
- * takes: `cell.forward({ x, ...statistics }, weights)`. Steps beyond the longest batch repeat its last one.
+ * takes: `cell.forward({ x, ...statistics }, weights)`. A step counts where two rows of a batch have it, since one has
+ * no variance; steps beyond the last that counts repeat it.
  *
  * @param cell a cell of `cells.bnlstm`
  * @param batches inputs as `forward` takes them, two rows or more each
- * @throws {LookbackError} ERR_OPTION for another kind of cell, ERR_DATA without any batch
+ * @throws {LookbackError} ERR_OPTION for another kind of cell, ERR_DATA without any step that counts
  */
 export async function calibrateCell(
   cell: Cell,
@@ -67,10 +68,13 @@ export async function calibrateCell(
   for await (const inputs of batches) {
     const { outputs, handle } = await cell.forward(inputs, weights, { training: true });
     handle.dispose();
+    const steps = countedSteps(inputs['x'] ?? [], lengthsOf(inputs['lengths']));
+    if (steps === 0) continue;
     for (const [name, { shape, data }] of Object.entries(outputs)) {
       const [lines = 0, features = 0] = shape;
       if (name.startsWith('running_')) results.set(name, { shape, data: data as FloatArray });
-      if (/^(mean|var)_/.test(name)) averages.add(`running_${name}`, data, features, lines);
+      if (/^(mean|var)_/.test(name))
+        averages.add(`running_${name}`, data, features, Math.min(lines, steps));
     }
   }
   requireBatches(averages.names.length);
@@ -80,7 +84,7 @@ export async function calibrateCell(
 
 /**
  * Inputs `[B, T, C]` of two rows or more, alone or with the valid steps of each row, `[B]` as Int32Array; a step counts
- * where a row of the batch has it.
+ * where two rows of the batch have it, since one has no variance.
  */
 export type CalibrationBatch =
   TensorLike | { readonly x: TensorLike; readonly lengths?: TensorLike };
@@ -92,7 +96,7 @@ export type CalibrationBatch =
  *
  * @param batches from the training set, in an order as in training: rows of one kind alone have statistics of their own
  * @throws {LookbackError} ERR_OPTION without such a layer, or where its momentum is 0; ERR_SHAPE for longer sequences;
- * ERR_DATA without any batch. The statistics are then as before.
+ * ERR_DATA without any step that counts. The statistics are then as before.
  *
  * @example
  * ```ts
@@ -158,7 +162,7 @@ async function addBatch(
   averages: Averages,
 ): Promise<void> {
   const { x, lengths } = withLengths(batch);
-  const steps = lengths ? Math.max(0, ...lengths) : stepsOf(x);
+  const steps = countedSteps(x, lengths);
   requireRowsFor(layers, stepsOf(x));
   if (steps === 0) return;
   const isStatistic = (name: string, layer: LayerSpec): boolean =>
@@ -179,12 +183,24 @@ async function addBatch(
   }
 }
 
-function withLengths(batch: CalibrationBatch): { x: TensorLike; lengths?: Int32Array } {
-  if (!('x' in batch)) return { x: batch };
-  const { x, lengths } = batch;
-  if (lengths === undefined) return { x };
+function withLengths(batch: CalibrationBatch): { x: TensorLike; lengths: Int32Array | null } {
+  return 'x' in batch
+    ? { x: batch.x, lengths: lengthsOf(batch.lengths) }
+    : { x: batch, lengths: null };
+}
+
+function lengthsOf(lengths: TensorLike | undefined): Int32Array | null {
+  if (lengths === undefined) return null;
   const wish = { name: 'calibrate: lengths', dtype: 'int32', shape: [null] } as const;
-  return { x, lengths: asTensor(lengths, wish).data as Int32Array };
+  return asTensor(lengths, wish).data as Int32Array;
+}
+
+/**
+ * Steps that two rows have or more: of one alone the variance is 0, which says nothing of other rows. A batch of one row
+ * is refused by the layer.
+ */
+function countedSteps(x: TensorLike, lengths: Int32Array | null): number {
+  return lengths?.slice().sort().at(-2) ?? stepsOf(x);
 }
 
 function stepsOf(x: TensorLike): number {
@@ -198,5 +214,6 @@ function pick(tensors: NamedTensors, names: readonly string[]): NamedTensors {
 
 function requireBatches(found: number): void {
   if (found > 0) return;
-  throw new LookbackError('ERR_DATA', 'calibrate: there is no batch; expected at least one');
+  const message = 'calibrate: no batch has a step of two rows; expected at least one';
+  throw new LookbackError('ERR_DATA', message);
 }

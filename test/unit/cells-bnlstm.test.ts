@@ -246,6 +246,37 @@ describe('a model with bnlstm', () => {
     }
     const none = calibrate(model, [{ x, lengths: new Int32Array(3) }]);
     await expect(none).rejects.toMatchObject({ code: 'ERR_DATA' });
+    const alone = calibrate(model, [{ x: sequences(1, 4), lengths: Int32Array.of(3) }]);
+    await expect(alone).rejects.toThrow(/training on a batch of 1 row is not possible/);
+  });
+
+  it('is not calibrated on steps that one row has alone', async () => {
+    using model = sequential({
+      inputShape: [4, 1],
+      layers: [layers.bnlstm({ units: 3 }), layers.dense({ units: 1 })],
+      dtype: 'float64',
+    });
+    const x = sequences(3, 4);
+    const lengths = Int32Array.of(4, 2, 1);
+    const before = model.getWeights();
+    const cell = cells.bnlstm({ units: 3, inputSize: 1, tMax: 4 }, { dtype: 'float64' });
+    const weights = Object.fromEntries(
+      cell.weights.map(({ name }) => [name, before[`bnlstm.${name}`] ?? []]),
+    );
+    const pass = await cell.forward({ x, lengths }, weights, { training: true });
+    pass.handle.dispose();
+    await calibrate(model, [{ x, lengths }]);
+    const after = model.getWeights();
+    const short = { x: sequences(2, 4, 2), lengths: Int32Array.of(4, 0) };
+    const statistics = await cells.bnlstm.calibrate(cell, weights, [{ x, lengths }, short]);
+    for (const [name, width] of Object.entries({ h: 12, x: 12, c: 3 })) {
+      const wanted = pass.outputs[`var_${name}`]?.data ?? [];
+      for (let at = 0; at < 4 * width; at += 1) {
+        const value = Number(wanted[at < 2 * width ? at : width + (at % width)]);
+        expect(after[`bnlstm.buf.${name}.var`]?.data[at]).toBeCloseTo(value, 10);
+        expect(statistics[`running_var_${name}`]?.data[at]).toBeCloseTo(value, 12);
+      }
+    }
   });
 
   it('is left as it was where calibration fails', async () => {
