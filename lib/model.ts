@@ -149,8 +149,7 @@ export class Model {
     const compiled: Compiled = { loss, optimizer, metrics: resolveMetrics(given.metrics, loss) };
     if (given.groups) compiled.groups = resolveGroups(given.groups, 'compile: groups');
     const engine = this.#idle('compile');
-    const last = this.#layers.at(-1);
-    if (last) checkLossFits(loss, last, featuresOf(this.#outputShape));
+    checkLossFits(loss, this.#layers, featuresOf(this.#outputShape));
     const names = engine.params().map((param) => param.name);
     const suggested = suggestedGroups(this.#layers);
     engine.compile({

@@ -134,10 +134,13 @@ export function nativeLoss(loss: LossSpec): NativeSpec {
 }
 
 /**
- * Throws ERR_OPTION where `fromLogits` contradicts what the last layer gives or the weights are not one per class,
- * ERR_SHAPE where the outputs do not go with the targets.
+ * Throws ERR_OPTION where the loss would take probabilities for logits, where `fromLogits` contradicts what the last layer
+ * gives or the weights are not one per class, ERR_SHAPE where the outputs do not go with the targets.
  */
-export function checkLossFits(loss: LossSpec, last: LayerSpec, outputs: number): void {
+export function checkLossFits(loss: LossSpec, layers: readonly LayerSpec[], outputs: number): void {
+  const last = layers.at(-1);
+  if (!last) return;
+  if (wantsLabels(loss) || loss.kind === 'binaryCrossentropy') checkProbabilities(layers, last);
   if (loss.kind === 'sparseCategoricalCrossentropy') {
     checkLogits(loss.fromLogits, last, 'softmax');
     if (loss.classWeight && loss.classWeight.length !== outputs) {
@@ -151,6 +154,15 @@ export function checkLossFits(loss: LossSpec, last: LayerSpec, outputs: number):
     const message = `the loss ${loss.kind} wants ${each} outputs for each target, but the last layer ${String(last['name'])} has ${outputs}; give it ${each} times as many as there are targets`;
     throw new LookbackError('ERR_SHAPE', message);
   }
+}
+
+/** Only the activation of the last layer is seen by the loss; behind it a pool or a dropout hands probabilities on. */
+function checkProbabilities(layers: readonly LayerSpec[], last: LayerSpec): void {
+  const source = layers.filter(({ kind }) => kind !== 'pool' && kind !== 'dropout').at(-1);
+  const activation = source?.kind === 'dense' ? source['activation'] : null;
+  if (!source || source === last || (activation !== 'softmax' && activation !== 'sigmoid')) return;
+  const message = `loss: layer ${String(source['name'])} gives probabilities by its activation "${activation}", and the ${last.kind} ${String(last['name'])} behind it would hand them to the loss as logits; put the ${last.kind} before the dense layer, or leave its activation out`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 function checkLogits(given: boolean | undefined, last: LayerSpec, activation: string): void {

@@ -1,5 +1,6 @@
 import type { LayerSpec } from '../../lib/layers';
 import { layers } from '../../lib/layers';
+import { sequential } from '../../lib/model';
 import type { LossSpec } from '../../lib/training/losses';
 import { checkLossFits, losses, resolveLoss } from '../../lib/training/losses';
 import { logsOf, metrics, noSums, resolveMetrics } from '../../lib/training/metrics';
@@ -44,7 +45,7 @@ describe('losses and metrics', () => {
     const softmax = layers.dense({ units: 3, activation: 'softmax', name: 'out' });
     const linear = layers.dense({ units: 3, name: 'out' });
     const sigmoid = layers.dense({ units: 3, activation: 'sigmoid', name: 'out' });
-    const check = (loss: LossSpec, last: LayerSpec) => () => checkLossFits(loss, last, 3);
+    const check = (loss: LossSpec, last: LayerSpec) => () => checkLossFits(loss, [last], 3);
     const { sparseCategoricalCrossentropy: sparse, binaryCrossentropy: binary } = losses;
     expect(check(sparse(), softmax)).not.toThrow();
     expect(check(sparse({ fromLogits: true }), linear)).not.toThrow();
@@ -55,9 +56,32 @@ describe('losses and metrics', () => {
     expect(check(binary({ fromLogits: false }), linear)).toThrow(/gives logits/);
   });
 
+  it.each(['softmax', 'sigmoid'] as const)('refuse %s with a pool or a dropout behind', (name) => {
+    const dense = layers.dense({ units: 3, activation: name, name: 'out' });
+    const linear = layers.dense({ units: 3, name: 'out' });
+    const [pool, dropout] = [layers.pool({ name: 'mean' }), layers.dropout({ rate: 0.1 })];
+    const check =
+      (loss: LossSpec, ...stack: LayerSpec[]) =>
+      () =>
+        checkLossFits(loss, stack, 3);
+    for (const loss of [losses.sparseCategoricalCrossentropy(), losses.binaryCrossentropy()]) {
+      expect(check(loss, dense, pool)).toThrow(
+        `layer out gives probabilities by its activation "${name}", and the pool mean behind it`,
+      );
+      expect(check(loss, dense, pool, dropout)).toThrow(/put the dropout before the dense layer/);
+      expect(check(loss, linear, pool)).not.toThrow();
+      expect(check(loss, pool, dense)).not.toThrow();
+    }
+    expect(check(losses.meanSquaredError(), dense, pool)).not.toThrow();
+    using model = sequential({ inputShape: [2, 1], layers: [dense, pool] });
+    expect(() => model.compile({ optimizer: 'sgd', loss: 'binaryCrossentropy' })).toThrow(
+      /put the pool before the dense layer, or leave its activation out/,
+    );
+  });
+
   it('fit the outputs', () => {
     const last = layers.dense({ units: 3, name: 'out' });
-    const check = (loss: LossSpec) => () => checkLossFits(loss, last, 3);
+    const check = (loss: LossSpec) => () => checkLossFits(loss, [last], 3);
     expect(check(losses.quantile({ quantiles: [0.1, 0.5, 0.9] }))).not.toThrow();
     expect(check(losses.quantile({ quantiles: [0.1, 0.9] }))).toThrow(
       /wants 2 outputs for each target, but the last layer out has 3/,
