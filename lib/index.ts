@@ -115,6 +115,7 @@ export { Model, sequential } from './model';
 export type {
   Compiled,
   CompileOptions,
+  ConfusionOptions,
   EvaluateOptions,
   ForwardOptions,
   ModelConfig,

@@ -100,6 +100,9 @@ export interface EvaluateOptions {
   burnIn?: number;
 }
 
+/** Options of {@link Model.confusionMatrix}. */
+export type ConfusionOptions = Pick<EvaluateOptions, 'batchSize' | 'signal'>;
+
 export interface PredictOptions<Told extends boolean = boolean>
   extends Pick<EvaluateOptions, 'batchSize' | 'signal'>, StateOptions<Told> {
   /** Valid steps of each row, `[n]` as Int32Array. Default: all. */
@@ -126,6 +129,7 @@ export const evaluateSchema = z.strictObject({
   signal: fitSchema.shape.signal,
   ...continuingSchema,
 });
+export const confusionSchema = evaluateSchema.pick({ batchSize: true, signal: true });
 const passSchema = z.strictObject({
   lengths: z.unknown().optional(),
   resets: z.unknown().optional(),

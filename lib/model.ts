@@ -8,6 +8,7 @@ import { featuresOf, resolveStack, suggestedGroups } from './layers';
 import type {
   Compiled,
   CompileOptions,
+  ConfusionOptions,
   EvaluateOptions,
   ForwardOptions,
   ModelConfig,
@@ -20,6 +21,7 @@ import {
   backwardSchema,
   byNameSchema,
   compileSchema,
+  confusionSchema,
   evaluateSchema,
   forwardSchema,
   predictSchema,
@@ -238,9 +240,13 @@ export class Model {
     return rawLogs(this.preprocessing, await this.#withData('evaluate', data, work));
   }
 
-  /** How often each label, counted down, was taken for each class, counted across. @throws as `evaluate` */
-  async confusionMatrix(data: DataLike, options: EvaluateOptions = {}): Promise<number[][]> {
-    const { batchSize, signal } = parseOptions(evaluateSchema, options, 'confusionMatrix');
+  /**
+   * How often each label, counted down, was taken for each class, counted across; every row begins from no states.
+   *
+   * @throws as `evaluate`
+   */
+  async confusionMatrix(data: DataLike, options: ConfusionOptions = {}): Promise<number[][]> {
+    const { batchSize, signal } = parseOptions(confusionSchema, options, 'confusionMatrix');
     return this.#withData('confusionMatrix', data, (job) =>
       withSignal(signal, job.engine, () => confusionOfData(job, batchSize)),
     );

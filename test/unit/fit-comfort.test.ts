@@ -239,6 +239,17 @@ describe('metrics from predictions', () => {
     );
   });
 
+  it('of rows that each begin afresh, so the matrix takes no options for others', async () => {
+    using model = tinyModel();
+    for (const option of [{ stateful: true }, { burnIn: 1 }]) {
+      await expect(model.confusionMatrix(held, option as object)).rejects.toMatchObject({
+        code: 'ERR_OPTION',
+        message: expect.stringMatching(/confusionMatrix: unknown option/) as string,
+      });
+    }
+    await expect(model.confusionMatrix(held, { batchSize: 3 })).resolves.toHaveLength(2);
+  });
+
   it('go with labels alone', async () => {
     const model = sequential({
       inputShape: [steps, features],
