@@ -17,7 +17,7 @@ import type { FitRun, History, ResolvedFit } from './fit';
 import { fitSchema } from './fit';
 import { makeReporter } from './progress';
 import { checkSourceOptions, isBatchSource, noRows, SourceEpochs } from './source';
-import { resolveSchedule } from './schedules';
+import { resolveSchedule, warnOfStandingSchedule } from './schedules';
 import type { ValidationData } from './validation';
 import { firstSteps, prepareValidation, requireValidation } from './validation';
 
@@ -49,6 +49,7 @@ export function resolveFit(
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
   if (isBatchSource(data)) {
     checkSourceOptions(data, options);
+    if (options.stepsPerEpoch === undefined) warnOfStandingSchedule(options.schedule);
     const validation = held();
     const batch = (part: unknown, where: string) => weighed(prepare(part, where));
     const source = new SourceEpochs(data, batch, options.stepsPerEpoch);

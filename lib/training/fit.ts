@@ -74,7 +74,10 @@ export interface FitOptions {
   signal?: AbortSignal;
   /** The epoch to count from, for schedules, shuffling and logs. Default 0. */
   initialEpoch?: number;
-  /** Factor on the optimizer's learning rate over the run. Default constant. */
+  /**
+   * Factor on the optimizer's learning rate over the run. Over a source of batches without `stepsPerEpoch` it stays for
+   * the first epoch, whose length is not known, where that begins. Default constant.
+   */
   schedule?: ScheduleLike;
   /**
    * Batches whose gradients make one update, as one batch of all their rows would (batch statistics are those of each).

@@ -115,8 +115,23 @@ function halfCosine(from: number, to: number, at: number): number {
   return to + ((from - to) * (1 + Math.cos(Math.PI * Math.min(at, 1)))) / 2;
 }
 
+let warned = false;
+
+/**
+ * Says once that a schedule stands still for the first epoch over a source whose length is not known, since a place
+ * within that epoch is not either.
+ */
+export function warnOfStandingSchedule(schedule: ScheduleLike): void {
+  if (warned || typeof schedule === 'function' || !changesWithinEpoch(schedule)) return;
+  warned = true;
+  const message =
+    'fit: the schedule stays where it begins for the whole first epoch, since the length of the source is not known; give stepsPerEpoch';
+  process.emitWarning(message, { type: 'LookbackWarning' });
+}
+
 /** Whether the factor changes within an epoch, so that it has to be asked before every update. */
 export function changesWithinEpoch(schedule: ScheduleLike): boolean {
-  const kind = typeof schedule === 'object' ? schedule.kind : schedule;
-  return kind !== 'constant' && kind !== 'stepDecay';
+  if (typeof schedule === 'object' && schedule.kind === 'stepDecay')
+    return !Number.isInteger(schedule.every);
+  return (typeof schedule === 'object' ? schedule.kind : schedule) !== 'constant';
 }

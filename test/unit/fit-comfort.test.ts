@@ -2,7 +2,15 @@
  * What `fit` offers beside the loop itself: events, accumulation, short epochs, weights, metrics from predictions.
  */
 import type { Callback, FitEvent, FitOptions, LossLike, Model, TrainingData } from '../../lib';
-import { layers, LookbackError, losses, metrics, sequential } from '../../lib';
+import {
+  callbacks,
+  layers,
+  LookbackError,
+  losses,
+  metrics,
+  schedules,
+  sequential,
+} from '../../lib';
 import { predictedLogs } from '../../lib/training/predicted-metrics';
 import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
 
@@ -264,6 +272,42 @@ describe('metrics from predictions', () => {
     await expect(used.confusionMatrix([held.x, [...held.y]])).rejects.toMatchObject({
       code: 'ERR_STATE',
     });
+  });
+});
+
+describe('a schedule', () => {
+  it('of steps that end within an epoch does not depend on who listens to batches', async () => {
+    const ran = async (listeners: Callback[]) => {
+      using model = tinyModel();
+      const schedule = schedules.stepDecay({ every: 1.5, factor: 0.1 });
+      await model.fit(train, { ...silent, epochs: 3, schedule, callbacks: listeners });
+      return weightsOf(model);
+    };
+    expect(await ran([])).toEqual(await ran([{ onBatchEnd: () => undefined }]));
+  });
+
+  it('that stands still over a source of unknown length says so, once', async () => {
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation();
+    const source = {
+      async *[Symbol.asyncIterator]() {
+        yield await Promise.resolve(train);
+      },
+    };
+    using model = tinyModel();
+    const told = async (options: FitOptions): Promise<number> => {
+      await model.fit(source, { verbose: 0, ...options });
+      return warn.mock.calls.length;
+    };
+    expect(await told({ schedule: 'cosine', stepsPerEpoch: 1 })).toBe(0);
+    expect(await told({ schedule: schedules.stepDecay({ every: 2 }) })).toBe(0);
+    expect(await told({ schedule: () => 1 })).toBe(0);
+    expect(await told({ schedule: 'oneCycle' })).toBe(1);
+    expect(await told({ schedule: 'cosine' })).toBe(1);
+    expect(warn.mock.calls[0]).toEqual([
+      expect.stringMatching(/first epoch.*give stepsPerEpoch/),
+      { type: 'LookbackWarning' },
+    ]);
+    warn.mockRestore();
   });
 });
 

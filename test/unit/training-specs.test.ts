@@ -142,6 +142,7 @@ describe('schedules', () => {
       1, 1, 0.5, 0.25, 0.125,
     ]);
     expect(changesWithinEpoch(schedule)).toBe(false);
+    expect(changesWithinEpoch(schedules.stepDecay({ every: 1.5 }))).toBe(true);
   });
 
   it('cosine falls from 1 to final after its warm-up', () => {
