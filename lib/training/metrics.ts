@@ -116,9 +116,9 @@ export function metricKey(spec: MetricSpec): string {
   return spec.kind === 'topKAccuracy' ? `top${spec.k}Accuracy` : spec.kind;
 }
 
-/** Means over what `sums` covers; metrics that need predictions are not among them. */
+/** Means over what `sums` covers, NaN where that is nothing; metrics that need predictions are not among them. */
 export function logsOf(sums: LossSums, metricSpecs: readonly MetricSpec[]): Logs {
-  const share = (sum: number, of: number): number => (of > 0 ? sum / of : 0);
+  const share = (sum: number, of: number): number => (of > 0 ? sum / of : NaN);
   const loss = share(sums.loss, sums.weight);
   const values: Partial<Record<MetricSpec['kind'], number>> = {
     accuracy: share(sums.hits, sums.count),

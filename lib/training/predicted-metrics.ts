@@ -18,7 +18,7 @@ function isPredicted({ kind }: MetricSpec): boolean {
 /** The part of prepared data that says which outputs count. */
 export type Answers = Pick<PreparedData, 'rows' | 'steps' | 'y' | 'lengths' | 'weights'>;
 
-/** What `specs` say of `outputs`, `[rows, classes]` or `[rows, steps, classes]`. */
+/** What `specs` say of `outputs`, `[rows, classes]` or `[rows, steps, classes]`; NaN where no row or step counts. */
 export function predictedLogs(
   specs: readonly MetricSpec[],
   outputs: Tensor,
@@ -74,7 +74,7 @@ function rankOf(data: Tensor['data'], start: number, classes: number, label: num
 
 function shareInTop({ data }: Tensor, terms: readonly Term[], classes: number, k: number): number {
   const hits = terms.filter(({ at, label }) => rankOf(data, at * classes, classes, label) < k);
-  return terms.length === 0 ? 0 : hits.length / terms.length;
+  return terms.length === 0 ? NaN : hits.length / terms.length;
 }
 
 /** The number of the largest of `classes` numbers from `start` on, the first where several are. */
@@ -112,7 +112,7 @@ function f1(counts: readonly (readonly number[])[], weighted: boolean): number {
     sum += (weight * 2 * hits) / (actual + predicted);
     weights += weight;
   });
-  return weights === 0 ? 0 : sum / weights;
+  return weights === 0 ? NaN : sum / weights;
 }
 
 /** @internal `counts[label][prediction]` of outputs. */

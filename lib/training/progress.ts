@@ -21,7 +21,9 @@ export function logsText(logs: Logs): string {
     .join(' ');
 }
 
-function numberText(value: number): string {
+/** Of a log that was read back, too: JSON has null in place of NaN. */
+function numberText(value: number | null): string {
+  if (value === null) return 'NaN';
   return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(2) : value.toFixed(4);
 }
 

@@ -377,6 +377,27 @@ describe('weights of classes and rows', () => {
     });
   });
 
+  it('that are all 0 leave nothing to say of the data', async () => {
+    using model = tinyModel().compile({
+      optimizer: 'adam',
+      loss: 'sparseCategoricalCrossentropy',
+      metrics: ['accuracy', 'macroF1', metrics.topKAccuracy({ k: 1 }), 'perplexity'],
+    });
+    const nothing = { ...held, sampleWeight: new Float32Array(held.y.length) };
+    const logs = await model.evaluate(nothing);
+    expect(Object.keys(logs)).toHaveLength(5);
+    expect(Object.values(logs)).toEqual([NaN, NaN, NaN, NaN, NaN]);
+    // A batch of nothing within an epoch leaves the epoch's mean to the others, and none is the best epoch.
+    const half = Float32Array.from(train.y, (_, row) => (row < 32 ? 0 : 1));
+    const stop = [callbacks.terminateOnNaN(), callbacks.earlyStopping({ monitor: 'loss' })];
+    const options = { ...silent, epochs: 2, shuffle: false, callbacks: stop };
+    const { history } = await model.fit({ ...train, sampleWeight: half }, options);
+    expect(history['loss']).toEqual([expect.any(Number), expect.any(Number)]);
+    expect(history['loss']?.every(Number.isFinite)).toBe(true);
+    const ended = await model.fit(nothing, { ...options, epochs: 9, callbacks: stop.slice(1) });
+    expect(ended.history['loss']).toEqual([NaN]);
+  });
+
   it('are factors on the same loss', async () => {
     const lossOf = async (classWeight: number[] | undefined, sampleWeight?: Float32Array) => {
       using model = tinyModel();

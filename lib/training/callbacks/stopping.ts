@@ -116,7 +116,7 @@ export function timeLimit(options: TimeLimitOptions): Callback {
 
 /**
  * Ends the run quietly where a loss or a parameter is no longer finite, instead of failing with ERR_NUMERIC, and where a
- * log is not a finite number. The model keeps its last finite update.
+ * log is not a finite number, as that of an epoch in which nothing counts. The model keeps its last finite update.
  */
 export function terminateOnNaN(): Callback {
   return {
