@@ -60,6 +60,14 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dim) => size * dim, 1);
 }
 
+/**
+ * How many of `rows` come before the `share` of them that is held out. 90 times 1 - 0.3 is 62.999...: what lies a rounding
+ * below a whole number is that number.
+ */
+export function rowsWithout(share: number, rows: number): number {
+  return Math.floor(rows * (1 - share + 1e-12));
+}
+
 /** An array of zeros of that number type. */
 export function zeros(dtype: DType, size: number): FloatArray {
   return dtype === 'float64' ? new Float64Array(size) : new Float32Array(size);

@@ -8,7 +8,7 @@ import { LookbackError } from '../errors';
 import type { EvaluateOptions } from '../model-options';
 import type { TextOptions } from '../preprocessing/text';
 import type { DType, Tensor } from '../tensor';
-import { dtypeOf } from '../tensor';
+import { dtypeOf, rowsWithout } from '../tensor';
 import { idleOption } from '../training/validation';
 import type { RunConfig } from './config';
 import { loadDataset } from './data-config';
@@ -90,7 +90,7 @@ function holdOut(
     return { train: parts.train, validation: parts.held };
   }
   const rows = train.x.shape[0] ?? 0;
-  const at = Math.floor(rows * (1 - split));
+  const at = rowsWithout(split, rows);
   if (at < 1 || at >= rows) {
     throw new LookbackError(
       'ERR_OPTION',

@@ -6,7 +6,15 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions, show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
-import { asTensor, dtypeOf, isTensorLike, requireFinite, sizeOf, zeros } from '../tensor';
+import {
+  asTensor,
+  dtypeOf,
+  isTensorLike,
+  requireFinite,
+  rowsWithout,
+  sizeOf,
+  zeros,
+} from '../tensor';
 import type { Reference } from './change';
 import { addReference, referenceOf } from './change';
 import type { Sample, Scale, ScalerOptions } from './scaler';
@@ -426,7 +434,7 @@ function lengthsOf(value: unknown): ArrayLike<number> | null {
 function sampleOf(tensor: Tensor, lengths: ArrayLike<number> | null, heldOut: number): Sample {
   const shape = targetShape(tensor);
   const features = shape[shape.length - 1] ?? 1;
-  const rows = Math.floor((shape[0] ?? 0) * (1 - heldOut));
+  const rows = rowsWithout(heldOut, shape[0] ?? 0);
   const steps = sizeOf(shape.slice(1, -1));
   function* lines(): Generator<number> {
     for (let row = 0; row < rows; row += 1) {

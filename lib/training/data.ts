@@ -7,7 +7,15 @@ import { featuresOf } from '../layers';
 import type { NativeEngine } from '../native';
 import { show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
-import { asTensor, dtypeOf, indexText, isTensorLike, requireFinite, zeros } from '../tensor';
+import {
+  asTensor,
+  dtypeOf,
+  indexText,
+  isTensorLike,
+  requireFinite,
+  rowsWithout,
+  zeros,
+} from '../tensor';
 import type { RawAnswers, RawRows } from '../preprocessing/preprocessing';
 import type { LossSpec } from './losses';
 import { outputsPerTarget, wantsLabels } from './losses';
@@ -330,7 +338,7 @@ export function sliceRows(data: PreparedData, from: number, to: number): Prepare
 /** The last `share` of the rows apart. @throws {LookbackError} ERR_OPTION where one side would be empty */
 export function splitTail(data: PreparedData, share: number): [PreparedData, PreparedData] {
   const { rows } = data;
-  const at = Math.floor(rows * (1 - share));
+  const at = rowsWithout(share, rows);
   if (at < 1 || at === rows) {
     const message = `fit: validationSplit ${share} of ${rows} rows leaves one side empty; expected more rows or another share`;
     throw new LookbackError('ERR_OPTION', message);

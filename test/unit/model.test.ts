@@ -14,6 +14,7 @@ import {
   schedules,
   sequential,
 } from '../../lib';
+import { rowsWithout } from '../../lib/tensor';
 import { damaged } from './support/damage';
 import { features, steps, tinyData, tinyModel, weightsOf } from './support/tiny';
 
@@ -98,6 +99,26 @@ describe('fit', () => {
     expect(await logsWith({ validationSplit: 0.25 }, train)).toEqual(
       await logsWith({ validationData: tail }, head),
     );
+  });
+
+  it.each([
+    [90, 0.3, 63],
+    [10, 0.9, 1],
+    [96, 0.25, 72],
+    [10, 0.25, 7],
+    [4_000_000_000, 0.1, 3_600_000_000],
+    [7, 0, 7],
+  ])('of %i rows and validationSplit %f trains on %i', (rows, share, left) => {
+    expect(rowsWithout(share, rows)).toBe(left);
+  });
+
+  it('holds out nine of ten rows, of which the scale knows nothing', async () => {
+    using model = tinyModel({ preprocessing: { input: 'standardize' } });
+    const { x, y } = tinyData(10);
+    x.data.fill(1000, steps * features);
+    await model.fit({ x, y }, { ...silent, validationSplit: 0.9 });
+    const { offset } = model.preprocessing!.fitted.input!;
+    expect(Math.max(...offset)).toBeLessThan(1);
   });
 
   it('follows a schedule', async () => {
