@@ -20,6 +20,9 @@ struct UpdateNumbers {
   S beta1 = 0, beta2 = 0, epsilon = 0;
   S root_correction = 1;  ///< 1 / sqrt(1 - beta2^t)
   S momentum = 0, rho = 0;
+  /// 1 - beta1, 1 - beta2, 1 - rho of the numbers as given: near 1, of those rounded to S they are
+  /// far off, or 0.
+  S rest1 = 1, rest2 = 1, rest_rho = 1;
   bool nesterov = false;
   bool epsilon_inside = false;
 };
@@ -57,7 +60,7 @@ HD S rmsprop_root(const UpdateNumbers<S>& n, S s) {
 template <class S>
 HD void update_rmsprop(const UpdateNumbers<S>& n, S& p, S g, S& s) {
   g = regularised(n, p, g);
-  s = n.rho * s + (S(1) - n.rho) * g * g;
+  s = n.rho * s + n.rest_rho * g * g;
   p = n.shrink * p - n.rate * (g / rmsprop_root(n, s));
 }
 
@@ -65,7 +68,7 @@ HD void update_rmsprop(const UpdateNumbers<S>& n, S& p, S g, S& s) {
 template <class S>
 HD void update_rmsprop_momentum(const UpdateNumbers<S>& n, S& p, S g, S& v, S& s) {
   g = regularised(n, p, g);
-  s = n.rho * s + (S(1) - n.rho) * g * g;
+  s = n.rho * s + n.rest_rho * g * g;
   v = n.momentum * v + g / rmsprop_root(n, s);
   p = n.shrink * p - n.rate * v;
 }
@@ -76,8 +79,8 @@ HD void update_rmsprop_momentum(const UpdateNumbers<S>& n, S& p, S g, S& v, S& s
 template <class S>
 HD void update_adam(const UpdateNumbers<S>& n, S& p, S g, S& m, S& v) {
   g = regularised(n, p, g);
-  m = n.beta1 * m + (S(1) - n.beta1) * g;
-  v = n.beta2 * v + (S(1) - n.beta2) * g * g;
+  m = n.beta1 * m + n.rest1 * g;
+  v = n.beta2 * v + n.rest2 * g * g;
   p = n.shrink * p - n.rate * (m / (sqrt(v) * n.root_correction + n.epsilon));
 }
 
@@ -86,8 +89,8 @@ HD void update_adam(const UpdateNumbers<S>& n, S& p, S g, S& m, S& v) {
 template <class S>
 HD void update_amsgrad(const UpdateNumbers<S>& n, S& p, S g, S& m, S& v, S& top) {
   g = regularised(n, p, g);
-  m = n.beta1 * m + (S(1) - n.beta1) * g;
-  v = n.beta2 * v + (S(1) - n.beta2) * g * g;
+  m = n.beta1 * m + n.rest1 * g;
+  v = n.beta2 * v + n.rest2 * g * g;
   top = v > top ? v : top;
   p = n.shrink * p - n.rate * (m / (sqrt(top) * n.root_correction + n.epsilon));
 }
@@ -106,9 +109,9 @@ HD void update_adagrad(const UpdateNumbers<S>& n, S& p, S g, S& s) {
 template <class S>
 HD void update_adadelta(const UpdateNumbers<S>& n, S& p, S g, S& s, S& u) {
   g = regularised(n, p, g);
-  s = n.rho * s + (S(1) - n.rho) * g * g;
+  s = n.rho * s + n.rest_rho * g * g;
   const S d = sqrt(u + n.epsilon) / sqrt(s + n.epsilon) * g;
-  u = n.rho * u + (S(1) - n.rho) * d * d;
+  u = n.rho * u + n.rest_rho * d * d;
   p = n.shrink * p - n.rate * d;
 }
 

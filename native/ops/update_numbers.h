@@ -20,10 +20,13 @@ UpdateNumbers<S> fold_step(const OptimizerStep<S>& step) {
                                : step.learning_rate);
   n.beta1 = static_cast<S>(step.beta1);
   n.beta2 = static_cast<S>(step.beta2);
+  n.rest1 = static_cast<S>(1.0 - step.beta1);
+  n.rest2 = static_cast<S>(1.0 - step.beta2);
   n.epsilon = static_cast<S>(step.epsilon);
   n.root_correction = static_cast<S>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, t)));
   n.momentum = static_cast<S>(step.momentum);
   n.rho = static_cast<S>(step.rho);
+  n.rest_rho = static_cast<S>(1.0 - step.rho);
   n.nesterov = step.nesterov;
   n.epsilon_inside = step.epsilon_inside;
   n.clip_value = static_cast<S>(step.clip_value);

@@ -353,6 +353,29 @@ TEST(adam_is_torchs) {
   check_optimizer(step);
 }
 
+TEST(float_moments_take_what_betas_leave_before_rounding) {
+  const auto backend = cpu<float>(1);
+  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kRmsprop}) {
+    // Rounded to float, both are 1.
+    float p = 0, m = 0, v = 0;
+    const float g = 0.01f;
+    OptimizerStep<float> step;
+    step.kind = kind;
+    step.learning_rate = 0.5;
+    step.beta2 = step.rho = 1 - 1e-8;
+    step.epsilon = 0;
+    step.n = 1;
+    step.param = &p, step.grad = &g, step.slot1 = &v;
+    if (kind == OptimizerKind::kAdam) step.slot0 = &m;
+    step.step = 1;
+    backend->update(step);
+    // The first step of Adam is the rate; that of RMSprop is divided by sqrt(1 - rho). Some ten
+    // roundings.
+    const double expected = kind == OptimizerKind::kAdam ? 0.5 : 0.5e4;
+    CHECK_NEAR(-p / expected, 1, 1e-6);
+  }
+}
+
 TEST(adamw_is_torchs) {
   OptimizerStep<double> step = options(OptimizerKind::kAdamW);
   step.weight_decay = 0.1;
