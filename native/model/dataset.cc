@@ -81,7 +81,7 @@ Dataset<S>::Dataset(Backend<S>& backend, DataInput given, const DataShape& shape
 
 template <class S>
 int64_t Dataset<S>::valid_steps(int64_t row, int64_t steps) const {
-  if (steps == 1 || lengths_.empty()) return steps;
+  if (lengths_.empty()) return steps;
   return lengths_[static_cast<size_t>(row)];
 }
 

@@ -262,6 +262,18 @@ TEST(labels_at_every_step_with_lengths) {
   check_training({lstm(3, true), dense(3, "softmax")}, named("softmaxCrossEntropy"), data);
 }
 
+TEST(a_single_step_that_a_row_does_not_have) {
+  DataInput data;
+  data.x = noise_tensor({3, 1, 2}, 1);
+  data.y = label_steps(3, 1, 3);
+  std::get<Buffer<int32_t>>(data.y->data)[1] = -1;
+  data.lengths = std::vector<int32_t>{1, 0, 1};
+  check_training({lstm(3, true), dense(3, "softmax")}, named("softmaxCrossEntropy"), data);
+  data.y = noise_tensor({3, 1, 2}, 2);
+  std::get<Buffer<double>>(data.y->data)[3] = kNaN;
+  check_training({lstm(3, true), dense(2)}, named("meanSquaredError"), data);
+}
+
 TEST(targets_at_every_step_with_lengths_weights_and_nan) {
   DataInput data;
   data.x = noise_tensor({4, 5, 2}, 1);
