@@ -142,7 +142,8 @@ function dtypeOfData(value: TensorLike): 'float32' | 'float64' {
  * The weights of a cell from those of another library's layer, for `cell.forward` or, under the layer's name, for
  * `model.setWeights`.
  *
- * @param tensors by the other library's names; those of other layers are passed over
+ * @param tensors by the other library's names; those without the `prefix`, and PyTorch's of another `layer`, are passed
+ * over
  * @throws {LookbackError} ERR_OPTION for a cell that the other library does not have; ERR_FORMAT that lists every
  * tensor that is missing, of another shape, or too many
  *

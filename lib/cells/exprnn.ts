@@ -34,7 +34,11 @@ export interface ExprnnOptions extends OrthogonalOptions, TrivialisationOptions,
   inputSize?: number;
   /** `'static'`: the base stays the identity. `'dynamic'`: dynamic trivialisation. Default `'static'`. */
   mode?: 'static' | 'dynamic';
-  /** Whether a rebase makes the optimizer's memory of P start afresh, which the published one does not. Default false. */
+  /**
+   * Whether a rebase makes the optimizer's memory of P start afresh, which the published one does not. Adam's correction
+   * of its moments goes on counting from the first update: with its default betas the steps behind a late rebase are 3
+   * to 6 times the learning rate at first. Default false.
+   */
   resetOnRebase?: boolean;
   /**
    * How P starts, in blocks: `'cayley'`: -tan(t / 2) with t uniform in [0, pi / 2]; `'henaff'`: uniform in [-pi, pi].

@@ -5,7 +5,7 @@ import { resolveKind } from './specs';
 export interface OptimizerOptions {
   /** Step size before the schedule's factor. Above 0. Default 0.001 (sgd, adagrad: 0.01, adadelta: 1). */
   learningRate?: number;
-  /** Added to every gradient as `l2 * parameter`, before clipping's result is used. Default 0. */
+  /** Added to every gradient as `l2 * parameter`, behind clipping. Default 0. */
   l2?: number;
   /** Largest Euclidean norm of all gradients together; larger ones are scaled down. Default: no limit. */
   clipNorm?: number;

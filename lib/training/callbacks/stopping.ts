@@ -10,7 +10,7 @@ import type { WatchOptions } from './watch';
 import { storedValues, Watch, watchShape } from './watch';
 
 export interface EarlyStoppingOptions extends WatchOptions {
-  /** Epochs without improvement before stopping. Default 0. */
+  /** Epochs without improvement that are borne; the next one stops. Keras stops at the last of them. Default 0. */
   patience?: number;
   /** Go back to the weights of the best epoch, also where the run ends otherwise. Default false. */
   restoreBestWeights?: boolean;
