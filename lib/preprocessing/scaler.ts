@@ -93,9 +93,13 @@ function moments(sample: Sample, groups: number, isScaled: (feature: number) => 
   const count = new Float64Array(groups);
   const offset = new Float64Array(groups);
   const scale = new Float64Array(groups);
+  const least = new Float64Array(groups).fill(Infinity);
+  const most = new Float64Array(groups).fill(-Infinity);
   eachNumber(sample, groups, isScaled, (value, group) => {
     count[group] = (count[group] ?? 0) + 1;
     offset[group] = (offset[group] ?? 0) + value;
+    if (value < (least[group] ?? 0)) least[group] = value;
+    if (value > (most[group] ?? 0)) most[group] = value;
   });
   offset.forEach((sum, group) => (offset[group] = sum / (count[group] ?? 0)));
   // A second pass: differences from the mean lose no digits where the mean is large.
@@ -103,6 +107,10 @@ function moments(sample: Sample, groups: number, isScaled: (feature: number) => 
     scale[group] = (scale[group] ?? 0) + (value - (offset[group] ?? 0)) ** 2;
   });
   scale.forEach((sum, group) => (scale[group] = Math.sqrt(sum / (count[group] ?? 0))));
+  // The mean of equal numbers may be rounded: what it is off by must not pass for a deviation.
+  least.forEach((value, group) => {
+    if (value === most[group]) [offset[group], scale[group]] = [value, 0];
+  });
   return { offset, scale };
 }
 

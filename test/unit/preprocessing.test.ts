@@ -153,6 +153,20 @@ describe('scales', () => {
     ]);
   });
 
+  it.each(['input', 'target'] as const)(
+    'only move what never varies to 0, also where its mean is rounded: %s',
+    (side) => {
+      const constant = Array.from({ length: 10 }, () => [0.1]);
+      const sequences = constant.map((step) => [step]);
+      for (const scaler of ['standardize', { kind: 'standardize', shared: true }] as const) {
+        const preprocessing = new Preprocessing({ [side]: scaler });
+        preprocessing.fit({ x: sequences, y: constant }, 'data');
+        const learnt = { offset: Float64Array.of(0.1), scale: Float64Array.of(1) };
+        expect(preprocessing.fitted[side]).toEqual(learnt);
+      }
+    },
+  );
+
   it('refuse what they cannot learn from', async () => {
     const preprocessing = new Preprocessing({ input: { kind: 'minMax', only: [3] } });
     const x = { shape: [1, 1, 2], data: Float32Array.of(1, 2) };
