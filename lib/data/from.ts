@@ -45,7 +45,7 @@ export const csvOptionsSchema = tableOptionsSchema.extend({
  */
 export function fromCSV(path: string, options: FromCsvOptions): TableDataset {
   const { delimiter, ...table } = parseOptions(csvOptionsSchema, options, 'datasets.fromCSV');
-  const file = readTextFile(path, 'a CSV file');
+  const file = readTextFile(requirePath(path, 'datasets.fromCSV'), 'a CSV file');
   const builder = new TableBuilder(table, file.path);
   let names: string[] = [];
   const row: Record<string, string> = {};
@@ -59,6 +59,14 @@ export function fromCSV(path: string, options: FromCsvOptions): TableDataset {
     },
   );
   return builder.build();
+}
+
+/** @throws {@link LookbackError} `ERR_OPTION` for a path that is no string */
+export function requirePath(path: unknown, where: string): string {
+  if (typeof path === 'string') return path;
+  const seen = path instanceof URL ? `the URL ${path.href}` : show(path);
+  const message = `${where}: path is ${seen}; expected a string (of a URL that of fileURLToPath)`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 /** @throws {@link LookbackError} `ERR_DATA` where a column that is needed is not there */
@@ -95,7 +103,10 @@ export function requireColumns(
  */
 export function fromJSONL(path: string, options: FromTableOptions): TableDataset {
   const table = parseOptions(tableOptionsSchema, options, 'datasets.fromJSONL');
-  const file = readTextFile(path, 'a file with a JSON object a line');
+  const file = readTextFile(
+    requirePath(path, 'datasets.fromJSONL'),
+    'a file with a JSON object a line',
+  );
   const builder = new TableBuilder(table, file.path);
   const text = utf8Of(file);
   for (let start = 0, line = 1; start < text.length; line += 1) {
@@ -141,8 +152,17 @@ export function fromArrays(
   const checked = parseOptions(tableOptionsSchema, options, 'datasets.fromArrays');
   const source = 'datasets.fromArrays';
   const builder = new TableBuilder(checked, source);
+  requireObject(
+    table,
+    `${source}: the table`,
+    'rows [{ column: value }] or columns { column: [value] }',
+  );
   if (Array.isArray(table)) {
-    (table as readonly TableRow[]).forEach((row, at) => builder.add(row, `${source}, row ${at}`));
+    (table as readonly TableRow[]).forEach((row, at) => {
+      const where = `${source}, row ${at}`;
+      requireObject(row, where, 'an object with a value for each column');
+      builder.add(row, where);
+    });
     return builder.build();
   }
   const columns = table as TableColumns;
@@ -158,4 +178,9 @@ export function fromArrays(
     builder.add(row, `${source}, row ${at}`);
   }
   return builder.build();
+}
+
+function requireObject(value: unknown, where: string, expected: string): void {
+  if (typeof value === 'object' && value !== null) return;
+  throw new LookbackError('ERR_DATA', `${where} is ${show(value)}; expected ${expected}`);
 }

@@ -19,9 +19,9 @@ import {
   numberIn,
 } from '../preprocessing/table';
 import type { Tensor } from '../tensor';
-import { requireColumns } from './from';
-import type { CsvOptions } from './parsers/csv';
-import { checkHeader, csvFailure, csvParseOptions } from './parsers/csv';
+import { requireColumns, requirePath } from './from';
+import type { CsvOptions, RowPlace } from './parsers/csv';
+import { checkHeader, csvFailure, csvParseOptions, requireNoGap } from './parsers/csv';
 
 /** Options of `datasets.streamCSV`. */
 export interface StreamCsvOptions extends CsvOptions {
@@ -97,15 +97,18 @@ export interface CsvStream extends AsyncIterable<TableBatch> {
  */
 export function streamCSV(path: string, options: StreamCsvOptions): CsvStream {
   const given = parseOptions(optionsSchema, options, 'datasets.streamCSV');
-  if (!existsSync(path)) {
+  if (!existsSync(requirePath(path, 'datasets.streamCSV'))) {
     throw new LookbackError('ERR_IO', `${path} does not exist; expected a CSV file`, {
       details: { path },
     });
   }
   const { steps, stride, groupBy, categories, prefetch } = given;
-  const columns = given.features.map((name): ColumnSpec =>
-    categories[name] ? { name, categories: categories[name] } : { name },
-  );
+  const namesOf = (column: string): readonly string[] | null =>
+    Object.hasOwn(categories, column) ? (categories[column] ?? null) : null;
+  const columns = given.features.map((name): ColumnSpec => {
+    const names = namesOf(name);
+    return names ? { name, categories: names } : { name };
+  });
   const table: TableOptions = {
     columns,
     steps,
@@ -113,12 +116,12 @@ export function streamCSV(path: string, options: StreamCsvOptions): CsvStream {
     ...(groupBy === undefined ? {} : { groupBy }),
   };
   const targets = typeof given.target === 'string' ? [given.target] : given.target;
-  const labelled = targets.filter((name) => categories[name]);
+  const labelled = targets.filter((name) => namesOf(name));
   if (labelled.length > 0 && targets.length > 1) {
     const message = `datasets.streamCSV: target has ${targets.length} columns with ${show(labelled[0])} among them, which has categories; expected numbers, or one column of names`;
     throw new LookbackError('ERR_OPTION', message);
   }
-  const labels = labelled[0] === undefined ? null : (categories[labelled[0]] ?? null);
+  const labels = labelled[0] === undefined ? null : namesOf(labelled[0]);
   const plan: Plan = { path, table, targets, labels, options: given };
   return {
     prefetch,
@@ -145,6 +148,7 @@ async function* batches(plan: Plan): AsyncGenerator<TableBatch> {
   }
   const rest = windows.rest();
   if (rest) yield rest;
+  windows.requireSome();
 }
 
 /** The rows behind the header, with their lines. */
@@ -158,15 +162,18 @@ async function* rowsOf({ path, targets, options }: Plan): AsyncGenerator<[TableR
   const needed = [...options.features, ...targets];
   if (options.groupBy !== undefined) needed.push(options.groupBy);
   let names: string[] | null = null;
+  let before: RowPlace | null = null;
   try {
     for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
-      if (names === null) {
+      if (names === null || before === null) {
         names = requireColumns(checkHeader(record, path), needed, path);
       } else {
         const columns: readonly string[] = names;
+        requireNoGap(columns, before, info, path);
         const row = Object.fromEntries(columns.map((name, at) => [name, record[at] ?? '']));
         yield [row, info.lines];
       }
+      before = info;
     }
   } catch (cause) {
     throw readFailure(csvFailure(cause, path), path);
@@ -182,7 +189,7 @@ async function* rowsOf({ path, targets, options }: Plan): AsyncGenerator<[TableR
 
 interface ParsedRecord {
   record: string[];
-  info: { lines: number };
+  info: RowPlace;
 }
 
 /** The text of UTF-8 bytes. @throws {@link LookbackError} `ERR_DATA` near the first byte that is not */
@@ -232,6 +239,11 @@ class Windows {
   #x: Float32Array[] = [];
   #y: number[] = [];
   #count = 0;
+  /** Sequences so far, in all batches. */
+  #total = 0;
+  /** Rows of the group under way, and of the longest one. */
+  #stretch = 0;
+  #longest = 0;
 
   constructor(plan: Plan) {
     const { labels, targets, options } = plan;
@@ -248,9 +260,11 @@ class Windows {
     const { groupBy, steps, stride, batchSize } = options;
     if (groupBy !== undefined) {
       const group = nameIn(row, groupBy, where);
-      if (group !== this.#group) [this.#rows, this.#skip] = [[], 0];
+      if (group !== this.#group) [this.#rows, this.#skip, this.#stretch] = [[], 0, 0];
       this.#group = group;
     }
+    this.#stretch += 1;
+    this.#longest = Math.max(this.#longest, this.#stretch);
     const x = new Float32Array(this.#features);
     encodeRow(table, row, x, 0, where);
     const entry = { x, y: this.#answer(row, where) };
@@ -264,6 +278,7 @@ class Windows {
     const first = this.#plan.labels || this.#horizon === 0 ? steps - 1 + this.#horizon : steps;
     for (const each of this.#rows.slice(first)) this.#y.push(...each.y);
     this.#count += 1;
+    this.#total += 1;
     this.#skip = Math.max(0, stride - this.#rows.length);
     this.#rows = this.#rows.slice(stride);
     return this.#count === batchSize ? this.rest() : null;
@@ -281,6 +296,14 @@ class Windows {
       : { shape: [n, this.#outputs], data: Float32Array.from(this.#y) };
     [this.#x, this.#y, this.#count] = [[], [], 0];
     return { x: { shape: [n, options.steps, features], data }, y };
+  }
+
+  /** @throws {@link LookbackError} `ERR_DATA` where the file had no sequence */
+  requireSome(): void {
+    if (this.#total > 0) return;
+    const { path, options } = this.#plan;
+    const message = `${path} has no sequence of ${options.steps} rows with a target ${this.#horizon} ahead; its longest stretch has ${this.#longest}. Give more rows or fewer steps`;
+    throw new LookbackError('ERR_DATA', message, { details: { path } });
   }
 
   #answer(row: TableRow, where: string): number[] {

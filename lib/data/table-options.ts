@@ -37,10 +37,17 @@ export interface FromTableOptions {
   horizon?: number;
   /** A column whose value tells sequences apart, such as a person or a device; no sequence mixes two. */
   groupBy?: string;
-  /** A column of numbers or dates that the rows of a group are sorted by. Default: the order of the file. */
+  /**
+   * A column of numbers or dates that the rows of a group are sorted by. Where it is a feature or target too, of numbers.
+   * Default: the order of the file.
+   */
   time?: string;
   split?: TableSplit;
 }
+
+/** Named groups are no share. */
+const heldOut = (wanted: number | readonly string[]): number =>
+  typeof wanted === 'number' ? wanted : 0;
 
 const share = z.union([z.number().min(0).lt(1), z.array(z.string()).min(1)]);
 
@@ -59,6 +66,12 @@ export const tableOptionsSchema = z.strictObject({
       test: share.default(0.2),
       by: z.enum(['time', 'group']).optional(),
       seed: z.int().min(0).max(0xffffffff).default(0),
+    })
+    .refine(({ validation, test }) => heldOut(validation) + heldOut(test) < 1, {
+      error: ({ input }) => {
+        const { validation, test } = input as TableSplit;
+        return `has validation ${String(validation)} and test ${String(test)}; expected less than 1 together, so that something is left to train from`;
+      },
     })
     .prefault({}),
 });

@@ -1,6 +1,7 @@
 /**
  * Data sets from tables: columns are collected row by row, split, and cut into windows.
  */
+import { types } from 'node:util';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { LookbackError } from '../errors';
@@ -43,9 +44,13 @@ export class TableBuilder {
   readonly #options: ResolvedTable;
   readonly #targets: readonly string[];
   readonly #names: ReadonlySet<string>;
+  /** The columns that are told, or told from, as numbers. */
+  readonly #numeric: ReadonlySet<string>;
   readonly #isLabel: boolean;
   readonly #source: string;
   readonly #rows: Record<string, string | number>[] = [];
+  /** What the rows of a group are sorted by; empty where they stand in order. */
+  readonly #moments: number[] = [];
 
   /** @throws {@link LookbackError} `ERR_OPTION` for targets that are neither numbers nor one label */
   constructor(options: ResolvedTable, source: string) {
@@ -66,6 +71,7 @@ export class TableBuilder {
       const message = `${source}: categorical names ${show(idle)}, which is neither a feature nor the target`;
       throw new LookbackError('ERR_OPTION', message);
     }
+    this.#numeric = new Set(used.filter((name) => !this.#names.has(name)));
     this.columns = [...new Set([...used, ...[groupBy, time].filter((name) => name !== undefined)])];
   }
 
@@ -77,13 +83,11 @@ export class TableBuilder {
     const { groupBy, time } = this.#options;
     const kept: Record<string, string | number> = {};
     for (const name of this.columns) {
-      if (name === groupBy || this.#names.has(name)) {
-        kept[name] = nameIn(row, name, where);
-      } else if (name === time) {
-        kept[name] = momentIn(row, name, where);
-      } else {
-        kept[name] = numberIn(row, name, where);
-      }
+      const isNumber = this.#numeric.has(name);
+      if (name === time) this.#moments.push(momentIn(row, name, where, isNumber));
+      if (isNumber) kept[name] = numberIn(row, name, where);
+      // A group is told apart by its name as it is spelt, also where the column is told as a number.
+      if (name === groupBy || this.#names.has(name)) kept[name] = nameIn(row, name, where);
     }
     this.#rows.push(kept);
   }
@@ -189,7 +193,7 @@ export class TableBuilder {
     const groups = groupBy === undefined ? null : this.#rows.map((row) => String(row[groupBy]));
     const members = membersOf(groups, this.#rows.length);
     if (time !== undefined) {
-      const moment = (row: number): number => Number(this.#rows[row]?.[time]);
+      const moment = (row: number): number => this.#moments[row] ?? 0;
       // Rows of the same moment keep their order: the sort is stable.
       for (const list of members.values()) list.sort((a, b) => moment(a) - moment(b) || a - b);
     }
@@ -229,7 +233,8 @@ export class TableBuilder {
     random.jump();
     const draw = (wanted: number | readonly string[]): string[] => {
       if (typeof wanted !== 'number') return wanted.map((name) => this.#take(left, name));
-      const count = Math.round(total * wanted);
+      // Beside named groups a share may ask for more than is left.
+      const count = Math.min(left.length, Math.round(total * wanted));
       return Array.from({ length: count }, () =>
         this.#take(left, left[uniformInt(random, 0, left.length - 1)] ?? ''),
       );
@@ -252,12 +257,17 @@ export class TableBuilder {
   }
 }
 
-/** A number, or the time of a date, in a column. */
-function momentIn(row: TableRow, name: string, where: string): number {
+/**
+ * A number, or the time of a date, in a column. A column that is used as a number as well may not have dates: a model
+ * takes none.
+ */
+function momentIn(row: TableRow, name: string, where: string, isNumber: boolean): number {
   const value = row[name];
-  if (typeof value === 'string' && Number.isNaN(Number(value))) {
-    const moment = Date.parse(value);
-    if (!Number.isNaN(moment)) return moment;
-  }
-  return numberIn(row, name, where);
+  const date = types.isDate(value) ? value.toString() : value;
+  if (typeof date !== 'string' || !Number.isNaN(Number(date))) return numberIn(row, name, where);
+  const moment = types.isDate(value) ? value.getTime() : Date.parse(date);
+  if (Number.isNaN(moment)) return numberIn({ [name]: date }, name, where);
+  if (!isNumber) return moment;
+  const message = `${where}, column ${show(name)}: ${show(date)} is a date, and the column is a feature or a target too; give those a column of numbers of its own`;
+  throw new LookbackError('ERR_DATA', message, { details: { column: name } });
 }

@@ -75,17 +75,16 @@ export function encodeRow(
   }
 }
 
-/** The number in a column of a row. @throws {LookbackError} ERR_DATA */
+/** The number in a column of a row, within the range of float32. @throws {LookbackError} ERR_DATA */
 export function numberIn(row: TableRow, name: string, where: string): number {
   if (!Object.hasOwn(row, name)) throw missing(row, name, where);
   const value = row[name];
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof number === 'number' && Number.isFinite(number)) return number;
-  throw new LookbackError(
-    'ERR_DATA',
-    `${where}, column ${show(name)}: ${show(value)} is not a finite number`,
-    { details: { column: name } },
-  );
+  if (typeof number === 'number' && Number.isFinite(Math.fround(number))) return number;
+  const problem = Number.isFinite(number) ? 'is too large for float32' : 'is not a finite number';
+  throw new LookbackError('ERR_DATA', `${where}, column ${show(name)}: ${show(value)} ${problem}`, {
+    details: { column: name },
+  });
 }
 
 /** The name of a category or group in a column of a row. @throws {LookbackError} ERR_DATA */

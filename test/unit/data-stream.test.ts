@@ -96,6 +96,12 @@ describe('datasets.streamCSV', () => {
     ],
     ['a missing column', csv.replace('load', 'lead'), /line 1: there is no column "load"/],
     ['an empty file', '', /is empty/],
+    ['no rows', 'site,load,move\n', /t\.csv has no sequence of 3 rows with a target 2 ahead/],
+    [
+      'too short groups',
+      ['site,load,move', ...rows.slice(7, 14)].join('\n'),
+      /its longest stretch has 4\. Give more rows or fewer steps/,
+    ],
     [
       'Latin 1',
       Buffer.from(csv.replace('a,5', '\xe9,5'), 'latin1'),
@@ -117,6 +123,39 @@ describe('datasets.streamCSV', () => {
     const failure = await failureOfAsync(() => collect(join(folder.path, 't.csv')));
     expect(failure.code).toBe('ERR_DATA');
     expect(failure.message).toMatch(message);
+  });
+
+  it('refuses a blank line for the only value of a row, but for the end of the file', async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, 't.csv');
+    const read = async (text: string): Promise<number[]> => {
+      folder.write('t.csv', text);
+      const all = [];
+      const given = { features: ['load'], target: 'load', steps: 1, horizon: 1 };
+      for await (const { y } of datasets.streamCSV(path, given)) all.push(...y.data);
+      return all;
+    };
+    expect(await read('load\n1\n2\n3\n\n\n')).toEqual([2, 3]);
+    const failure = await failureOfAsync(() => read('load\n1\n2\n\n3\n4\n'));
+    expect(failure.code).toBe('ERR_DATA');
+    expect(failure.message).toMatch(/t\.csv, line 4: the line is blank, and "load" is the only/);
+  });
+
+  it('takes columns by whatever name', async () => {
+    using folder = temporaryFolder();
+    folder.write('t.csv', ['constructor,toString', '1,2', '3,4'].join('\n'));
+    const source = datasets.streamCSV(join(folder.path, 't.csv'), {
+      features: ['constructor'],
+      target: 'toString',
+      steps: 1,
+      horizon: 0,
+    });
+    const all = [];
+    for await (const { x, y } of source) all.push([...x.data], [...y.data]);
+    expect(all).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
   });
 
   it('refuses files that are not there, cut archives, strange labels and wrong options', async () => {

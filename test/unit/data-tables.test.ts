@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { datasets, layers, sequential } from '../../lib';
@@ -27,10 +28,16 @@ const options: FromCsvOptions = {
   split: { test: 0 },
 };
 
-function fromText(text: string | Uint8Array, changes: Partial<FromCsvOptions> = {}) {
+/** Undefined takes an option out. */
+type Changes = { [Name in keyof FromCsvOptions]?: FromCsvOptions[Name] | undefined };
+
+function fromText(text: string | Uint8Array, changes: Changes = {}) {
   using folder = temporaryFolder();
   folder.write('t.csv', text);
-  return datasets.fromCSV(join(folder.path, 't.csv'), { ...options, ...changes });
+  return datasets.fromCSV(join(folder.path, 't.csv'), {
+    ...options,
+    ...changes,
+  } as FromCsvOptions);
 }
 
 describe('datasets.fromCSV', () => {
@@ -121,6 +128,22 @@ describe('datasets.fromCSV', () => {
     );
   });
 
+  it('tells a column of numbers that tells groups apart too', () => {
+    const text = ['run,load', '1.50,10', '1.50,20', '2,30', '2,40'].join('\n');
+    const told = { features: ['load'], categorical: [], target: 'run', steps: 1 };
+    const given = { ...told, groupBy: 'run', time: undefined };
+    expect([...fromText(text, given).train.y.data]).toEqual([1.5, 2]);
+    const failure = failureOf(() => fromText(text.replaceAll('2,', 'b,'), given));
+    expect(failure.code).toBe('ERR_DATA');
+    expect(failure.message).toMatch(/line 4, column "run": "b" is not a finite number/);
+  });
+
+  it('takes blank lines before the header and at the end of a file with one column', () => {
+    const changes = { features: ['load'], categorical: [], steps: 1, groupBy: undefined };
+    const { train } = fromText('\n\nload\n1\n2\n3\n\n\n', { ...changes, time: undefined });
+    expect([...train.y.data]).toEqual([2, 3]);
+  });
+
   it('goes with a model that takes the same rows, to the bit', async () => {
     const { train, preprocessing } = fromText(csv);
     using model = sequential({
@@ -155,7 +178,7 @@ describe('datasets.fromCSV', () => {
     expect(datasets.fromCSV(join(folder.path, 't.csv'), options)).toEqual(plain);
   });
 
-  it.each<[string, string | Uint8Array, RegExp, Partial<FromCsvOptions>?]>([
+  it.each<[string, string | Uint8Array, RegExp, Changes?]>([
     ['a ragged row', csv.replace('2,b,-1', '2,-1'), /t\.csv, line 4: Invalid Record Length/],
     ['an open quote', csv.replace('"work"', '"work'), /t\.csv, line \d+: .*Quote/],
     [
@@ -187,6 +210,19 @@ describe('datasets.fromCSV', () => {
     ],
     ['a date that is none', csv.replace('3,a', 'never,a'), /line 2, column "when": "never"/],
     [
+      'dates in a feature that orders the rows',
+      csv.replace('3,a', '2024-01-03,a'),
+      /line 2, column "when": "2024-01-03" is a date, and the column is a feature or a target too/,
+      { features: ['load', 'when'], categorical: [] },
+    ],
+    ['a number beyond float32', csv.replace('20', '1e39'), /line 5, column "load": "1e39" is too/],
+    ...['\n', '\r\n'].map((end): [string, string, RegExp, Changes] => [
+      `a blank line for the only value of a row that ends in ${JSON.stringify(end)}`,
+      ['load', '1', '2', '', '4', '5'].join(end),
+      /t\.csv, line 4: the line is blank, and "load" is the only column/,
+      { features: ['load'], categorical: [], groupBy: undefined, time: undefined },
+    ]),
+    [
       'a label only held out',
       csv.replace('3,b,-3,work,high', '3,b,-3,work,odd'),
       /state is "odd", which the training part lacks/,
@@ -203,10 +239,38 @@ describe('datasets.fromCSV', () => {
     ['no steps', { steps: 0 }],
     ['labels beside numbers', { target: ['load', 'state'], categorical: ['day', 'state'] }],
     ['an idle categorical column', { categorical: ['day', 'nothing'] }],
+    ['shares that leave nothing', { split: { validation: 0.6, test: 0.5 } }],
     ['groups without a column', { groupBy: undefined, split: { by: 'group' } }],
     ['names for a split by time', { split: { by: 'time', test: ['a'] } }],
   ])('refuses %s as options', (_, changes) => {
     expect(failureOf(() => fromText(csv, changes)).code).toBe('ERR_OPTION');
+  });
+
+  it('names shares that leave nothing to train from', () => {
+    const split = { by: 'group', validation: 0.6, test: 0.5 } as const;
+    expect(failureOf(() => fromText(csv, { split })).message).toBe(
+      'datasets.fromCSV: split has validation 0.6 and test 0.5; expected less than 1 together, so that something is left to train from',
+    );
+    // A named group is no share.
+    const named = failureOf(() => fromText(csv, { split: { validation: 0.9, test: ['a'] } }));
+    expect(named.message).toMatch(/the train part has no sequence/);
+  });
+
+  it('refuses a path that is none', () => {
+    const path = pathToFileURL('/t.csv') as unknown as string;
+    const expected = 'path is the URL file:///t.csv; expected a string';
+    const { categorical: _c, time: _t, split: _s, ...streamed } = options;
+    for (const read of [
+      () => datasets.fromCSV(path, options),
+      () => datasets.fromJSONL(path, options),
+      () => datasets.streamCSV(path, streamed),
+    ]) {
+      const failure = failureOf(read);
+      expect([failure.code, failure.message]).toEqual([
+        'ERR_OPTION',
+        expect.stringContaining(expected),
+      ]);
+    }
   });
 
   it('gives typed errors for damaged files', () => {
@@ -272,6 +336,35 @@ describe('datasets.fromJSONL and fromArrays', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('sort by dates, as texts and as objects, in columns of names too', () => {
+    const days = ['2024-03-03', '2024-03-01', '2024-03-02'];
+    const given = { features: ['n'], target: 'n', steps: 3, horizon: 0, split: { test: 0 } };
+    const sorted = (when: unknown[], more: object = {}): number[] => {
+      const table = { n: [3, 1, 2], when };
+      return [...datasets.fromArrays(table, { ...given, ...more, time: 'when' }).train.x.data];
+    };
+    expect(sorted(days)).toEqual([1, 2, 3]);
+    expect(sorted(days.map((day) => new Date(day)))).toEqual([1, 2, 3]);
+    const named = sorted(days, { features: ['n', 'when'], categorical: ['when'] });
+    expect(named.filter((_, at) => at % 4 === 0)).toEqual([1, 2, 3]);
+    expect(failureOf(() => sorted([new Date(NaN), 1, 2])).message).toMatch(
+      /row 0, column "when": "Invalid Date" is not a finite number/,
+    );
+  });
+
+  it.each<[unknown, RegExp]>([
+    [null, /the table is null; expected rows/],
+    ['t.csv', /the table is "t\.csv"; expected rows/],
+    [[{ a: 1, b: 1 }, null], /row 1 is null; expected an object/],
+    [[{ a: 1, b: 1 }, 5], /row 1 is 5; expected an object/],
+  ])('refuse the table %j', (table, message) => {
+    const failure = failureOf(() =>
+      datasets.fromArrays(table as [], { features: ['a'], target: 'b', steps: 1 }),
+    );
+    expect(failure.code).toBe('ERR_DATA');
+    expect(failure.message).toMatch(message);
   });
 
   it('refuse columns of different lengths', () => {

@@ -419,6 +419,11 @@ describe('rows of a table', () => {
       [{ load: 'x', day: 'work' }],
       /\[0\], column "load": "x" is not a finite number/,
     ],
+    [
+      'a number beyond float32',
+      [{ load: 1e39, day: 'work' }],
+      /\[0\], column "load": 1e\+39 is too large for float32/,
+    ],
     ['no whole window', [rows[0]!, rows[1]!], /2 rows and no window of 2/],
   ])('are refused: %s', async (_, given, message) => {
     using forecaster = model();

@@ -21,13 +21,39 @@ export function csvParseOptions({ delimiter = ',' }: CsvOptions): object {
   return { bom: true, delimiter, skip_empty_lines: true, max_record_size: MAX_LINE };
 }
 
+/** Where a row is in its file, as csv-parse tells it. */
+export interface RowPlace {
+  /** Line, counted from 1. */
+  lines: number;
+  /** Blank lines that were passed over before it. */
+  empty_lines: number;
+}
+
+/**
+ * Refuses a row with blank lines between it and the row `before` it where rows have one column: such a line is a value
+ * that is missing, and no sequence may reach across it.
+ *
+ * @throws {@link LookbackError} `ERR_DATA` with the line
+ */
+export function requireNoGap(
+  columns: readonly string[],
+  before: RowPlace,
+  row: RowPlace,
+  path: string,
+): void {
+  if (columns.length > 1 || row.empty_lines === before.empty_lines) return;
+  const line = before.lines + 1;
+  const message = `${path}, line ${line}: the line is blank, and ${show(columns[0])} is the only column; expected a value: fill it or take the line out`;
+  throw new LookbackError('ERR_DATA', message, { details: { path, line } });
+}
+
 /**
  * Calls `onRow` with the fields of every row behind the header and its line in the file, counted from 1. Every row has
- * as many fields as the header.
+ * as many fields as the header. Blank lines are passed over where that has several.
  *
  * @returns the names of the columns
- * @throws {@link LookbackError} `ERR_DATA` for text that is not UTF-8, rows of another length, open quotes, a column
- * named twice, or a file without a header
+ * @throws {@link LookbackError} `ERR_DATA` for text that is not UTF-8, rows of another length, a blank line for the only
+ * value of a row, open quotes, a column named twice, or a file without a header
  */
 export function readCsv(
   file: TextFile,
@@ -37,16 +63,19 @@ export function readCsv(
 ): void {
   const text = utf8Of(file);
   let columns: string[] | null = null;
+  let before: RowPlace | null = null;
   try {
     parse(text, {
       ...csvParseOptions(options),
-      on_record: (fields: string[], { lines }) => {
-        if (columns === null) {
+      on_record: (fields: string[], place) => {
+        if (columns === null || before === null) {
           columns = checkHeader(fields, file.path);
           onHeader(columns);
         } else {
-          onRow(fields, lines);
+          requireNoGap(columns, before, place, file.path);
+          onRow(fields, place.lines);
         }
+        before = place;
         return null;
       },
     });
