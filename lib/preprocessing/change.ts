@@ -47,7 +47,8 @@ export function referenceOf(
 /**
  * Adds `sign` times the reference to lines of `outputs` numbers, in place.
  *
- * @param targetOf - the target that output `o` of a line belongs to, modulo their number; null: none
+ * @param told - targets of a line; fewer than outputs where several belong to one
+ * @param targetOf - the target that output `o` of a line belongs to; null: none
  * @throws {LookbackError} ERR_SHAPE where there are no whole sets of targets, or other lines
  */
 export function addReference(
@@ -55,11 +56,16 @@ export function addReference(
   sign: 1 | -1,
   data: FloatArray | Float64Array,
   outputs: number,
+  told: number = outputs,
   targetOf: (output: number) => number | null = (output) => output,
 ): void {
   const lines = data.length / outputs;
   if (lines * targets !== values.length) {
     const message = `${lines} lines of targets are told from ${values.length / targets}; expected one for each row of x, or for each step`;
+    throw new LookbackError('ERR_SHAPE', message);
+  }
+  if (told % targets !== 0) {
+    const message = `a row or step has ${told} targets, and preprocessing.change names a feature for ${targets}; expected whole sets, such as ${targets} or ${2 * targets} targets`;
     throw new LookbackError('ERR_SHAPE', message);
   }
   for (let line = 0, at = 0; line < lines; line += 1) {

@@ -286,7 +286,7 @@ export class Preprocessing {
     if (from !== null) {
       const { outputs, perTarget, form: kind } = form;
       const means = outputs / perTarget;
-      addReference(from, 1, result.data, outputs, (output) => {
+      addReference(from, 1, result.data, outputs, means, (output) => {
         if (kind === 'gaussian') return output < means ? output : null;
         return Math.floor(output / perTarget);
       });

@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import type { FloatArray, LayerSpec, Model, PreprocessingOptions } from '../../lib';
-import { datasets, layers, loadModel, sequential } from '../../lib';
+import { datasets, layers, loadModel, losses, sequential } from '../../lib';
 import { failureOf } from './support/damage';
 import { temporaryFolder } from './support/uci-tree';
 
@@ -75,6 +75,35 @@ describe('preprocessing.change', () => {
     await model.save(path);
     using loaded = await loadModel(path);
     expect(numbers(await loaded.predict(x))).toEqual(numbers(await model.predict(x)));
+  });
+
+  it('refuses targets that are no whole sets', async () => {
+    const message =
+      'a row or step has 2 targets, and preprocessing.change names a feature for 3; expected whole sets';
+    const failure = { code: 'ERR_SHAPE', message: expect.stringContaining(message) as string };
+    using model = idle({ change: [1, 0, 1] });
+    await expect(model.predict(x)).rejects.toMatchObject(failure);
+    await expect(model.fit({ x, y }, { verbose: 0 })).rejects.toMatchObject(failure);
+  });
+
+  it('counts targets, not the outputs that tell of one', async () => {
+    const change = [1, 0];
+    using gaussian = sequential({
+      inputShape: [null, 2],
+      layers: [layers.rnn({ units: 3 }), layers.dense({ units: 2 })],
+      preprocessing: { change },
+    });
+    gaussian.compile({ optimizer: 'sgd', loss: 'gaussianNegativeLogLikelihood' });
+    // A mean and a variance: one target.
+    await expect(gaussian.predict(x)).rejects.toMatchObject({ code: 'ERR_SHAPE' });
+    using quantiles = sequential({
+      inputShape: [null, 2],
+      layers: [layers.rnn({ units: 3 }), layers.dense({ units: 6 })],
+      preprocessing: { change },
+    });
+    const loss = losses.quantile({ quantiles: [0.1, 0.5, 0.9] });
+    quantiles.compile({ optimizer: 'sgd', loss });
+    expect((await quantiles.predict(x)).shape).toEqual([ROWS, 6]);
   });
 
   it('refuses features that are not there, and targets that are no numbers', async () => {
