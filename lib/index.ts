@@ -177,6 +177,7 @@ export type {
   PreprocessingOptions,
   RawAnswers,
   RawRows,
+  RawWish,
 } from './preprocessing/preprocessing';
 export type { Scale, ScalerOptions } from './preprocessing/scaler';
 export type { ColumnSpec, TableOptions, TableRow } from './preprocessing/table';

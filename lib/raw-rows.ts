@@ -8,7 +8,7 @@ import type { OutputForm, Preprocessing } from './preprocessing/preprocessing';
 import type { DataWish, PreparedData } from './training/data';
 import { prepareData } from './training/data';
 import type { LossSpec } from './training/losses';
-import { outputsPerTarget } from './training/losses';
+import { outputsPerTarget, wantsLabels } from './training/losses';
 import type { Logs } from './training/metrics';
 
 /** Raw data, preprocessed and checked. @throws {LookbackError} */
@@ -18,7 +18,9 @@ export function prepareRaw(
   wish: DataWish,
   where: string,
 ): PreparedData {
-  return prepareData(preprocessing?.data(given, wish.dtype, where) ?? given, wish, where);
+  const { dtype, loss } = wish;
+  const raw = { steps: wish.inputShape[0], labels: loss === null || wantsLabels(loss) };
+  return prepareData(preprocessing?.data(given, dtype, where, raw) ?? given, wish, where);
 }
 
 /** What the outputs of a model with this loss and last layer consist of. */

@@ -6,18 +6,11 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { parseOptions, show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
-import {
-  asTensor,
-  dtypeOf,
-  isTensorLike,
-  requireFinite,
-  rowsWithout,
-  sizeOf,
-  zeros,
-} from '../tensor';
+import { requireFinite, zeros } from '../tensor';
 import type { Reference } from './change';
 import { addReference, referenceOf } from './change';
-import type { Sample, Scale, ScalerOptions } from './scaler';
+import { isRow, isRows, isTexts, lengthsOf, rawTensor, sampleOf, targetShape } from './raw';
+import type { Scale, ScalerOptions } from './scaler';
 import { applyScale, fitScale, scalerSchema, undoScale } from './scaler';
 import type { TableOptions, TableRow } from './table';
 import { encodeRow, encodeTable, featuresOfTable, tableSchema } from './table';
@@ -36,7 +29,10 @@ export interface PreprocessingOptions {
    * the value is taken off before the scale of the targets and put back behind it.
    */
   change?: readonly number[];
-  /** Names of the labels, by number: `y` may be names, and predictions carry them. */
+  /**
+   * Names of the labels, by number: `y` may be names, and predictions carry them. For a loss of targets, such as
+   * `binaryCrossentropy`, the names of two labels are the targets 0 and 1 of a single output.
+   */
   labels?: readonly string[];
   /** How texts become token numbers; the model then takes texts. */
   text?: TextOptions;
@@ -86,6 +82,14 @@ type Resolved = z.output<typeof optionsSchema>;
 export interface Fitted {
   input: Scale | null;
   target: Scale | null;
+}
+
+/** What the model wants of raw data. */
+export interface RawWish {
+  /** Steps of its input; null: any. */
+  steps: number | null;
+  /** Whether answers are labels, whole numbers; else they are targets. */
+  labels: boolean;
 }
 
 /** What outputs consist of, for bringing them back. */
@@ -189,21 +193,42 @@ export class Preprocessing {
     this.#fitted = fitted;
   }
 
-  /** Raw `{ x, y, lengths }` or `[x, y]` as the engine wants it. @throws {LookbackError} */
-  data(given: unknown, dtype: DType, where: string): unknown {
+  /**
+   * Raw `{ x, y, lengths }` or `[x, y]` as the engine wants it.
+   *
+   * @param wish default: labels, for as many steps as the longest text has
+   * @throws {LookbackError}
+   */
+  data(
+    given: unknown,
+    dtype: DType,
+    where: string,
+    wish: RawWish = { steps: null, labels: true },
+  ): unknown {
     const named = this.#named(given);
     if (named.x === undefined) return given;
-    const { x, lengths } = this.input(named.x, dtype, `${where}.x`);
-    const y = this.#answers(named, dtype, where);
+    const { x, lengths } = this.input(named.x, dtype, `${where}.x`, wish.steps);
+    const y = this.#answers(named, dtype, where, wish);
     return { ...named, x, y, ...(lengths && named.lengths === undefined ? { lengths } : {}) };
   }
 
-  /** Raw rows as `x`, with their lengths where those are texts. @throws {LookbackError} */
-  input(raw: unknown, dtype: DType, where: string): { x: unknown; lengths?: Int32Array } {
+  /**
+   * Raw rows as `x`, with their lengths where those are texts.
+   *
+   * @param steps those of a text, where the options leave them open; default: the longest text's
+   * @throws {LookbackError}
+   */
+  input(
+    raw: unknown,
+    dtype: DType,
+    where: string,
+    steps: number | null = null,
+  ): { x: unknown; lengths?: Int32Array } {
     const { input, table } = this.#options;
     if (this.#vocabulary && isTexts(raw)) {
-      const { data, steps, lengths } = this.#vocabulary.encode(raw, where);
-      return { x: { shape: [raw.length, steps], data }, lengths };
+      const encoded = this.#vocabulary.encode(raw, where, steps);
+      const { data, lengths } = encoded;
+      return { x: { shape: [raw.length, encoded.steps], data }, lengths };
     }
     if (!input && !(table && isRows(raw))) return { x: raw };
     const { shape, data } = this.#rawInput(raw, where);
@@ -224,7 +249,7 @@ export class Preprocessing {
     const list = typeof raw === 'string' || isRow(raw) ? [raw] : raw;
     if (this.#vocabulary && isTexts(list)) {
       requireBatch(list.length, batch, where);
-      list.forEach((token, row) => (out[row] = this.#vocabulary?.numberOf(token, where) ?? 0));
+      list.forEach((text, row) => (out[row] = this.#vocabulary?.numberOfOne(text, where) ?? 0));
       return true;
     }
     const features = out.length / batch;
@@ -319,17 +344,16 @@ export class Preprocessing {
     { x, y, lengths }: { x: unknown; y?: unknown; lengths?: unknown },
     dtype: DType,
     from: string,
+    { labels }: RawWish,
   ): unknown {
     if (y === undefined) return undefined;
     const where = `${from}.y`;
     if (this.#labels.size > 0 && isTexts(y)) {
-      return Int32Array.from(y, (name, row) => {
-        const number = this.#labels.get(name);
-        if (number !== undefined) return number;
-        const known = [...this.#labels.keys()].slice(0, 20).join(', ');
-        const message = `${where}[${row}] is ${show(name)}; expected one of ${known}`;
-        throw new LookbackError('ERR_DATA', message, { details: { index: row } });
-      });
+      const numbers = this.#numbersOf(y, where);
+      if (labels) return numbers;
+      if (this.#labels.size === 2) return { shape: [y.length], data: copyAs(dtype, numbers) };
+      const message = `${where} has names of ${this.#labels.size} labels, and the loss compares outputs with targets; expected two names (targets 0 and 1), numbers, or the loss sparseCategoricalCrossentropy`;
+      throw new LookbackError('ERR_OPTION', message);
     }
     if (!this.#options.target && !this.#options.change) return y;
     const raw = this.#rawTargets(x, y, lengths, from);
@@ -338,6 +362,17 @@ export class Preprocessing {
     const scaled = zeros(dtype, raw.data.length);
     applyScale(scale, raw.data, scaled);
     return { shape: raw.shape, data: scaled };
+  }
+
+  /** The numbers of names. @throws {LookbackError} ERR_DATA for a name that no label has */
+  #numbersOf(names: readonly string[], where: string): Int32Array {
+    return Int32Array.from(names, (name, row) => {
+      const number = this.#labels.get(name);
+      if (number !== undefined) return number;
+      const known = [...this.#labels.keys()].slice(0, 20).join(', ');
+      const message = `${where}[${row}] is ${show(name)}; expected one of ${known}`;
+      throw new LookbackError('ERR_DATA', message, { details: { index: row } });
+    });
   }
 
   #rawInput(
@@ -379,71 +414,11 @@ function scalerOf(
   return (typeof options === 'string' ? { kind: options } : options) as ScalerOptions;
 }
 
-function isTexts(value: unknown): value is readonly string[] {
-  return (
-    Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'string')
-  );
-}
-
-function isRow(value: unknown): value is TableRow {
-  return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !isTensorLike(value)
-  );
-}
-
-function isRows(value: unknown): value is readonly TableRow[] {
-  return Array.isArray(value) && value.length > 0 && value.every(isRow);
-}
-
-/** Numbers of any type and shape, checked for nothing but their shape. */
-function rawTensor(value: unknown, name: string, shape?: readonly number[]): Tensor {
-  if (Array.isArray(value)) {
-    let rank = 0;
-    for (let level: unknown = value; Array.isArray(level); level = level[0]) rank += 1;
-    const flat = shape && rank === 1 ? [value] : value;
-    const wish = shape ?? new Array<null>(rank).fill(null);
-    return asTensor(flat, { name, dtype: 'float64', shape: [...wish] });
-  }
-  const bare = dtypeOf(value);
-  const data: unknown =
-    isTensorLike(value) && bare === null ? (value as { data: unknown }).data : value;
-  const dtype = dtypeOf(data);
-  const rank = (value as { shape?: readonly unknown[] } | null)?.shape?.length ?? 1;
-  const wish = shape ?? new Array<null>(Math.max(1, rank)).fill(null);
-  return asTensor(value, { name, dtype: dtype ?? 'float32', shape: [...wish] });
-}
-
 /** A copy in another number type. */
 function copyAs(dtype: DType, data: ArrayLike<number>): FloatArray {
   const copy = zeros(dtype, data.length);
   copy.set(data);
   return copy;
-}
-
-/** `[n]` targets are `[n, 1]`. */
-function targetShape({ shape }: Tensor): number[] {
-  return shape.length === 1 ? [...shape, 1] : shape;
-}
-
-function lengthsOf(value: unknown): ArrayLike<number> | null {
-  if (value === undefined) return null;
-  if (Array.isArray(value) || dtypeOf(value) !== null) return value as ArrayLike<number>;
-  return (value as { data: ArrayLike<number> }).data;
-}
-
-function sampleOf(tensor: Tensor, lengths: ArrayLike<number> | null, heldOut: number): Sample {
-  const shape = targetShape(tensor);
-  const features = shape[shape.length - 1] ?? 1;
-  const rows = rowsWithout(heldOut, shape[0] ?? 0);
-  const steps = sizeOf(shape.slice(1, -1));
-  function* lines(): Generator<number> {
-    for (let row = 0; row < rows; row += 1) {
-      const valid = Math.min(steps, lengths?.[row] ?? steps);
-      for (let step = 0; step < valid; step += 1) yield row * steps + step;
-    }
-  }
-  // Two passes go over the lines.
-  return { data: tensor.data, features, lines: { [Symbol.iterator]: lines } };
 }
 
 function requireBatch(found: number, batch: number, where: string): void {

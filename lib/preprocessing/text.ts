@@ -90,6 +90,23 @@ export class Vocabulary {
     );
   }
 
+  /**
+   * The number of a text that is one token, which is how a text arrives step by step. A space that arrives by itself is
+   * within its line: under `'underscored'` it is `_`.
+   *
+   * @throws {LookbackError} ERR_DATA for none or several tokens, and as {@link Vocabulary.numberOf}
+   */
+  numberOfOne(text: string, where: string): number {
+    const { tokenizer } = this.#options;
+    const isInner = tokenizer === 'underscored' && text === ' ';
+    const tokens = isInner ? ['_'] : tokenizers[tokenizer](text);
+    const [token] = tokens;
+    if (token !== undefined && tokens.length === 1) return this.numberOf(token, where);
+    const found = tokens.length === 0 ? 'no token' : `${tokens.length} tokens`;
+    const message = `${where}: ${show(text)} is ${found} for the tokenizer ${show(tokenizer)}; expected one, as a step takes one token of each text`;
+    throw new LookbackError('ERR_DATA', message);
+  }
+
   /** All numbers of a text. @throws as {@link Vocabulary.numberOf} */
   numbersOf(text: string, where: string): number[] {
     return tokenizers[this.#options.tokenizer](text).map((token) => this.numberOf(token, where));

@@ -321,49 +321,39 @@ describe('labels', () => {
   });
 });
 
-describe('texts', () => {
-  const text = {
-    tokenizer: 'words',
-    vocabulary: ['<pad>', '<unk>', 'good', 'bad'],
-    unknown: '<unk>',
-    steps: 4,
-  } as const;
-  const model = () =>
+describe('names of two labels', () => {
+  const sigmoid = (
+    preprocessing: PreprocessingOptions,
+    loss: 'binaryCrossentropy' | 'meanSquaredError' = 'binaryCrossentropy',
+    dtype: 'float32' | 'float64' = 'float32',
+  ) =>
     sequential({
-      inputShape: [4, 1],
-      layers: [
-        layers.embedding({ inputDim: 4, units: 3 }),
-        layers.lstm({ units: 4 }),
-        layers.dense({ units: 1, activation: 'sigmoid' }),
-      ],
-      preprocessing: { text, labels: ['neg', 'pos'] },
-    }).compile({ optimizer: { kind: 'adam', learningRate: 0.05 }, loss: 'binaryCrossentropy' });
+      inputShape: [6, 2],
+      layers: [layers.lstm({ units: 4 }), layers.dense({ units: 1, activation: 'sigmoid' })],
+      ...{ preprocessing, dtype, seed: 1 },
+    }).compile({ optimizer: 'adam', loss });
 
-  it('are taken by fit, predict and streams', async () => {
-    using classifier = model();
-    const x = ['Good!', 'bad bad film', 'so good', 'bad'];
-    await classifier.fit(x, [1, 0, 1, 0], { epochs: 60, verbose: 0, batchSize: 4 });
-    const { data, labels } = await classifier.predict(x);
-    expect(labels).toEqual(['pos', 'neg', 'pos', 'neg']);
-    const numbers = Int32Array.of(2, 0, 0, 0, 3, 3, 1, 0, 1, 2, 0, 0, 3, 0, 0, 0);
-    const lengths = Int32Array.of(1, 3, 2, 1);
-    expect((await classifier.predict({ shape: [4, 4], data: numbers }, { lengths })).data).toEqual(
-      data,
-    );
-    using stream = classifier.createStream();
-    for (const word of ['bad', 'bad']) stream.step(word);
-    expect(stream.step(['film'])).toMatchObject({ data: data.slice(1, 2), labels: ['neg'] });
-  });
+  it.each(['float32', 'float64'] as const)(
+    'are the targets of a single output: %s',
+    async (dtype) => {
+      const { x, y } = tinyData(16);
+      const Floats = dtype === 'float32' ? Float32Array : Float64Array;
+      const raw = { shape: x.shape, data: Floats.from(x.data) };
+      using byName = sigmoid({ labels: ['late', 'early'] }, 'binaryCrossentropy', dtype);
+      using byNumber = sigmoid({}, 'binaryCrossentropy', dtype);
+      const names = Array.from(y, (label) => ['late', 'early'][label]!);
+      await byName.fit(raw, names, { verbose: 0 });
+      await byNumber.fit(raw, { shape: [16], data: Floats.from(y) }, { verbose: 0 });
+      expect(weightsOf(byName)).toEqual(weightsOf(byNumber));
+    },
+  );
 
-  it('with strange tokens are refused where nothing stands for them', async () => {
-    expect(
-      (await codeOf(() => new Preprocessing({ text: { ...text, unknown: '<none>' } })))[0],
-    ).toBe('ERR_OPTION');
-    const { unknown: _, ...closed } = text;
-    using classifier = sequential({ ...model().config(), preprocessing: { text: closed } });
-    expect(await codeOf(() => classifier.predict(['good', 'ugly']))).toEqual([
-      'ERR_DATA',
-      expect.stringMatching(/predict\.x\[1\]: the token "ugly" is not in the vocabulary of 4/),
+  it('are two: more are no targets', async () => {
+    const { x } = tinyData(2);
+    using model = sigmoid({ labels: ['a', 'b', 'c'] });
+    expect(await codeOf(() => model.evaluate({ x, y: ['a', 'b'] }))).toEqual([
+      'ERR_OPTION',
+      expect.stringMatching(/evaluate\.y has names of 3 labels, .* expected two names/),
     ]);
   });
 });
