@@ -39,7 +39,10 @@ export const downloadSchema = z
           'expected a function',
         ),
         signal: z.instanceof(AbortSignal, { error: 'expected an AbortSignal' }),
-        mirror: z.url({ protocol: /^https?$/ }),
+        mirror: z.url({
+          protocol: /^https?$/,
+          error: 'a mirror that begins with https:// or http://',
+        }),
       })
       .partial(),
   ])

@@ -1,7 +1,7 @@
 /**
  * TIMIT: read sentences with their phones. Licensed by the Linguistic Data Consortium (LDC93S1).
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
@@ -131,8 +131,9 @@ interface Reading {
 }
 
 function findUtterances(dir: string): Utterance[] {
-  if (!existsSync(dir)) {
-    const message = `${dir} does not exist; expected the folder TIMIT; ${whereToGet('timit')}`;
+  if (!existsSync(dir) || !statSync(dir).isDirectory()) {
+    const problem = existsSync(dir) ? 'is not a folder' : 'does not exist';
+    const message = `${dir} ${problem}; expected the folder TIMIT; ${whereToGet('timit')}`;
     throw new LookbackError('ERR_DATA', message, { details: { path: dir } });
   }
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })

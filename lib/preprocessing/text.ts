@@ -19,10 +19,10 @@ export const tokenizers = {
   whitespace: (text: string): string[] => text.replace(/\n/g, ' <eos> ').match(/\S+/g) ?? [],
   /** Every character (code point) as it stands. */
   characters: (text: string): string[] => [...text],
-  /** Characters of lines without the spaces at both ends; inner spaces are `_`. */
+  /** Characters of lines without the spaces at both ends; inner spaces are `_`, and `\r\n` ends a line as `\n` does. */
   underscored: (text: string): string[] => [
     ...text
-      .split('\n')
+      .split(/\r?\n/)
       .map((line) => line.replace(/^ +| +$/g, '').replaceAll(' ', '_'))
       .join('\n'),
   ],

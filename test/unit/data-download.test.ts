@@ -378,7 +378,7 @@ describe('loaders', () => {
 
   it.each([
     ['yes' as never, 'download is "yes"'],
-    [{ mirror: 'ftp://numbers.example/' }, 'download'],
+    [{ mirror: 'ftp://numbers.example/' }, 'a mirror that begins with https:// or http://'],
     [{ progress: 1 } as never, 'download'],
   ])('refuse %j', (download, message) => {
     expect(() => datasets.mnist({ dir: folder.path, download })).toThrow(message);

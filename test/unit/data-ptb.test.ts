@@ -41,6 +41,18 @@ describe('datasets.ptb', () => {
     expect(vocabulary[test.y.data[test.lengths![0]! - 1]!]).toBe('\n');
   });
 
+  it.each(['words', 'characters'] as const)('reads lines that end as on Windows: %s', (unit) => {
+    const packed = (text: string): string => text.replaceAll('\n', '\r\n');
+    using plain = tree();
+    using other = tree({
+      train: packed(texts.train),
+      valid: packed(texts.valid),
+      test: packed(texts.test),
+    });
+    const read = ({ path }: Folder) => datasets.ptb({ dir: path, unit });
+    expect(read(other)).toEqual(read(plain));
+  });
+
   it('reads compressed files', () => {
     using plain = tree();
     using packed = tree({ train: null });

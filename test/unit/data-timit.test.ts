@@ -172,6 +172,10 @@ describe('datasets.timit', () => {
       /0 utterances .* train part/,
     );
     expect(failureOf(() => datasets.timit({ dir: join(folder.path, 'x') })).code).toBe('ERR_DATA');
+    folder.write('file', '');
+    const file = failureOf(() => datasets.timit({ dir: join(folder.path, 'file') }));
+    expect(file.code).toBe('ERR_DATA');
+    expect(file.message).toMatch(/file is not a folder; expected the folder TIMIT/);
   });
 
   it('gives typed errors for damaged files', () => {
