@@ -15,12 +15,13 @@ import type { StoredTensor } from './safetensors';
 import { encode, readSafetensors } from './safetensors';
 import { setAside } from './set-aside';
 
-const version = '1';
+const version = '2';
+/** Has no checksum of anything but its numbers, if any, and null in place of numbers that JSON does not have. */
+const versionBefore = '1';
 
-/** JSON has no NaN and no infinities; they are stored as null. */
+/** Also those that are not finite. */
 const number = z
-  .number()
-  .nullable()
+  .custom<number | null>((value) => typeof value === 'number' || value === null, 'is no number')
   .transform((value) => value ?? NaN);
 
 const stateSchema = z.object({
@@ -44,7 +45,7 @@ const stateSchema = z.object({
   config: z.record(z.string(), z.unknown()),
   /** What callbacks multiply the learning rate by. */
   rateFactor: z.number().default(1),
-  /** Whether the run ended before its last epoch because a callback wanted it. */
+  /** Whether a callback has finished the run before its last epoch: a resume trains no further. */
   stopped: z.boolean().default(false),
   /** What the callbacks remember, in their order; their tensors are apart. */
   callbacks: z.array(z.unknown()).default([]),
@@ -68,7 +69,8 @@ const roles: readonly EngineTensor['role'][] = ['param', 'buffer', 'slot', 'stat
 
 /**
  * @param before where to keep the checkpoint that `path` was until now
- * @throws {LookbackError} ERR_IO; the checkpoint that was there before is untouched then
+ * @throws {LookbackError} ERR_IO; ERR_OPTION for what could not be read again, such as a log that is no number. The
+ * checkpoint that was there before is untouched then
  */
 export async function writeCheckpoint(
   path: string,
@@ -83,22 +85,72 @@ export async function writeCheckpoint(
       name: `callback${callback}:${name}`,
     })),
   ];
-  const metadata = {
-    'lookback-checkpoint': version,
-    state: JSON.stringify(state),
-    crc32: checksum(stored),
-  };
+  requireNumbers(state.records);
+  const text = toJson(state);
+  parseOptions(stateSchema, fromJson(text), 'the state of the run');
+  const checksum = checksumOf(text, stored);
+  const metadata = { 'lookback-checkpoint': version, state: text, checksum };
   await writeAtomically(path, encode(stored, metadata), before);
 }
 
-/** Of all numbers, in the order of the tensors' names: finds what the sizes in a header cannot. */
-function checksum(tensors: readonly StoredTensor[]): string {
-  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const sum = sorted.reduce(
-    (before, { data }) =>
-      crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), before),
-    0,
-  );
+/** @throws {LookbackError} ERR_OPTION for a log that is no number: JSON would hold something else, or nothing */
+function requireNumbers(records: CheckpointState['records']): void {
+  for (const [key, value] of records.flatMap((record) => Object.entries<unknown>(record))) {
+    if (typeof value === 'number') continue;
+    const message = `the log ${show(key)} is ${showAny(value)}; expected a number: a checkpoint keeps the logs, so a callback may add nothing else to them`;
+    throw new LookbackError('ERR_OPTION', message, { details: { key } });
+  }
+}
+
+/** What stands for a number that JSON does not have: an object of this one key, whose value is the number's text. */
+const numberKey = 'lookback:number';
+const numberTexts = new Set(['NaN', 'Infinity', '-Infinity', '-0']);
+
+function toJson(state: CheckpointState): string {
+  return JSON.stringify(state, (_key, value: unknown) => {
+    if (typeof value !== 'number') return value;
+    if (Object.is(value, -0)) return { [numberKey]: '-0' };
+    return Number.isFinite(value) ? value : { [numberKey]: String(value) };
+  });
+}
+
+function fromJson(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown) => {
+    if (typeof value !== 'object' || value === null || !(numberKey in value)) return value;
+    const told = value[numberKey];
+    return typeof told === 'string' && numberTexts.has(told) ? Number(told) : value;
+  });
+}
+
+/** As `show`, also for what JSON cannot hold. */
+export function showAny(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`;
+  return Array.isArray(value) ? `an array of ${value.length}` : show(value);
+}
+
+/** Of all that a checkpoint says: finds what the sizes in a header cannot. */
+function checksumOf(state: string, tensors: readonly StoredTensor[]): string {
+  let sum = crc32(`${version} ${state}`);
+  for (const { name, shape, data } of byName(tensors)) {
+    sum = crc32(bytesOf(data), crc32(JSON.stringify([name, shape, dtypeOf(data)]), sum));
+  }
+  return checksumText(sum);
+}
+
+/** What {@link checksumOf} was in the version before: of the numbers alone. */
+function numbersChecksum(tensors: readonly StoredTensor[]): string {
+  return checksumText(byName(tensors).reduce((sum, { data }) => crc32(bytesOf(data), sum), 0));
+}
+
+function byName(tensors: readonly StoredTensor[]): StoredTensor[] {
+  return [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: StoredTensor['data']): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function checksumText(sum: number): string {
   return sum.toString(16).padStart(8, '0');
 }
 
@@ -106,19 +158,13 @@ function checksum(tensors: readonly StoredTensor[]): string {
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const { metadata, tensors } = await readSafetensors(path);
   const found = metadata['lookback-checkpoint'];
-  if (found !== version) {
+  if (found !== version && found !== versionBefore) {
     throw new LookbackError(
       'ERR_FORMAT',
       `${path} is not a checkpoint of this library: its version is ${show(found)}; expected "${version}"`,
     );
   }
-  if (metadata['crc32'] !== undefined && metadata['crc32'] !== checksum(tensors)) {
-    throw new LookbackError(
-      'ERR_FORMAT',
-      `${path} is damaged: its numbers do not have the checksum that was written with them`,
-      { details: { path } },
-    );
-  }
+  requireChecksum(metadata, tensors, path);
   const checkpoint: Checkpoint = {
     ...parseState(metadata['state'] ?? '', path),
     tensors: [],
@@ -139,6 +185,22 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     else checkpoint.callbackTensors.push({ callback: Number(callback), ...tensor });
   }
   return checkpoint;
+}
+
+/** @throws {LookbackError} ERR_FORMAT */
+function requireChecksum(
+  metadata: Readonly<Record<string, string>>,
+  tensors: readonly StoredTensor[],
+  path: string,
+): void {
+  const { state = '', checksum, crc32: ofNumbers } = metadata;
+  const sound =
+    checksum === undefined && metadata['lookback-checkpoint'] === versionBefore
+      ? ofNumbers === undefined || ofNumbers === numbersChecksum(tensors)
+      : checksum === checksumOf(state, tensors);
+  if (sound) return;
+  const message = `${path} is damaged: it does not have the checksum that was written with it`;
+  throw new LookbackError('ERR_FORMAT', message, { details: { path } });
 }
 
 function splitAtColon(name: string): string[] {
@@ -211,7 +273,7 @@ function isMissing({ cause }: LookbackError): boolean {
 
 function parseState(text: string, path: string): CheckpointState {
   try {
-    return parseOptions(stateSchema, JSON.parse(text), 'state');
+    return parseOptions(stateSchema, fromJson(text), 'state');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new LookbackError('ERR_FORMAT', `${path} is not a sound checkpoint: ${reason}`, {

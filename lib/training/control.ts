@@ -5,6 +5,7 @@ import type { Model } from '../model';
 import type { CallbackTensor } from '../storage/checkpoint';
 import { LookbackError } from '../errors';
 import type { Callback, CallbackContext, CallbackState } from './callbacks/contract';
+import { checkedState } from './callbacks/state';
 import type { Cursor, FitHost, History, ResolvedFit } from './fit';
 import { factorAt } from './schedules';
 
@@ -110,17 +111,17 @@ export class RunControl implements CallbackContext {
       await this.save(cursor);
   }
 
+  /** @throws {LookbackError} ERR_OPTION, ERR_SHAPE for what a checkpoint cannot hold; ERR_IO */
   async save(cursor: Cursor): Promise<void> {
     const { save } = this.hooks;
     if (!save) return;
     const callbacks: unknown[] = [];
     const callbackTensors: CallbackTensor[] = [];
     for (const [index, callback] of this.#callbacks.entries()) {
-      const { values = null, tensors = {} } = (await callback.getState?.()) ?? {};
+      const state = await callback.getState?.();
+      const { values, tensors } = checkedState(state, `callbacks[${index}].getState`);
       callbacks.push(values);
-      for (const [name, { shape, data }] of Object.entries(tensors)) {
-        callbackTensors.push({ callback: index, name, shape: [...shape], data });
-      }
+      for (const tensor of tensors) callbackTensors.push({ callback: index, ...tensor });
     }
     const { rateFactor } = this;
     const stopped = this.#host.stopped();

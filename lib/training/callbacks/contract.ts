@@ -25,7 +25,7 @@ export interface CallbackContext {
 
 /** What a callback remembers, in a form that a checkpoint can hold. */
 export interface CallbackState {
-  /** Anything that JSON can hold. */
+  /** Null, booleans, texts, numbers of any kind, and arrays and plain objects of these. */
   values?: unknown;
   tensors?: Readonly<Record<string, Tensor<Float32Array | Float64Array>>>;
 }
