@@ -233,7 +233,13 @@ async function epochs(
   handles: DataHandles,
 ): Promise<Cursor | null> {
   const control = new RunControl(host, run.options, hooks);
-  await control.begin();
+  try {
+    await control.begin();
+  } catch (error) {
+    // Heard by all, so that timers and files are closed; but a run that has not begun cannot end as if it had.
+    await control.dealsWith(error);
+    throw error;
+  }
   try {
     const paused = await everyEpoch(host, run, control, handles);
     if (paused) {

@@ -43,7 +43,10 @@ export interface Callback {
   /** What it adds to `logs` is seen by the callbacks behind it and stands in the history. */
   onEpochEnd?(epoch: number, logs: Logs, context: CallbackContext): void | Promise<void>;
   onTrainEnd?(context: CallbackContext): void | Promise<void>;
-  /** Training failed. With `true` the failure is dealt with, and `fit` ends as if training had been stopped. */
+  /**
+   * Training failed, or its beginning. With `true` a failure of training is dealt with, and `fit` ends as if it had been
+   * stopped.
+   */
   onError?(error: unknown, context: CallbackContext): boolean | Promise<boolean>;
   /** What a checkpoint has to hold so that a resumed run goes on alike. */
   getState?(): CallbackState | Promise<CallbackState>;

@@ -93,7 +93,11 @@ export function timeLimit(options: TimeLimitOptions): Callback {
     clearTimeout(timer);
     begun = performance.now();
     const wait = Math.max(0, limit - before) * 1000;
-    const stop = (): void => void (model.stopTraining = true);
+    const { history } = model;
+    const stop = (): void => {
+      // A run that failed may not have told everybody: the model's next one is none of this timer's.
+      if (model.history === history) model.stopTraining = true;
+    };
     if (wait <= longestWait) timer = setTimeout(stop, wait).unref();
   };
   return {
