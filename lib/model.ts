@@ -87,8 +87,6 @@ export class Model {
   readonly dtype: DType;
   readonly seed: number;
   readonly device: NativeDevice;
-  /** Set it, from a callback for example, and the running `fit` ends after the running chunk of batches. */
-  stopTraining = false;
   /** Of the latest `fit`, also where it failed. */
   history = new History();
   /** What makes raw rows into the model's numbers, and its numbers into targets and names; null without. */
@@ -102,6 +100,7 @@ export class Model {
   #compiled: Compiled | null = null;
   #job: string | null = null;
   #disposed = false;
+  #stopping = new AbortController();
 
   /** As {@link sequential}. */
   constructor(options: SequentialOptions) {
@@ -115,6 +114,20 @@ export class Model {
     this.#threads = threads;
     this.#given = layers;
     if (layers.length > 0) this.#resolve();
+  }
+
+  /**
+   * Set it, from a callback or from anywhere, and the running `fit` ends after the running chunk of batches, and at once
+   * where a batch of a source is waited for. Its checkpoint stands there, and a resume goes on with the next batch; a
+   * callback that wants the run to be over calls `finish` of its context instead.
+   */
+  get stopTraining(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  set stopTraining(stop: boolean) {
+    if (stop) this.#stopping.abort();
+    else if (this.stopTraining) this.#stopping = new AbortController();
   }
 
   /**
@@ -521,6 +534,8 @@ export class Model {
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */
   dispose(): void {
     this.#disposed = true;
+    // Wakes a run that waits for a batch of a source.
+    this.#stopping.abort();
     this.#engine?.dispose();
     this.#engine = null;
   }
@@ -644,7 +659,8 @@ export class Model {
       metrics: compiled.metrics,
       model: this,
       learningRate: compiled.optimizer.learningRate,
-      stopped: () => this.stopTraining,
+      stopped: () => this.stopTraining && !this.#disposed,
+      stopSignal: () => this.#stopping.signal,
       disposed: () => this.#disposed,
     };
   }

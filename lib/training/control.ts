@@ -13,7 +13,7 @@ import { factorAt } from './schedules';
 export interface FitSnapshot {
   cursor: Cursor;
   rateFactor: number;
-  /** Whether a callback has ended the run. */
+  /** Whether a callback has finished the run; false where it was only stopped. */
   stopped: boolean;
   /** What the callbacks remember, in their order; their tensors are apart. */
   callbacks: unknown[];
@@ -43,6 +43,8 @@ export class RunControl implements CallbackContext {
   readonly #schedule: ResolvedFit['schedule'];
   readonly #callbacks: readonly Callback[];
   #factor = 1;
+  #finished = false;
+  readonly #history: History;
   #savedAt: number;
 
   constructor(
@@ -56,6 +58,7 @@ export class RunControl implements CallbackContext {
     this.epochs = options.epochs;
     this.#schedule = options.schedule;
     this.#callbacks = options.callbacks;
+    this.#history = host.model.history;
     this.#savedAt = this.updates;
   }
 
@@ -65,6 +68,18 @@ export class RunControl implements CallbackContext {
 
   get learningRate(): number {
     return this.#host.learningRate * this.#factor;
+  }
+
+  /** Whether a callback has finished the run, and nobody has taken that back by `model.stopTraining = false`. */
+  get finished(): boolean {
+    return this.#finished && this.#host.stopped();
+  }
+
+  finish(): void {
+    // Said too late, it is none of the business of the model's next run.
+    if (this.model.history !== this.#history) return;
+    this.#finished = true;
+    this.model.stopTraining = true;
   }
 
   /** The factor for the updates to come. */
@@ -83,7 +98,7 @@ export class RunControl implements CallbackContext {
     await this.each((callback) => callback.onTrainBegin?.(this));
     const { start } = this.hooks;
     if (!start) return;
-    if (start.stopped) this.model.stopTraining = true;
+    if (start.stopped) this.finish();
     this.rateFactor = start.rateFactor;
     for (const [index, callback] of this.#callbacks.entries()) {
       const values = start.callbacks[index] ?? null;
@@ -123,8 +138,7 @@ export class RunControl implements CallbackContext {
       callbacks.push(values);
       for (const tensor of tensors) callbackTensors.push({ callback: index, ...tensor });
     }
-    const { rateFactor } = this;
-    const stopped = this.#host.stopped();
+    const { rateFactor, finished: stopped } = this;
     await save({ cursor, rateFactor, stopped, callbacks, callbackTensors });
     this.#savedAt = this.updates;
   }

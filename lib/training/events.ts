@@ -35,16 +35,21 @@ export async function* fitEvents(
     onEpochEnd: (number, logs) => line.give({ type: 'epoch', epoch: number, logs: { ...logs } }),
   };
   const callbacks = [...(options.callbacks ?? []), telling];
-  const run = model.fit(data, { verbose: 0, ...options, callbacks }).finally(() => line.close());
+  let running = true;
+  const run = model.fit(data, { verbose: 0, ...options, callbacks }).finally(() => {
+    running = false;
+    line.close();
+  });
   // A failure is thrown at the end of the loop; until then nobody waits for it.
   run.catch(() => undefined);
   try {
     for (let event = await line.take(); event !== null; event = await line.take()) yield event;
     yield { type: 'end', history: await run };
   } finally {
-    // Left by a break: the run ends behind the running chunk, and the model is free again.
+    // Left by a break: the run ends behind the running chunk, and the model is free again. A run that is over is not
+    // stopped once more, since the model may have begun another.
     line.close();
-    model.stopTraining = true;
+    if (running) model.stopTraining = true;
     await run.catch(() => undefined);
   }
 }

@@ -95,7 +95,8 @@ export interface FitOptions {
   checkpoint?: { dir: string; everyUpdates?: number };
   /**
    * Goes on from the last checkpoint in `checkpoint.dir`, bit for bit; starts afresh where there is none. The model and
-   * all that determines the run must be the same; more `epochs` prolong it. Default false.
+   * all that determines the run must be the same; more `epochs` prolong it, unless a callback has finished it. Default
+   * false.
    */
   resume?: boolean;
 }
@@ -187,8 +188,10 @@ export interface FitHost {
   model: Model;
   /** The optimizer's. */
   learningRate: number;
-  /** Whether `stopTraining` was set. */
+  /** Whether `stopTraining` was set, and the model is there to be stopped. */
   stopped(): boolean;
+  /** Fires when `stopTraining` is set or the model disposed; another one after `stopTraining = false`. */
+  stopSignal(): AbortSignal;
   disposed(): boolean;
 }
 
@@ -258,6 +261,9 @@ interface DataHandles {
   validation: LoadedValidation | null;
 }
 
+/** How the loop left an epoch: behind its last batch, or before. */
+export type EpochEnd = 'done' | 'paused' | 'stopped';
+
 /** The point where the run paused, or null. */
 async function everyEpoch(
   host: FitHost,
@@ -265,37 +271,65 @@ async function everyEpoch(
   control: RunControl,
   { data, validation }: DataHandles,
 ): Promise<Cursor | null> {
-  const { options, history, reporter } = run;
-  const { stateful } = options;
+  const { options } = run;
   const begin = control.hooks.start?.cursor ?? beginOf(options.initialEpoch);
   let cursor: Cursor = { ...begin, sums: { ...begin.sums } };
   for (; cursor.epoch < options.epochs && !host.stopped(); cursor = nextEpoch(cursor)) {
-    const { epoch } = cursor;
-    await control.each((callback) => callback.onEpochBegin?.(epoch, control));
-    if (stateful && cursor.batch === 0) host.engine.resetStates();
-    const done =
-      data === null
-        ? await run.source?.run(host, run, control, cursor)
-        : await oneEpoch(host, run, control, data, cursor);
-    if (done !== true) return cursor;
-    const logs = logsOf(cursor.sums, host.metrics);
-    if (validation && isValidated(epoch, options)) {
-      // Batches may fail to come: what has been trained on is not lost for that.
-      if ('source' in validation) await control.save(cursor);
-      Object.assign(logs, await validate(host, validation, options));
-    } else if (validation) {
-      control.skippedLogs = validationKeys(host.metrics);
+    await control.each((callback) => callback.onEpochBegin?.(cursor.epoch, control));
+    const end = host.stopped() ? 'stopped' : await oneEpoch(host, run, control, data, cursor);
+    if (end === 'paused') return cursor;
+    // Nothing to log: what has not begun does not end.
+    if (end === 'stopped' && cursor.batch === 0) {
+      await control.save(cursor);
+      return null;
     }
-    try {
-      await control.each((callback) => callback.onEpochEnd?.(epoch, logs, control));
-    } finally {
-      control.skippedLogs = [];
-      history.append(epoch, logs);
-    }
-    reporter?.epochEnd(epoch, logs);
-    await control.save(nextEpoch(cursor));
+    await closeEpoch(host, run, control, validation, { cursor, end });
   }
   return null;
+}
+
+/** Advances `cursor` to the end of its epoch, or to where the run pauses or stops. */
+async function oneEpoch(
+  host: FitHost,
+  run: FitRun,
+  control: RunControl,
+  data: number | null,
+  cursor: Cursor,
+): Promise<EpochEnd> {
+  if (run.options.stateful && cursor.batch === 0) host.engine.resetStates();
+  if (data !== null) return batchesOf(host, run, control, data, cursor);
+  return (await run.source?.run(host, run, control, cursor)) ?? 'done';
+}
+
+/**
+ * Validates, tells callbacks and history, and keeps a checkpoint. That of an epoch which a stop cuts short, and which a
+ * resume is to go on with, stands behind its last batch, from before anybody hears of an end.
+ */
+async function closeEpoch(
+  host: FitHost,
+  { options, history, reporter }: FitRun,
+  control: RunControl,
+  validation: LoadedValidation | null,
+  { cursor, end }: { cursor: Cursor; end: EpochEnd },
+): Promise<void> {
+  const { epoch } = cursor;
+  const logs = logsOf(cursor.sums, host.metrics);
+  const due = validation && isValidated(epoch, options) ? validation : null;
+  let cut = end === 'stopped' && !control.finished;
+  // Batches may fail to come: what has been trained on is not lost for that.
+  if (cut || (due && 'source' in due)) await control.save(cursor);
+  const validated = due && (await validate(host, due, options));
+  if (validated) Object.assign(logs, validated);
+  else if (validation) control.skippedLogs = validationKeys(host.metrics);
+  if (due && !validated) cut = !control.finished;
+  try {
+    await control.each((callback) => callback.onEpochEnd?.(epoch, logs, control));
+  } finally {
+    control.skippedLogs = [];
+    history.append(epoch, logs);
+  }
+  reporter?.epochEnd(epoch, logs);
+  if (!cut) await control.save(nextEpoch(cursor));
 }
 
 function beginOf(epoch: number): Cursor {
@@ -307,14 +341,14 @@ function nextEpoch({ epoch, epochBatches }: Cursor): Cursor {
   return epochBatches === undefined ? next : { ...next, epochBatches };
 }
 
-/** Advances `cursor` to the end of its epoch; false where the run paused before. */
-async function oneEpoch(
+/** As {@link oneEpoch}, over data in memory. */
+async function batchesOf(
   host: FitHost,
   run: FitRun,
   control: RunControl,
   data: number,
   cursor: Cursor,
-): Promise<boolean> {
+): Promise<EpochEnd> {
   const { options, reporter } = run;
   const { rows } = run.data;
   const { batchSize, accumulateSteps: accumulate, stateful, burnIn } = options;
@@ -326,8 +360,8 @@ async function oneEpoch(
   const chunk = single ? 1 : batchesPerCall(host.engine, run.data.steps, each);
   reporter?.epochBegin(cursor.epoch, options.epochs, batches, cursor.batch);
   while (cursor.batch < batches) {
-    if (control.hooks.pause?.() === true) return false;
-    if (host.stopped()) break;
+    if (control.hooks.pause?.() === true) return 'paused';
+    if (host.stopped()) return 'stopped';
     throwIfAborted(options.signal);
     const end = Math.min(cursor.batch + chunk, batches);
     const rateFactor = control.factorAt(cursor.epoch + cursor.batch / batches);
@@ -343,7 +377,7 @@ async function oneEpoch(
     }
     if (cursor.batch < batches) await control.saveWhereDue(cursor);
   }
-  return true;
+  return 'done';
 }
 
 /**

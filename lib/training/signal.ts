@@ -34,22 +34,31 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /**
- * What `work` gives, or a rejection as soon as the signal fires; the work then goes on unheard.
+ * What `work` gives, null as soon as `stop` fires, or a rejection as soon as `signal` does; the work then goes on
+ * unheard.
  *
  * @throws {LookbackError} ERR_ABORTED whose cause is the signal's reason
  */
-export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
+export async function unlessStopped<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  stop: AbortSignal | undefined,
+): Promise<T | null> {
   throwIfAborted(signal);
-  let stop = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(abortedBy(signal));
-    signal.addEventListener('abort', stop, { once: true });
+  if (stop?.aborted === true) return null;
+  let onAbort = (): void => undefined;
+  let onStop = (): void => undefined;
+  const ended = new Promise<null>((resolve, reject) => {
+    if (signal) onAbort = () => reject(abortedBy(signal));
+    onStop = () => resolve(null);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    stop?.addEventListener('abort', onStop, { once: true });
   });
   try {
-    return await Promise.race([work, aborted]);
+    return await Promise.race([work, ended]);
   } finally {
-    signal.removeEventListener('abort', stop);
+    signal?.removeEventListener('abort', onAbort);
+    stop?.removeEventListener('abort', onStop);
   }
 }
 

@@ -5,9 +5,9 @@ import { LookbackError } from '../errors';
 import type { TrainingData, PreparedData } from './data';
 import { addData } from './data';
 import type { RunControl } from './control';
-import type { Cursor, FitHost, FitRun, ResolvedFit } from './fit';
+import type { Cursor, EpochEnd, FitHost, FitRun, ResolvedFit } from './fit';
 import { addSums, logsOf } from './metrics';
-import { orAborted, throwIfAborted } from './signal';
+import { throwIfAborted, unlessStopped } from './signal';
 
 /**
  * Batches of training data; each iteration is one pass, an epoch. `fit` takes them as they come, so their order is the
@@ -29,15 +29,18 @@ export interface Prefetching {
   ahead: number;
   /** Items that are asked for in all, at most. Default: all of them. */
   limit?: number;
-  /** Ends the wait for an item. */
+  /** Ends the wait for an item with an error. */
   signal?: AbortSignal | undefined;
+  /** Asked before every wait for an item: what it gives ends that wait, and the items with it. */
+  stop?: (() => AbortSignal) | undefined;
 }
 
-/** The items of `source`. @throws {LookbackError} ERR_ABORTED */
+/** The items of `source`, until one has to be waited for when the run is stopped. @throws {LookbackError} ERR_ABORTED */
 export async function* prefetched<T>(
   source: AsyncIterable<T>,
-  { ahead, limit = Infinity, signal }: Prefetching,
+  { ahead, limit = Infinity, signal, stop }: Prefetching,
 ): AsyncGenerator<T> {
+  if (stop?.().aborted === true) return;
   const iterator = source[Symbol.asyncIterator]();
   const pending: Promise<IteratorResult<T>>[] = [];
   let asked = 0;
@@ -52,15 +55,15 @@ export async function* prefetched<T>(
   try {
     for (let made = 0; made <= ahead; made += 1) pull();
     for (let next = pending.shift(); next; next = pending.shift()) {
-      const result = await orAborted(next, signal);
-      if (result.done === true) return;
+      const result = await unlessStopped(next, signal, stop?.());
+      if (result === null || result.done === true) return;
       yield result.value;
       pull();
     }
   } finally {
     const closed = iterator.return?.();
     // A generator that waits for its next item closes behind it, which may be never.
-    if (signal?.aborted === true) closed?.catch(() => undefined);
+    if (signal?.aborted === true || stop?.().aborted === true) closed?.catch(() => undefined);
     else await closed;
   }
 }
@@ -102,6 +105,13 @@ export function requireBeginsAnew(source: BatchSource, purpose: string): void {
   throw new LookbackError('ERR_OPTION', message);
 }
 
+/** @throws {LookbackError} ERR_STATE where the model was disposed while a batch was waited for */
+export function requireAlive({ disposed }: Pick<FitHost, 'disposed'>): void {
+  if (!disposed()) return;
+  const message = 'fit: the model was disposed while it was trained; make or load a new one';
+  throw new LookbackError('ERR_STATE', message);
+}
+
 /** How a run goes through one epoch of a source. */
 export class SourceEpochs {
   readonly #source: BatchSource;
@@ -119,20 +129,21 @@ export class SourceEpochs {
   }
 
   /**
-   * Advances `cursor` to the end of its epoch; false where the run paused before. In a resumed epoch the source begins
+   * Advances `cursor` to the end of its epoch, or to where the run pauses or stops. In a resumed epoch the source begins
    * anew, and its batches until the cursor are passed over.
    */
-  async run(host: FitHost, run: FitRun, control: RunControl, cursor: Cursor): Promise<boolean> {
+  async run(host: FitHost, run: FitRun, control: RunControl, cursor: Cursor): Promise<EpochEnd> {
     const { options, reporter } = run;
     const expected = cursor.epochBatches ?? options.stepsPerEpoch ?? 0;
     let passed = 0;
     const done = cursor.batch;
     reporter?.epochBegin(cursor.epoch, options.epochs, expected, done);
     const { signal } = options;
-    const how = { ahead: this.#source.prefetch ?? 2, limit: this.#limit, signal };
+    const ahead = this.#source.prefetch ?? 2;
+    const how = { ahead, limit: this.#limit, signal, stop: host.stopSignal };
     for await (const batch of prefetched(this.#source, how)) {
       throwIfAborted(signal);
-      if (control.hooks.pause?.() === true) return false;
+      if (control.hooks.pause?.() === true) return 'paused';
       if (host.stopped()) break;
       if (passed < done) {
         passed += 1;
@@ -151,16 +162,19 @@ export class SourceEpochs {
       await control.saveWhereDue(cursor);
     }
     throwIfAborted(signal);
-    if (passed < done && !host.stopped()) {
+    requireAlive(host);
+    // Whether the source has more is unknown then, and nobody waits to learn it.
+    if (host.stopped() && (passed < done || cursor.batch < this.#limit)) return 'stopped';
+    if (passed < done) {
       const message = `fit: the source gave ${passed} batches in epoch ${cursor.epoch}, of which the run that is resumed has taken ${done}; expected the same batches again`;
       throw new LookbackError('ERR_DATA', message);
     }
-    if (cursor.batch === 0 && !host.stopped()) {
+    if (cursor.batch === 0) {
       const message = `fit: the source gave no batch in epoch ${cursor.epoch}; expected an object that begins anew for every epoch (a generator can be gone through once)`;
       throw new LookbackError('ERR_DATA', message);
     }
     cursor.epochBatches = cursor.batch;
-    return true;
+    return 'done';
   }
 }
 

@@ -12,7 +12,7 @@ import { addSums, logsOf, metricKey, noSums } from './metrics';
 import { needPredictions } from './predicted-metrics';
 import { throwIfAborted } from './signal';
 import type { BatchSource } from './source';
-import { isBatchSource, prefetched, requireBeginsAnew } from './source';
+import { isBatchSource, prefetched, requireAlive, requireBeginsAnew } from './source';
 
 /** Checks one part of the data, or one batch; `where` names it. */
 type Prepare = (part: unknown, where: string) => PreparedData;
@@ -111,30 +111,36 @@ function validationKey(key: string): string {
   return `val${key.charAt(0).toUpperCase()}${key.slice(1)}`;
 }
 
-/** Loss and metrics over the validation data, named as in the logs of an epoch. */
+/**
+ * Loss and metrics over the validation data, named as in the logs of an epoch; null where the run is stopped before all
+ * batches of a source were there.
+ */
 export async function validate(
   host: FitHost,
   validation: LoadedValidation,
   options: ResolvedFit,
-): Promise<Logs> {
+): Promise<Logs | null> {
   const { engine, metrics } = host;
   const logs =
     'source' in validation
       ? await evaluateBatches(host, validation, options)
       : await evaluateData({ engine, metrics, ...validation }, options);
+  if (logs === null) return null;
   return Object.fromEntries(
     Object.entries(logs).map(([key, value]) => [validationKey(key), value]),
   );
 }
 
 async function evaluateBatches(
-  { engine, metrics, disposed }: FitHost,
+  host: FitHost,
   { source, prepare }: ValidationBatches,
   { validationSteps = Infinity, signal }: ResolvedFit,
-): Promise<Logs> {
+): Promise<Logs | null> {
+  const { engine, metrics, disposed } = host;
   const sums = noSums();
   let count = 0;
-  const how = { ahead: source.prefetch ?? 2, limit: validationSteps, signal };
+  const ahead = source.prefetch ?? 2;
+  const how = { ahead, limit: validationSteps, signal, stop: host.stopSignal };
   for await (const batch of prefetched(source, how)) {
     const data = prepare(batch, `fit: batch ${count} of validationData`);
     const handle = addData(engine, data);
@@ -147,6 +153,8 @@ async function evaluateBatches(
     count += 1;
   }
   throwIfAborted(signal);
+  requireAlive(host);
+  if (host.stopped() && count < validationSteps) return null;
   if (count > 0) return logsOf(sums, metrics);
   const message =
     'fit: validationData gave no batch; expected an object that begins anew for every validation (a generator can be gone through once)';

@@ -17,10 +17,15 @@ export interface CallbackContext {
   /** A factor on the learning rate beside the schedule's, 1 at the start of a run. Set it and it holds from then on. */
   rateFactor: number;
   /**
-   * At the end of an epoch that `validationFreq` passes over: the logs that it lacks for that, `valLoss`, ...; else
-   * empty.
+   * At the end of an epoch that `validationFreq` passes over, or that ends without the batches of a validation source
+   * because the run is stopped: the logs that it lacks for that, `valLoss`, ...; else empty.
    */
   readonly skippedLogs: readonly string[];
+  /**
+   * The run is over: it ends as by `model.stopTraining`, and its checkpoint says so, so that a resume trains no further.
+   * A run that is only stopped goes on in a resume.
+   */
+  finish(): void;
 }
 
 /** What a callback remembers, in a form that a checkpoint can hold. */

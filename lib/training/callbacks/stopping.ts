@@ -23,7 +23,7 @@ export const earlyStoppingSchema = z.strictObject({
 });
 const earlyStoppingState = z.object({ best: z.number().nullable(), since: z.int() });
 
-/** Stops when a log no longer improves. */
+/** Finishes the run when a log no longer improves. */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   const chosen = parseOptions(earlyStoppingSchema, options, 'earlyStopping');
   let watch = new Watch(chosen);
@@ -44,7 +44,7 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
         return;
       }
       if (improved === false) since += 1;
-      if (since > chosen.patience) model.stopTraining = true;
+      if (since > chosen.patience) context.finish();
     },
     // Whoever ended the run; a checkpoint keeps the last weights beside these, for a run that is prolonged.
     onTrainEnd({ model }) {
@@ -83,7 +83,10 @@ const timeLimitState = z.object({ seconds: z.number().min(0) });
 /** What `setTimeout` can wait at most. */
 const longestWait = 2 ** 31 - 1;
 
-/** Stops after a time, between two calls to native code (tens of milliseconds); the epoch at hand is closed early. */
+/**
+ * Stops after a time, between two calls to native code (tens of milliseconds); the epoch at hand is closed early. A run
+ * that is resumed with more seconds goes on with the rest of that epoch.
+ */
 export function timeLimit(options: TimeLimitOptions): Callback {
   const limit = parseOptions(timeLimitSchema, options, 'timeLimit').seconds;
   let timer: NodeJS.Timeout | undefined;
@@ -98,7 +101,8 @@ export function timeLimit(options: TimeLimitOptions): Callback {
       // A run that failed may not have told everybody: the model's next one is none of this timer's.
       if (model.history === history) model.stopTraining = true;
     };
-    if (wait <= longestWait) timer = setTimeout(stop, wait).unref();
+    if (wait === 0) stop();
+    else if (wait <= longestWait) timer = setTimeout(stop, wait).unref();
   };
   return {
     onTrainBegin(context) {
@@ -124,8 +128,8 @@ export function timeLimit(options: TimeLimitOptions): Callback {
  */
 export function terminateOnNaN(): Callback {
   return {
-    onEpochEnd(_epoch, logs, { model }) {
-      if (!Object.values(logs).every(Number.isFinite)) model.stopTraining = true;
+    onEpochEnd(_epoch, logs, context) {
+      if (!Object.values(logs).every(Number.isFinite)) context.finish();
     },
     onError: (error) => error instanceof LookbackError && error.code === 'ERR_NUMERIC',
   };
