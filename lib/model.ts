@@ -235,8 +235,8 @@ export class Model {
   }
 
   /** One update from one batch; its loss and metrics are those before the update. @throws as `fit` */
-  trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
-    return this.#withData('trainOnBatch', [x, y], updateFromAll);
+  async trainOnBatch(x: RawRows, y: RawAnswers): Promise<Logs> {
+    return this.#told(await this.#withData('trainOnBatch', [x, y], updateFromAll));
   }
 
   /** Loss and metrics over the data, as in inference. @throws as `fit` */
@@ -250,7 +250,7 @@ export class Model {
       checkPredicted(job.metrics, how, 'evaluate');
       return withSignal(signal, job.engine, () => evaluateData(job, how));
     };
-    return rawLogs(this.preprocessing, await this.#withData('evaluate', data, work));
+    return this.#told(await this.#withData('evaluate', data, work));
   }
 
   /**
@@ -619,6 +619,10 @@ export class Model {
     return prepareRaw(this.preprocessing, data, wish, where);
   }
 
+  #told(logs: Logs): Logs {
+    return rawLogs(this.preprocessing, logs);
+  }
+
   #outputForm(): ReturnType<typeof outputFormOf> {
     return outputFormOf(this.#compiled?.loss, this.#layers.at(-1), this.#outputShape);
   }
@@ -662,6 +666,7 @@ export class Model {
       stopped: () => this.stopTraining && !this.#disposed,
       stopSignal: () => this.#stopping.signal,
       disposed: () => this.#disposed,
+      told: (logs) => this.#told(logs),
     };
   }
 }

@@ -193,6 +193,8 @@ export interface FitHost {
   /** Fires when `stopTraining` is set or the model disposed; another one after `stopTraining = false`. */
   stopSignal(): AbortSignal;
   disposed(): boolean;
+  /** Logs as they are told: in the units of raw targets. */
+  told(logs: Logs): Logs;
 }
 
 export interface FitRun {
@@ -313,7 +315,7 @@ async function closeEpoch(
   { cursor, end }: { cursor: Cursor; end: EpochEnd },
 ): Promise<void> {
   const { epoch } = cursor;
-  const logs = logsOf(cursor.sums, host.metrics);
+  const logs = host.told(logsOf(cursor.sums, host.metrics));
   const due = validation && isValidated(epoch, options) ? validation : null;
   let cut = end === 'stopped' && !control.finished;
   // Batches may fail to come: what has been trained on is not lost for that.
@@ -371,9 +373,9 @@ async function batchesOf(
     throwIfAborted(options.signal);
     cursor.batch = end;
     addSums(cursor.sums, sums);
-    reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
+    reporter?.batchEnd(cursor.batch, host.told(logsOf(cursor.sums, host.metrics)));
     for (const callback of perBatch) {
-      await callback.onBatchEnd?.(end - 1, logsOf(sums, host.metrics), control);
+      await callback.onBatchEnd?.(end - 1, host.told(logsOf(sums, host.metrics)), control);
     }
     if (cursor.batch < batches) await control.saveWhereDue(cursor);
   }

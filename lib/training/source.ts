@@ -155,8 +155,8 @@ export class SourceEpochs {
       throwIfAborted(signal);
       cursor.batch += 1;
       addSums(cursor.sums, sums);
-      reporter?.batchEnd(cursor.batch, logsOf(cursor.sums, host.metrics));
-      const logs = logsOf(sums, host.metrics);
+      reporter?.batchEnd(cursor.batch, host.told(logsOf(cursor.sums, host.metrics)));
+      const logs = host.told(logsOf(sums, host.metrics));
       await control.each((callback) => callback.onBatchEnd?.(cursor.batch - 1, logs, control));
       if (cursor.batch >= this.#limit) break;
       await control.saveWhereDue(cursor);

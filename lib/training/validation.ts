@@ -127,7 +127,7 @@ export async function validate(
       : await evaluateData({ engine, metrics, ...validation }, options);
   if (logs === null) return null;
   return Object.fromEntries(
-    Object.entries(logs).map(([key, value]) => [validationKey(key), value]),
+    Object.entries(host.told(logs)).map(([key, value]) => [validationKey(key), value]),
   );
 }
 

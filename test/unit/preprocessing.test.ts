@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { FitOptions, Model, Prediction, PreprocessingOptions } from '../../lib';
+import type { FitOptions, Logs, Model, Prediction, PreprocessingOptions } from '../../lib';
 import { layers, loadModel, losses, LookbackError, Preprocessing, sequential } from '../../lib';
 import { readSafetensors, writeSafetensors } from '../../lib/storage/safetensors';
 import { tinyData, tinyModel, weightsOf } from './support/tiny';
@@ -119,6 +119,28 @@ describe('scales', () => {
       const message = expect.stringContaining(`of a run with another ${key};`) as string;
       expect(await codeOf(work)).toEqual(['ERR_OPTION', message]);
     }
+  });
+
+  it('of targets are those of metrics, in the logs of fit as in evaluate', async () => {
+    const { x } = tinyData(48);
+    const y = Array.from({ length: 48 }, (_, row) => [1000 + 50 * (row % 7)]);
+    using model = sequential({
+      inputShape: [6, 2],
+      layers: [layers.lstm({ units: 4 }), layers.dense({ units: 1 })],
+      preprocessing: { target: 'standardize' },
+    }).compile({ optimizer: 'adam', loss: 'meanSquaredError', metrics: ['meanAbsoluteError'] });
+    const seen: number[] = [];
+    const callback = {
+      onBatchEnd: (_: number, logs: Logs) => seen.push(logs['meanAbsoluteError']!),
+    };
+    const run = { validationData: [x, y], callbacks: [callback], verbose: 0 } as const;
+    const { history: logs } = await model.fit(x, y, run as FitOptions);
+    const { meanAbsoluteError, loss } = await model.evaluate(x, y);
+    expect(logs['valMeanAbsoluteError']).toEqual([meanAbsoluteError]);
+    expect(logs['valLoss']).toEqual([loss]);
+    const once = await model.trainOnBatch(x, y);
+    for (const error of [...seen, logs['meanAbsoluteError']![0]!, once['meanAbsoluteError']!])
+      expect(error).toBeGreaterThan(10);
   });
 
   it('leave what is behind the end of a sequence out', () => {
