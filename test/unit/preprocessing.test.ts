@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { FitOptions, Logs, Model, Prediction, PreprocessingOptions } from '../../lib';
+import type { Callback, FitOptions, Model, Prediction, PreprocessingOptions } from '../../lib';
 import { layers, loadModel, losses, LookbackError, Preprocessing, sequential } from '../../lib';
 import { readSafetensors, writeSafetensors } from '../../lib/storage/safetensors';
 import { tinyData, tinyModel, weightsOf } from './support/tiny';
@@ -130,12 +130,12 @@ describe('scales', () => {
       preprocessing: { target: 'standardize' },
     }).compile({ optimizer: 'adam', loss: 'meanSquaredError', metrics: ['meanAbsoluteError'] });
     const seen: number[] = [];
-    const callback = {
-      onBatchEnd: (_: number, logs: Logs) => seen.push(logs['meanAbsoluteError']!),
+    const callback: Callback = {
+      onBatchEnd: (_, logs) => void seen.push(logs['meanAbsoluteError']!),
     };
-    const run = { validationData: [x, y], callbacks: [callback], verbose: 0 } as const;
-    const { history: logs } = await model.fit(x, y, run as FitOptions);
-    const { meanAbsoluteError, loss } = await model.evaluate(x, y);
+    const run: FitOptions = { batchSize: 16, callbacks: [callback], verbose: 0 };
+    const { history: logs } = await model.fit(x, y, { ...run, validationData: [x, y] });
+    const { meanAbsoluteError, loss } = await model.evaluate(x, y, { batchSize: 16 });
     expect(logs['valMeanAbsoluteError']).toEqual([meanAbsoluteError]);
     expect(logs['valLoss']).toEqual([loss]);
     const once = await model.trainOnBatch(x, y);
