@@ -122,12 +122,22 @@ export function show(value: unknown): string {
   if (typeof value === 'string')
     return value.length > 60 ? `"${value.slice(0, 57)}..."` : `"${value}"`;
   if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
   if (Array.isArray(value))
-    return value.length > 8 ? `an array of ${value.length}` : JSON.stringify(value);
+    return (value.length > 8 ? null : jsonOf(value)) ?? `an array of ${value.length}`;
   if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
   if (isRecord(value))
     return `an object with ${Object.keys(value).slice(0, 5).join(', ') || 'no keys'}`;
   return String(value);
+}
+
+/** Null for what JSON has no words for, such as a BigInt or an array that holds itself. */
+function jsonOf(value: unknown): string | null {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return null;
+  }
 }
 
 /** The word of `words` that `word` was probably meant to be, or null when none is near. */

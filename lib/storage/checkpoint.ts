@@ -97,7 +97,7 @@ export async function writeCheckpoint(
 function requireNumbers(records: CheckpointState['records']): void {
   for (const [key, value] of records.flatMap((record) => Object.entries<unknown>(record))) {
     if (typeof value === 'number') continue;
-    const message = `the log ${show(key)} is ${showAny(value)}; expected a number: a checkpoint keeps the logs, so a callback may add nothing else to them`;
+    const message = `the log ${show(key)} is ${show(value)}; expected a number: a checkpoint keeps the logs, so a callback may add nothing else to them`;
     throw new LookbackError('ERR_OPTION', message, { details: { key } });
   }
 }
@@ -120,12 +120,6 @@ function fromJson(text: string): unknown {
     const told = value[numberKey];
     return typeof told === 'string' && numberTexts.has(told) ? Number(told) : value;
   });
-}
-
-/** As `show`, also for what JSON cannot hold. */
-export function showAny(value: unknown): string {
-  if (typeof value === 'bigint') return `${value}n`;
-  return Array.isArray(value) ? `an array of ${value.length}` : show(value);
 }
 
 /** Of all that a checkpoint says: finds what the sizes in a header cannot. */

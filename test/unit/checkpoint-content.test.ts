@@ -72,7 +72,7 @@ describe('what a checkpoint cannot hold is refused before the one before is repl
       'a plain array for a tensor',
       tensor({ shape: [3], data: [1, 2, 3] }),
       'ERR_SHAPE',
-      'callbacks[0].getState: tensors.best is a tensor with an array of 3 as data',
+      'callbacks[0].getState: tensors.best is a tensor with [1,2,3] as data',
     ],
     ['a tensor without a shape', tensor(Float32Array.of(1)), 'ERR_SHAPE', 'a Float32Array'],
     [

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LookbackError } from '../../lib/errors';
-import { closest, parseOptions } from '../../lib/options';
+import { closest, parseOptions, show } from '../../lib/options';
 
 const schema = z.strictObject({
   units: z.int().min(1).max(8),
@@ -49,6 +49,20 @@ describe('parseOptions', () => {
     [null, 'thing: the value is null; expected an object'],
   ])('%j', (value, message) => {
     expect(messageFor(value)).toBe(message);
+  });
+});
+
+describe('show', () => {
+  const own: unknown[] = [];
+  own.push(own);
+  it.each<[unknown, string]>([
+    [[1, 'a'], '[1,"a"]'],
+    [5n, '5n'],
+    [[5n], 'an array of 1'],
+    [own, 'an array of 1'],
+    [new Float32Array(9), 'a Float32Array'],
+  ])('%p', (value, text) => {
+    expect(show(value)).toBe(text);
   });
 });
 

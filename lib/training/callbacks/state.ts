@@ -3,7 +3,7 @@
  * only by the run that is resumed from it.
  */
 import { LookbackError } from '../../errors';
-import { showAny } from '../../storage/checkpoint';
+import { show } from '../../options';
 import type { FloatArray, Tensor } from '../../tensor';
 import { asTensor, dtypeOf } from '../../tensor';
 
@@ -23,7 +23,7 @@ export interface CheckedState {
 export function checkedState(state: unknown, where: string): CheckedState {
   if (state === undefined || state === null) return { values: null, tensors: [] };
   if (typeof state !== 'object') {
-    const message = `${where} gave ${showAny(state)}; expected an object with values, tensors, or both`;
+    const message = `${where} gave ${show(state)}; expected an object with values, tensors, or both`;
     throw new LookbackError('ERR_OPTION', message);
   }
   const { values = null, tensors } = state as { values?: unknown; tensors?: Entries | null };
@@ -44,7 +44,7 @@ function requireStorable(value: unknown, name: string, around: ReadonlySet<unkno
     throw new LookbackError('ERR_OPTION', message);
   };
   if (value === null || ['boolean', 'string', 'number'].includes(typeof value)) return;
-  if (typeof value !== 'object') return refuse(showAny(value));
+  if (typeof value !== 'object') return refuse(show(value));
   if (around.has(value)) return refuse('an object that it is in itself');
   const within = new Set(around).add(value);
   if (Array.isArray(value)) {
@@ -78,7 +78,7 @@ function checkedTensor(tensor: unknown, name: string): Tensor<FloatArray> {
   };
   const dtype = dtypeOf(data);
   if ((dtype !== 'float32' && dtype !== 'float64') || !Array.isArray(shape)) {
-    const seen = Array.isArray(shape) ? `a tensor with ${showAny(data)} as data` : showAny(tensor);
+    const seen = Array.isArray(shape) ? `a tensor with ${show(data)} as data` : show(tensor);
     const message = `${name} is ${seen}; expected { shape, data } with the numbers in a Float32Array or Float64Array`;
     throw new LookbackError('ERR_SHAPE', message);
   }
