@@ -619,6 +619,7 @@ export class Model {
     return prepareRaw(this.preprocessing, data, wish, where);
   }
 
+  /** Logs in the units of raw targets. */
   #told(logs: Logs): Logs {
     return rawLogs(this.preprocessing, logs);
   }

@@ -42,7 +42,7 @@ class Error {
 };
 
 /// One part of a message: text, or a number as an output stream shows it. Streams are kept out of
-/// the sources that make messages: instantiated at each of them, they were a tenth of the build.
+/// the sources that make messages, each of which would compile them again.
 class TextPart {
  public:
   TextPart(std::string_view text) : kind_(Kind::kText), text_(text) {}

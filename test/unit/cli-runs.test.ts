@@ -18,6 +18,7 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { datasets, loadModel } from 'lookback';
 import { differences } from '../../lib/report/comparison';
+import { tinyConfig } from './support/tiny';
 
 const root = join(__dirname, '..', '..');
 const main = join(root, 'dist', 'cli', 'main.js');
@@ -25,16 +26,8 @@ const folder = mkdtempSync(join(tmpdir(), 'lookback-runs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const config = {
+  ...tinyConfig,
   epochs: 3,
-  batchSize: 20,
-  data: { name: 'adding', steps: 8, train: 200, test: 50, seed: 2 },
-  model: {
-    layers: [
-      { kind: 'lstm', units: 6 },
-      { kind: 'dense', units: 1 },
-    ],
-  },
-  optimizer: { kind: 'adam', learningRate: 0.01 },
   validation: { split: 0.2 },
   callbacks: [
     { kind: 'earlyStopping', patience: 1, minDelta: 100, restoreBestWeights: true },

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FitOptions, History } from '../../lib';
-import { tinyData, tinyModel } from './support/tiny';
+import { tinyConfig, tinyData, tinyModel } from './support/tiny';
 
 const main = join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
 const folder = mkdtempSync(join(tmpdir(), 'lookback-fresh-'));
@@ -42,20 +42,8 @@ describe('fit', () => {
 });
 
 describe('lookback train', () => {
-  const config = {
-    epochs: 2,
-    batchSize: 20,
-    data: { name: 'adding', steps: 8, train: 200, test: 50, seed: 2 },
-    model: {
-      layers: [
-        { kind: 'lstm', units: 6 },
-        { kind: 'dense', units: 1 },
-      ],
-    },
-    optimizer: { kind: 'adam', learningRate: 0.01 },
-  };
   const path = join(folder, 'tiny.json');
-  writeFileSync(path, JSON.stringify(config));
+  writeFileSync(path, JSON.stringify({ ...tinyConfig, epochs: 2 }));
   const args = (out: string, ...sets: string[]): string[] => [
     main,
     ...['train', path],

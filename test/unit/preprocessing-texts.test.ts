@@ -1,14 +1,5 @@
-import { layers, LookbackError, Preprocessing, sequential } from '../../lib';
-
-async function codeOf(work: () => unknown): Promise<[string, string]> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof LookbackError) return [error.code, error.message];
-    throw error;
-  }
-  throw new Error('expected a LookbackError');
-}
+import { layers, Preprocessing, sequential } from '../../lib';
+import { codeOf } from './support/failure';
 
 describe('texts', () => {
   const text = {

@@ -2,20 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Callback, FitOptions, Model, Prediction, PreprocessingOptions } from '../../lib';
-import { layers, loadModel, losses, LookbackError, Preprocessing, sequential } from '../../lib';
+import { layers, loadModel, losses, Preprocessing, sequential } from '../../lib';
 import { readSafetensors, writeSafetensors } from '../../lib/storage/safetensors';
+import { codeOf } from './support/failure';
 import { tinyData, tinyModel, weightsOf } from './support/tiny';
 import { temporaryFolder } from './support/uci-tree';
-
-async function codeOf(work: () => unknown): Promise<[string, string]> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof LookbackError) return [error.code, error.message];
-    throw error;
-  }
-  throw new Error('expected a LookbackError');
-}
 
 /** Features far from 0 and of other sizes: what needs a scale. */
 function rawData(rows: number, seed = 1) {

@@ -45,6 +45,19 @@ export function tinyModel(options: Partial<SequentialOptions> = {}): Model {
   });
 }
 
+/** A configuration of `lookback train` that takes tenths of a second an epoch. */
+export const tinyConfig = {
+  batchSize: 20,
+  data: { name: 'adding', steps: 8, train: 200, test: 50, seed: 2 },
+  model: {
+    layers: [
+      { kind: 'lstm', units: 6 },
+      { kind: 'dense', units: 1 },
+    ],
+  },
+  optimizer: { kind: 'adam', learningRate: 0.01 },
+};
+
 /** All weights of a model, for comparing bit by bit. */
 export function weightsOf(model: Model): Record<string, number[]> {
   return Object.fromEntries(
