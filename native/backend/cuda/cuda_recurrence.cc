@@ -9,16 +9,18 @@
 namespace lookback {
 
 template <class S>
-CudaTape<S>::CudaTape(MemorySpace& space)
-    : storage(space),
-      active(space),
-      totals(space),
-      moments(space),
-      gradients(space),
-      sums(space),
-      lengths(space),
-      active_rows(space),
-      origins(space) {}
+CudaTape<S>::CudaTape(CudaDevice& device)
+    : storage(device),
+      active(device),
+      totals(device),
+      moments(device),
+      gradients(device),
+      sums(device),
+      lengths(device),
+      active_rows(device),
+      origins(device),
+      forward_record(device),
+      backward_record(device) {}
 
 template <class S>
 size_t CudaTape<S>::bytes() const {
