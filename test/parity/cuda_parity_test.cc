@@ -34,6 +34,11 @@ TEST(a_gpu_agrees_with_the_cpu) {
   check_drivers(*table, std::stoul(variable("PARITY_EVERY", "1")), variable("PARITY_ONLY", ""));
 }
 
+TEST(weights_in_registers_give_the_same_bits) {
+  const CudaTable* const table = library();
+  if (table != nullptr) check_held(*table);
+}
+
 TEST(a_model_trains_step_by_step_as_on_the_cpu) {
   if (library() == nullptr) return;
   const Numbers expected = trained_step_by_step(DeviceKind::kCpu);

@@ -41,6 +41,19 @@ inline const std::vector<DriverChoice>& driver_choices() {
   return choices;
 }
 
+inline void check_same(const std::string& what, const CellResult<float>& first,
+                       const CellResult<float>& second) {
+  for (const auto& [one, other] : {std::pair(&first.outputs, &second.outputs),
+                                   std::pair(&first.gradients, &second.gradients)}) {
+    CHECK_EQUAL(one->size(), other->size());
+    for (const auto& [name, numbers] : *one) {
+      if (numbers == other->at(name)) continue;
+      std::cout << "     " << what << ", " << name << "\n";
+      CHECK(numbers == other->at(name));
+    }
+  }
+}
+
 template <class S>
 CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const CellData& data,
                             const BlockChoice& choice) {
@@ -50,6 +63,28 @@ CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const Cel
   CellResult<S> result = run_cell<S>(cell, data);
   block_choice() = BlockChoice();
   return result;
+}
+
+/// Weights that stay in registers give the bits that weights in shared memory give: blocks of one
+/// to several groups of rows, sums that are cut and sums that are not.
+inline void check_held(const CudaTable& table) {
+  for (const char* kind : {"lstm", "rnn", "rra", "scornn", "exprnn", "scurnn"}) {
+    for (const int rows : {1, 2, 3, 8, 11}) {
+      CellCase c = {text(kind, ", ", rows, " rows a block"), kind,
+                    spec_of({{"inputSize", 3.0}, {"units", rows < 8 ? 8.0 : 64.0}}), 11};
+      c.entries = 1;
+      c.lengths = true;
+      CpuRuntime runtime(1);
+      const auto cpu = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
+      CellData data = make_data(c, *cpu);
+      round_to_float(data);
+      BlockChoice held = {BlockChoice::kResident, rows, -1}, shared = held;
+      shared.hold = false;
+      const CellResult<float> first = run_on_device<float>(table, c, data, held);
+      const CellResult<float> second = run_on_device<float>(table, c, data, shared);
+      check_same(c.name, first, second);
+    }
+  }
 }
 
 /// Each case by each driver in double, and by one after the other in float. `every`: of the cases.

@@ -6,13 +6,14 @@ import { adding, adding750 } from './adding';
 import { copying, copying1000 } from './copying';
 import { digitFrames } from './digit-frames';
 import { digits } from './digits';
-import { har } from './har';
+import { har, harPooled } from './har';
 import { imdb } from './imdb';
 import { mnist, permutedMnist } from './mnist';
 import { ptb } from './ptb';
 
 export const COMPARISONS: Readonly<Record<string, Comparison>> = {
   har,
+  harPooled,
   adding,
   adding750,
   copying,

@@ -26,6 +26,11 @@ constexpr int kMostRows = 8;
 /// not depend on that.
 constexpr int kNominalThreads = 256;
 
+/// Parts that the sums of a product of so many outputs are cut into.
+constexpr int product_parts(int outputs) {
+  return outputs < kNominalThreads ? kNominalThreads / outputs : 1;
+}
+
 /// So that a thread has 255 registers.
 constexpr int kMostBlockThreads = 256;
 
@@ -84,6 +89,7 @@ struct BlockArgs {
   int32_t partials = 0;  ///< in shared memory: room for parts of sums
   int32_t partial_numbers = 0;
   int32_t shared_numbers = 0;  ///< of a block, all of it
+  bool held = false;           ///< the pass's one product has its weights in registers
   alignas(16) unsigned char cell[kMaxCellBytes] = {};
 };
 

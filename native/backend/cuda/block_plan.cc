@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "backend/cell_host.h"
+#include "backend/cuda/block_held.h"
 #include "base/error.h"
 
 namespace lookback {
@@ -119,10 +120,12 @@ class Planner {
   }
 
  private:
-  /// One thread an output of the widest product, within reason.
+  /// One thread an output of the widest product, within reason; where there is but one product, a
+  /// thread for each part of its sums, whose weights it may hold.
   int choose_threads() const {
     int widest = 0;
     for (const LinearInfo& info : d_.linears) widest = std::max(widest, info.rows * info.repeat);
+    if (d_.linears.size() == 1) return kMostBlockThreads;
     return std::clamp(round_up(widest, 32), kLeastThreads, kMostBlockThreads);
   }
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
@@ -196,9 +199,28 @@ class Planner {
       out.slots[s] = static_cast<int32_t>(used);
       used += slot_numbers(s);
     }
+    out.held = holds(backward);
     share_weights(backward, budget, used, out);
     out.numbers = static_cast<int32_t>(used);
     return out;
+  }
+  /// Whether the pass has one product, and each of a block's threads has registers for its share of
+  /// the weights. Doubles take two each.
+  bool holds(bool backward) const {
+    if (!block_choice().hold || shape_.number_bytes != sizeof(float) || d_.linears.size() != 1)
+      return false;
+    const LinearInfo& info = d_.linears[0];
+    int products = 0, size = 0, begin = 0, outputs = 0;
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      if ((backward ? layout_.adjoint(0, s) : layout_.forward(0, s)).numbers == 0) continue;
+      ++products;
+      size = backward ? info.rows : layout_.source_size(0, s);
+      begin = backward ? info.d_out_begin : info.sources[s].begin;
+      outputs = backward ? layout_.source_size(0, s) : info.rows;
+    }
+    if (products != 1 || info.repeat != 1 || size % 4 != 0 || begin % 4 != 0) return false;
+    const int parts = product_parts(outputs);
+    return outputs * parts <= plan_.threads && (quads(size) + parts - 1) / parts <= kHeldQuads;
   }
   void share_weights(bool backward, int64_t budget, int64_t& used, SharedPlan& out) const {
     struct Part {
@@ -209,7 +231,7 @@ class Planner {
     for (size_t l = 0; l < d_.linears.size(); ++l) {
       for (size_t s = 0; s < d_.linears[l].sources.size(); ++s) {
         const PackedPlace& at = backward ? layout_.adjoint(l, s) : layout_.forward(l, s);
-        if (at.numbers > 0) parts.push_back({at.numbers, l, s});
+        if (at.numbers > 0 && !out.held) parts.push_back({at.numbers, l, s});
         out.weight_numbers += at.numbers;
       }
     }
@@ -268,16 +290,18 @@ void Planner::choose_driver(const BlockChoice& choice) {
   constexpr double kClock = 1.9e3;  // cycles in a microsecond
   constexpr double kProductsACycle =
       32;  // multiply-adds of one multiprocessor, fed from shared memory
-  constexpr double kFarBytesACycle = 24;  // from the second-level cache to one multiprocessor
-  constexpr double kLaunch = 3.0;         // of a kernel from a stream, in microseconds
+  constexpr double kHeldProductsACycle = 128;  // with its weights in registers
+  constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
+  constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
   const double waves =
       static_cast<double>((plan_.blocks + limits_.multiprocessors - 1) / limits_.multiprocessors);
   const auto numbers = static_cast<double>(plan_.forward.weight_numbers);
-  const auto far = numbers - static_cast<double>(plan_.forward.weight_numbers_shared);
+  const auto far =
+      plan_.forward.held ? 0 : numbers - static_cast<double>(plan_.forward.weight_numbers_shared);
   const double groups = std::max(1.0, plan_.rows / static_cast<double>(kMostRows));
   const double resident =
       waves *
-      (numbers * plan_.rows / kProductsACycle +
+      (numbers * plan_.rows / (plan_.forward.held ? kHeldProductsACycle : kProductsACycle) +
        far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle) /
       kClock;
   const double launches = 2.0 * static_cast<double>(d_.linears.size()) + 1 +
@@ -319,8 +343,13 @@ std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) co
     }
     out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
         << " bytes of shared memory, " << slots_inside << " of " << d.slots.size()
-        << " slots in it (" << inside * bytes << " bytes), weights "
-        << plan.weight_numbers_shared * bytes << " of " << plan.weight_numbers * bytes << " bytes";
+        << " slots in it (" << inside * bytes << " bytes), ";
+    if (plan.held) {
+      out << plan.weight_numbers * bytes << " bytes of weights in registers";
+    } else {
+      out << "weights " << plan.weight_numbers_shared * bytes << " of "
+          << plan.weight_numbers * bytes << " bytes";
+    }
   }
   return out.str();
 }

@@ -25,6 +25,7 @@ struct BlockChoice {
   enum Driver { kModel, kResident, kStepwise } driver = kModel;
   int rows = 0;               ///< of a block; 0: as the model says
   int64_t shared_bytes = -1;  ///< at most this much; -1: as the device has
+  bool hold = true;           ///< weights in registers where they fit
 };
 BlockChoice& block_choice();
 
@@ -86,6 +87,7 @@ struct SharedPlan {
   std::vector<std::vector<Weights>> weights;  ///< [Linear][source]
   int32_t partials = 0, partial_numbers = 0;
   int32_t numbers = 0;
+  bool held = false;  ///< the weights are in registers (block_held.h), and not in shared memory
   int64_t weight_numbers = 0, weight_numbers_shared = 0;
 };
 

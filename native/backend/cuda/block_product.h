@@ -101,15 +101,11 @@ class ProductTile {
   template <class Threads>
   HD void run(Threads threads) const {
     if (p_.chunks == 1) {
-      const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
       for (int item = threads.thread(); item < outputs_ * groups_; item += threads.threads()) {
         const int output = item % outputs_, first = item / outputs_ * R;
         S sum[R];
         add(output, first, 0, quads(), sum);
-        UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          if (first + r < places_.rows) finish(out, first + r, output, sum[r]);
-        }
+        leave(output, 0, first, sum);
       }
       threads.sync(SyncSite::kProduct);
       return;
@@ -121,6 +117,34 @@ class ProductTile {
       threads.sync(SyncSite::kPartials);
       join(threads, group, count);
       threads.sync(SyncSite::kProduct);
+    }
+  }
+
+  /// Sums of the rows from `row` on: an output's, or, where sums are cut, number `part` of the
+  /// parts that `join` adds.
+  HD void leave(int output, int part, int row, const S (&sum)[R]) const {
+    if (p_.chunks > 1) {
+      UNROLL(8)
+      for (int r = 0; r < R; ++r) partials()[(part * R + r) * outputs_ + output] = sum[r];
+      return;
+    }
+    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
+    UNROLL(8)
+    for (int r = 0; r < R; ++r) {
+      if (row + r < places_.rows) finish(out, row + r, output, sum[r]);
+    }
+  }
+  /// The parts of `count` groups of rows from `group` on, in order.
+  template <class Threads>
+  HD void join(Threads threads, int group, int count) const {
+    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
+    for (int item = threads.thread(); item < count * R * outputs_; item += threads.threads()) {
+      const int output = item % outputs_, row = item / outputs_, own = row / R;
+      if (group * R + row >= places_.rows) continue;
+      const S* from = partials() + (own * p_.chunks * R + row % R) * outputs_ + output;
+      S sum = from[0];
+      for (int chunk = 1; chunk < p_.chunks; ++chunk) sum += from[chunk * R * outputs_];
+      finish(out, group * R + row, output, sum);
     }
   }
 
@@ -144,20 +168,7 @@ class ProductTile {
       const int chunk = rest % p_.chunks, own = rest / p_.chunks;
       S sum[R];
       add(output, (group + own) * R, all * chunk / p_.chunks, all * (chunk + 1) / p_.chunks, sum);
-      UNROLL(8)
-      for (int r = 0; r < R; ++r) partials()[(rest * R + r) * outputs_ + output] = sum[r];
-    }
-  }
-  template <class Threads>
-  HD void join(Threads threads, int group, int count) const {
-    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
-    for (int item = threads.thread(); item < count * R * outputs_; item += threads.threads()) {
-      const int output = item % outputs_, row = item / outputs_, own = row / R;
-      if (group * R + row >= places_.rows) continue;
-      const S* from = partials() + (own * p_.chunks * R + row % R) * outputs_ + output;
-      S sum = from[0];
-      for (int chunk = 1; chunk < p_.chunks; ++chunk) sum += from[chunk * R * outputs_];
-      finish(out, group * R + row, output, sum);
+      leave(output, rest, (group + own) * R, sum);
     }
   }
 

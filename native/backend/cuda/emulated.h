@@ -27,6 +27,8 @@ struct EmulatedBlock {
 class EmulatedThreads {
  public:
   static constexpr int kStopEvery = 1;
+  /// So that few threads have room for as many shares as those of a GPU's block.
+  static constexpr int kHeldShares = 128;
   EmulatedThreads(EmulatedBlock* shared, int thread, int threads, int block, int blocks)
       : shared_(shared), thread_(thread), threads_(threads), block_(block), blocks_(blocks) {}
   int thread() const { return thread_; }
