@@ -66,6 +66,7 @@
         "native/backend/cpu/recurrence.cc",
         "native/backend/cpu/rows.cc",
         "native/backend/cpu/threads.cc",
+        "native/backend/cuda/blas.cc",
         "native/backend/cuda/block_plan.cc",
         "native/backend/cuda/block_weights.cc",
         "native/backend/cuda/cuda_backend.cc",

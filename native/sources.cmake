@@ -23,6 +23,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/recurrence.cc
   native/backend/cpu/rows.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/blas.cc
   native/backend/cuda/block_plan.cc
   native/backend/cuda/block_weights.cc
   native/backend/cuda/cuda_backend.cc
@@ -114,6 +115,7 @@ set_source_files_properties(native/backend/cuda/emulated_recurrent.cc PROPERTIES
 
 # The CUDA library, compiled by nvcc where it is found; the addon loads it.
 set(LOOKBACK_CUDA_SOURCES
+  native/backend/cuda/blas.cc
   native/backend/cuda/launch.cu
   native/backend/cuda/library.cu
   native/backend/cuda/loops/bnlstm.cu

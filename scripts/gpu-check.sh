@@ -20,7 +20,7 @@ Parts, in the order in which they run when none is named, with the seconds that 
   parity   85   every cell and driver beside the CPU (both float and double)
   roofline 20   launches, barriers, clusters, arithmetic, memory: what the GPU can do, and what waiting costs
   device  110   our drivers beside PyTorch on the GPU: nn.LSTM (fp32, tf32, bf16), eager cells, cells in a CUDA graph;
-                products beside cuBLAS
+                products beside cuBLAS; large cells once more with our own products
   host     60   our CPU kernels beside that machine's PyTorch, at 1, 2 and 16 threads
   plans    10   what the drivers' model of sizes says of the reference shapes
   sanitize 40   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
@@ -28,13 +28,14 @@ Parts, in the order in which they run when none is named, with the seconds that 
   report   10   bench/results/<gpu>.md from the files of the other parts
 
 Environment:
-  OUT            folder for the results (default: build/gpu-check)
-  BUILD          build folder (default: build/gpu)
-  SECONDS_TOTAL  what all parts together may take (default 540); those behind that are not run
-  LIMIT          seconds of each part that is named, instead of the above
-  PARITY_EVERY   one case of so many (default 1)
-  BENCH_PYTHON   a Python that has PyTorch (default: python3)
-  CASES          names for 'device', 'host' and 'compile' (bench/device/run.py --list), instead of all
+  OUT              folder for the results (default: build/gpu-check)
+  BUILD            build folder (default: build/gpu)
+  SECONDS_TOTAL    what all parts together may take (default 540); those behind that are not run
+  LIMIT            seconds of each part that is named, instead of the above
+  PARITY_EVERY     one case of so many (default 1)
+  BENCH_PYTHON     a Python that has PyTorch (default: python3)
+  LOOKBACK_CUBLAS  the cuBLAS that training takes (default: the loader's, else PyTorch's), or 'off'
+  CASES            names for 'device', 'host' and 'compile' (bench/device/run.py --list), instead of all
 
 Each part writes $OUT/PART.txt, the benches also $OUT/roofline.jsonl, device.jsonl and host-THREADS.jsonl, compile.jsonl;
 $OUT/summary.txt has one line a part. What a part has written stays where it is cut short. Exit code 1: a part failed.
@@ -87,7 +88,16 @@ bench() {
     --seconds "$seconds" --out "$OUT/$file" "$@"
 }
 
-part_device() { bench cuda 1 "$((limit - 8))" device.jsonl --case-seconds 3 --products ${CASES:-}; }
+part_device() {
+  local own=14 rc=0
+  [ "$limit" -ge 60 ] || own=0
+  bench cuda 1 "$((limit - 8 - own))" device.jsonl --case-seconds 3 --products ${CASES:-} || rc=1
+  [ "$own" != 0 ] || return "$rc"
+  # By themselves, so that the difference is that of the products.
+  LOOKBACK_CUBLAS=off bench cuda 1 "$own" device-own.jsonl --case-seconds 2 --alone \
+    ${CASES:-lstm-ptb-b128-h512 lstm-har-b1024-h128 gru-ptb-b128-h512 scornn-mnist-b128-h512} || rc=1
+  return "$rc"
+}
 
 part_host() {
   local threads rc=0
@@ -138,6 +148,17 @@ run_part() {
   [ "$rc" = 0 ] || [ ! -f "$OUT/$part.txt" ] || tail -n 20 "$OUT/$part.txt"
 }
 
+# The newest cuBLAS among the packages that PyTorch brings.
+cublas_of_pytorch() {
+  "$python" -c 'import glob, os, sysconfig
+found = glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib/libcublas.so.1[23]")
+print(max(found, key=os.path.basename, default=""))'
+}
+
+if [ -z "${LOOKBACK_CUBLAS:-}" ] && ! ldconfig -p 2>/dev/null | grep -q 'libcublas\.so\.1[23]'; then
+  LOOKBACK_CUBLAS=$(cublas_of_pytorch 2>/dev/null) || true
+  export LOOKBACK_CUBLAS
+fi
 export LOOKBACK_CUDA_LIBRARY=$PWD/build/Release/lookback_cuda.so
 
 if [ -n "${GPU_CHECK_PART:-}" ]; then

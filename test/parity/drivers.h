@@ -88,10 +88,10 @@ inline void check_held(const CudaTable& table) {
 }
 
 /// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
-inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "") {
+inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "",
+                          const std::vector<DriverChoice>& choices = driver_choices()) {
   Worst floats, doubles;
   const std::vector<CellCase> cases = cell_cases();
-  const std::vector<DriverChoice>& choices = driver_choices();
   for (size_t i = 0; i < cases.size(); i += every) {
     const CellCase& c = cases[i];
     if (c.name.find(only) == std::string::npos) continue;

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -50,6 +51,41 @@ describe('gpu-check.sh', () => {
     });
     expect(seconds.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(540);
     expect(existsSync(join(folder, 'out'))).toBe(false);
+  });
+
+  it("takes PyTorch's cuBLAS, the newest, where the loader knows of none", () => {
+    const home = join(folder, 'python');
+    expect(python('-m', 'venv', '--without-pip', home).status).toBe(0);
+    const [version = ''] = readdirSync(join(home, 'lib'));
+    const packages = join(home, 'lib', version, 'site-packages', 'nvidia');
+    for (const [name, number] of [
+      ['cublas', 12],
+      ['cu13', 13],
+      ['cu14', 14],
+    ] as const) {
+      mkdirSync(join(packages, name, 'lib'), { recursive: true });
+      writeFileSync(join(packages, name, 'lib', `libcublas.so.${number}`), '');
+    }
+    const bin = join(folder, 'loader');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'ldconfig'), '#!/bin/sh\necho "libcublas.so.$KNOWN => /usr/lib/x"\n');
+    chmodSync(join(bin, 'ldconfig'), 0o755);
+    const begin = source.indexOf('cublas_of_pytorch()');
+    const words = source.slice(begin, source.indexOf('export LOOKBACK_CUDA_LIBRARY'));
+    const asked = (known: string, given = ''): string => {
+      const path = `${bin}:${process.env['PATH']}`;
+      const env = {
+        PATH: path,
+        KNOWN: known,
+        LOOKBACK_CUBLAS: given,
+        python: join(home, 'bin', 'python3'),
+      };
+      const script = `${words}\necho "$LOOKBACK_CUBLAS"`;
+      return spawnSync('bash', ['-c', script], { encoding: 'utf8', env }).stdout.trim();
+    };
+    expect(asked('11')).toBe(join(packages, 'cu13', 'lib', 'libcublas.so.13'));
+    expect(asked('13')).toBe('');
+    expect(asked('11', 'off')).toBe('off');
   });
 
   it('refuses a part that it does not know', () => {
@@ -212,6 +248,11 @@ for line in sys.stdin:
     expect(status).toBe(1);
   });
 
+  it('measures ours alone where it is asked to', () => {
+    const { lines } = bench('--alone', 'lstm-har-b64-h32');
+    expect(lines[1]).toMatchObject({ case: 'lstm-har-b64-h32', stepMs: 5, peers: [] });
+  });
+
   it('names the cases for which there was no time', () => {
     const { lines } = bench('--seconds', '1', 'lstm-har-b64-h32', 'gru-har-b64-h32');
     expect(lines.at(-1)).toEqual({ left: ['lstm-har-b64-h32', 'gru-har-b64-h32'] });
@@ -252,8 +293,12 @@ describe('report.py', () => {
     const timed = { forwardMs: 0.5, stepMs: 1.25, samples: 20 };
     write(
       'device.jsonl',
-      { device: 'NVIDIA Pretended 9', threads: 1 },
-      { product: [2, 3, 4], device: 'cuda', ms: { mm: 0.25, ours: 0.5, 'mm, tf32': 'it ended' } },
+      { device: 'NVIDIA Pretended 9', threads: 1, cublas: '13.1.2' },
+      {
+        product: [2, 3, 4],
+        device: 'cuda',
+        ms: { mm: 0.25, 'ours, own kernel': 0.75, ours: 0.5, 'mm, tf32': 'it ended' },
+      },
       {
         case: 'lstm-har-b64-h32',
         device: 'cuda',
@@ -273,6 +318,14 @@ describe('report.py', () => {
       },
       { left: ['gru-har-b64-h32'] },
     );
+    write('device-own.jsonl', {
+      case: 'lstm-har-b64-h32',
+      device: 'cuda',
+      plan: 'stepwise',
+      ...timed,
+      stepMs: 2.5,
+      peers: [],
+    });
     write('host-2.jsonl', {
       case: 'lstm-har-b64-h32',
       device: 'cpu',
@@ -295,8 +348,11 @@ describe('report.py', () => {
       '| `lstm-har-b64-h32` | 0.50 | 1.25 | nn.LSTM | 1.00 | 5.00 | 2.00 | 4.00 | 1.5e-07 |',
       '- `lstm-har-b64-h32`: resident: 64 blocks',
       '- `lstm-har-b64-h32`, cell, compile: it did not finish within 60 s',
-      '| shape | ours | mm | mm, tf32 |',
-      '| 2 x 3 x 4 | 0.50 | 0.25 | it ended |',
+      'cuBLAS for the large products of training: 13.1.2.',
+      '| shape | ours | ours, own kernel | mm | mm, tf32 |',
+      '| 2 x 3 x 4 | 0.50 | 0.75 | 0.25 | it ended |',
+      '## Our drivers without cuBLAS',
+      '| `lstm-har-b64-h32` | 0.50 | 2.50 |  |  |  |  |  |  |',
       'The time was up before: `gru-har-b64-h32`.',
       '## The CPU of this machine, 2 threads',
       '| `lstm-har-b64-h32` | 0.50 | 1.25 |  |  |  |  |  |  |',

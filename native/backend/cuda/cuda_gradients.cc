@@ -162,6 +162,7 @@ void CudaRecurrence<S>::input_gradient(CudaTape<S>& t, S* dx) {
       g.beta = first ? S(0) : S(1);
       g.c = column(t, d.x.id, 0);
       g.c_row = t.plan.slots[static_cast<size_t>(d.x.id)].stride;
+      g.any_order = true;
       backend_.gemm(g);
       first = false;
     }
@@ -202,6 +203,7 @@ void CudaRecurrence<S>::weight_gradients(CudaTape<S>& t, const std::vector<S*>& 
         g.beta = repeat == 0 ? S(0) : S(1);
         g.c = dW + k0;
         g.c_row = depth;
+        g.any_order = true;
         backend_.gemm(g);
         k0 += g.n;
       }

@@ -268,6 +268,7 @@ void CudaRecurrence<S>::multiply_input(CudaTape<S>& t) {
     g.b_col = g.k;
     g.c = column(t, info.out.id, 0) + info.out_begin;
     g.c_row = t.plan.slots[static_cast<size_t>(info.out.id)].stride;
+    g.any_order = t.trains();
     backend_.gemm(g);
   }
 }

@@ -20,6 +20,8 @@ class CudaTape final : public Tape {
  public:
   explicit CudaTape(CudaDevice& device);
   size_t bytes() const override;
+  /// Whether the pass at hand is one of training, whose products may be summed in any order.
+  bool trains() const { return shape.keep && loop.args.walk.training; }
 
   BlockShape shape;
   bool filled = false;
