@@ -2,21 +2,28 @@
  * What measures on machines without Node, as far as it goes without a GPU: the list of cases, the turns of both sides
  * (against programs that only pretend), the page, and the script's help.
  */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase } from '../../bench/cases';
 import { CASES } from '../../bench/cases';
+import type { LayerSpec } from '../../lib';
+import { optimizers } from '../../lib';
+import { layerKinds } from '../../lib/layers';
+import { CASES as MODELS } from '../device/cases';
+import { worstOf } from '../device/compare';
 
 const root = join(__dirname, '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'lookback-gpu-check-'));
@@ -96,6 +103,41 @@ describe('gpu-check.sh', () => {
     ]);
   });
 
+  it('says loudly that the JavaScript check was skipped, and fails only where it was asked for', () => {
+    const bare = join(folder, 'bare');
+    const bin = join(bare, 'bin');
+    mkdirSync(bin, { recursive: true });
+    // A machine with all that the script calls, and no Node.
+    for (const name of [
+      'basename',
+      'bash',
+      'cat',
+      'dirname',
+      'env',
+      'mkdir',
+      'sed',
+      'tail',
+      'tee',
+      'timeout',
+      'touch',
+    ])
+      symlinkSync(execFileSync('which', [name], { encoding: 'utf8' }).trim(), join(bin, name));
+    const env = { PATH: bin, HOME: bare, OUT: join(bare, 'out'), BUILD: join(bare, 'build') };
+    mkdirSync(join(bare, 'scripts'));
+    copyFileSync(join(root, script), join(bare, script));
+    const named = spawnSync('bash', [script, 'javascript'], { cwd: bare, env, encoding: 'utf8' });
+    expect(named.stdout).toMatch(
+      /^javascript SKIPPED: no node on the PATH, and no archive of it at build\/gpu-node\.tar\.xz, \d s$/m,
+    );
+    expect(named.status).toBe(1);
+    const all = spawnSync('bash', [script], {
+      cwd: bare,
+      env: { ...env, LIMIT: '20', OUT: join(bare, 'all') },
+      encoding: 'utf8',
+    });
+    expect(all.stdout).toMatch(/^javascript SKIPPED: /m);
+  });
+
   it('ends a part that takes too long, with what it has started, and goes on', () => {
     const bin = join(folder, 'bin');
     mkdirSync(bin, { recursive: true });
@@ -119,6 +161,34 @@ describe('gpu-check.sh', () => {
     expect(stdout).toMatch(/^report +not run: the time was up, 0 s$/m);
     expect(readFileSync(join(out, 'summary.txt'), 'utf8').split('\n')).toHaveLength(3);
     expect(status).toBe(1);
+  });
+});
+
+describe('models beside the CPU', () => {
+  const zeros = { losses: [1, 0], predict: [100, -200] };
+
+  it('are as far apart as their worst result, as a share of its largest entry', () => {
+    const near = { ...zeros, predict: [100, -201] };
+    expect(worstOf(near, zeros)).toEqual({ name: 'predict', error: 0.005 });
+    expect(worstOf(zeros, zeros).error).toBe(0);
+  });
+
+  it('differ where a number is none, and where one is missing', () => {
+    expect(worstOf({ ...zeros, losses: [1, NaN] }, zeros).error).toBe(Infinity);
+    expect(() => worstOf({ ...zeros, predict: [100] }, zeros)).toThrow(/predict has 1 numbers/);
+    expect(() => worstOf({ losses: [1, 0] }, zeros)).toThrow(/predict has 0 numbers, on the CPU 2/);
+  });
+
+  it('have a case for every kind of layer and optimizer', () => {
+    const kinds = (all: readonly LayerSpec[]): string[] =>
+      all.flatMap(({ kind, inside = [] }) => [kind, ...kinds(inside)]);
+    const tried = new Set(MODELS.flatMap((each) => kinds(each.layers)));
+    expect([...layerKinds].filter((kind) => !tried.has(kind))).toEqual([]);
+    const named = MODELS.flatMap(({ optimizer }) =>
+      typeof optimizer === 'object' ? [optimizer.kind] : [],
+    );
+    expect(new Set(named)).toEqual(new Set(Object.keys(optimizers)));
+    expect(new Set(MODELS.map(({ name }) => name)).size).toBe(MODELS.length);
   });
 });
 
