@@ -5,6 +5,7 @@
 #include <iterator>
 #include <memory>
 
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/recurrence.h"
 #include "backend/cuda/block_plan.h"
 #include "backend/cuda/cuda_backend.h"
@@ -20,8 +21,12 @@ class LoneDevice final : public CudaBackend<S> {
  public:
   using CudaBackend<S>::CudaBackend;
   std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
-    return make_cuda_recurrence<S>(*this, this->device_, kind, spec);
+    const Multiply multiply = [this](const Gemm<double>& g) { cpu_gemm(g, pool_); };
+    return make_cuda_recurrence<S>(*this, this->device_, multiply, kind, spec);
   }
+
+ private:
+  ThreadPool pool_{1};
 };
 
 struct DriverChoice {

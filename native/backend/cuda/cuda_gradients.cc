@@ -20,18 +20,6 @@ int64_t numbers_of(const std::vector<int>& shape) {
   return element_count({shape.begin(), shape.end()}, "a parameter");
 }
 
-/// Matrices on the host are small: they are multiplied where they are.
-void multiply_on_host(const Gemm<double>& g) {
-  for (int64_t i = 0; i < g.m; ++i) {
-    double* const row = g.c + i * g.c_row;
-    for (int64_t j = 0; j < g.n; ++j) row[j] = g.beta == 0 ? 0 : g.beta * row[j];
-    for (int64_t k = 0; k < g.k; ++k) {
-      const double a = g.a[i * g.a_row + k * g.a_col];
-      for (int64_t j = 0; j < g.n; ++j) row[j] += a * g.b[k * g.b_row + j * g.b_col];
-    }
-  }
-}
-
 }  // namespace
 
 /// The parametrization's inputs and results on the host, under the names of the call.
@@ -66,7 +54,7 @@ void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
     numbers.resize(static_cast<size_t>(element_count(buffer.shape, "a buffer")));
     inner.outputs[buffer.name] = {numbers.data(), buffer.shape};
   }
-  derived_.build(inner, multiply_on_host);
+  derived_.build(inner, on_host_);
   const std::vector<const S*>& built = derived_.weights();
   for (size_t i = 0; i < derived_values_.size(); ++i) {
     Buffer<S>& to = derived_values_[i];
@@ -95,7 +83,7 @@ std::vector<int> CudaRecurrence<S>::settle(const std::vector<S*>& params, const 
     host_buffers[name] = fetch<S>(device_, tensor.data, tensor.size());
     inner_buffers[name] = {host_buffers[name].data(), tensor.shape};
   }
-  std::vector<int> afresh = derived_.settle(inner_params, inner_buffers, first, multiply_on_host);
+  std::vector<int> afresh = derived_.settle(inner_params, inner_buffers, first, on_host_);
   for (size_t p = 0; p < d.params.size(); ++p) {
     device_.copy_in(host_params[p].data(), static_cast<int64_t>(host_params[p].size()), params[p]);
   }
@@ -254,7 +242,7 @@ void CudaRecurrence<S>::derived_gradients(const BackwardCall<S>& call,
     S* const wanted = find_out(call.d_inputs, d.derivations[i].name);
     if (wanted != nullptr) device_.copy(d_weights[d.params.size() + i], from.size(), wanted);
   }
-  derived_.finish_gradients(inner, multiply_on_host);
+  derived_.finish_gradients(inner, on_host_);
   for (size_t p = 0; p < d.params.size(); ++p) {
     if (std::all_of(sums[p].begin(), sums[p].end(), [](S number) { return number == S(0); }))
       continue;

@@ -37,8 +37,8 @@ class CudaTape final : public Tape {
 template <class S>
 class CudaRecurrence final : public CellHost<S> {
  public:
-  /// All outlive this; `backend` computes on `device`.
-  CudaRecurrence(Backend<S>& backend, CudaDevice& device, CellInstance cell);
+  /// `backend` computes on `device`; both outlive this. `on_host` multiplies in the host's memory.
+  CudaRecurrence(Backend<S>& backend, CudaDevice& device, Multiply on_host, CellInstance cell);
 
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
@@ -87,6 +87,7 @@ class CudaRecurrence final : public CellHost<S> {
 
   Backend<S>& backend_;
   CudaDevice& device_;
+  Multiply on_host_;
   BlockLayout layout_;
   BlockWeights<S> weights_;
   std::vector<Buffer<S>> derived_values_, derived_gradients_;
