@@ -31,10 +31,13 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cuda/cuda_loops.cc
   native/backend/cuda/cuda_recurrence.cc
   native/backend/cuda/device.cc
+  native/backend/cuda/device_algebra.cc
   native/backend/cuda/launch_record.cc
   native/backend/cuda/library.cc
+  native/backend/cuda/orthogonal_weights.cc
   native/backend/cuda/record.cc
   native/backend/cuda/recurrence.cc
+  native/backend/cuda/skew_map.cc
   native/backend/derived.cc
   native/backend/instantiate_cell.cc
   native/backend/layer_stack.cc

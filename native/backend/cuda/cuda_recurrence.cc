@@ -40,7 +40,8 @@ CudaRecurrence<S>::CudaRecurrence(Backend<S>& backend, CudaDevice& device, Multi
       device_(device),
       on_host_(std::move(on_host)),
       layout_(cell_.declaration),
-      weights_(layout_, backend, device) {
+      weights_(layout_, backend, device),
+      own_weights_(make_orthogonal_weights<S>(device, cell_.declaration.parametrization.get())) {
   REQUIRE(cell_.bytes <= kMaxCellBytes, kInternal, "the struct of cell ", cell_.key, " has ",
           cell_.bytes, " bytes; a launch has room for ", kMaxCellBytes);
   for (const DerivedInfo& derivation : cell_.declaration.derivations) {

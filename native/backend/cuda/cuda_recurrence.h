@@ -11,6 +11,7 @@
 #include "backend/cuda/block_weights.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/launch_record.h"
+#include "backend/cuda/orthogonal_weights.h"
 #include "base/arena.h"
 
 namespace lookback {
@@ -54,7 +55,6 @@ class CudaRecurrence final : public CellHost<S> {
   using CellHost<S>::info_;
   using CellHost<S>::derived_;
 
-  /// Copies on the host of what a parametrization reads and writes.
   struct HostCopies;
   class Stepwise;
 
@@ -63,6 +63,10 @@ class CudaRecurrence final : public CellHost<S> {
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);
   void prepare(const ForwardCall<S>& call, bool quads);
   void build_derived(const ForwardCall<S>& call);
+  HostCopies copy_to_host(const ForwardCall<S>& call, HostShare share);
+  void show_derived(const ForwardCall<S>& call, const HostCopies& host);
+  bool reads(HostShare share, size_t param) const;
+  size_t own_matrices() const;
   void find_weights(const std::vector<const S*>& params);
   void pack(bool quads);
   void add_noise(const ForwardCall<S>& call, CudaTape<S>& t);
@@ -82,6 +86,7 @@ class CudaRecurrence final : public CellHost<S> {
   void other_gradients(CudaTape<S>& t, const BackwardCall<S>& call,
                        const std::vector<S*>& d_weights);
   void derived_gradients(const BackwardCall<S>& call, const std::vector<S*>& d_weights);
+  void gradients_on_host(const BackwardCall<S>& call);
   /// The matrix of a slot's columns from step `t` on.
   S* column(CudaTape<S>& t, int slot, int64_t step) const;
 
@@ -91,6 +96,8 @@ class CudaRecurrence final : public CellHost<S> {
   BlockLayout layout_;
   BlockWeights<S> weights_;
   std::vector<Buffer<S>> derived_values_, derived_gradients_;
+  std::unique_ptr<OrthogonalWeights<S>> own_weights_;  ///< that the device makes; null: none
+  HostShare host_share_ = HostShare::kAll;             ///< of the last build
   std::vector<const S*> all_weights_;
   uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
   bool quads_ = false;    ///< how they are packed

@@ -8,6 +8,7 @@
 #include "backend/cuda/api.h"
 #include "backend/cuda/block_tools.h"
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/matrix_operations.h"
 #include "backend/cuda/operations.h"
 
 namespace lookback {
@@ -26,8 +27,12 @@ using Operations =
 
 /// Those of recurrences, which their own part of a library launches.
 template <class S>
-using RecurrentOperations = OperationList<MovesOp<S>, ColumnSumsOp<S>, InputOp<S>, MasksOp<S>,
-                                          StatisticsOp<S>, ExponentialsOp<S>, LoopOp<S>>;
+using RecurrentOperations =
+    OperationList<MovesOp<S>, ColumnSumsOp<S>, InputOp<S>, MasksOp<S>, StatisticsOp<S>,
+                  ExponentialsOp<S>, LoopOp<S>, ReadSkewOp<S>, CombineOp<S>, LoadOp<S>, StoreOp<S>,
+                  WriteScaledOp<S>, WriteUnitaryOp<S>, ReadScaledGradientOp<S>,
+                  ReadUnitaryGradientOp<S>, AddSkewGradientOp<S>, AddUnitaryGradientOp<S>,
+                  AddPhaseGradientOp<S>>;
 
 template <class... Types>
 constexpr uint64_t mix_sizes(OperationList<Types...>, uint64_t seed) {
