@@ -37,6 +37,8 @@ inline const std::vector<DriverChoice>& driver_choices() {
       {"resident, without shared memory", {BlockChoice::kResident, 2, 0}},
       {"resident, little shared memory", {BlockChoice::kResident, 5, 17000}},
       {"stepwise", {BlockChoice::kStepwise, 2, -1}},
+      {"clusters of 2", {BlockChoice::kResident, 3, -1, 2}},
+      {"clusters of 4, little shared memory", {BlockChoice::kResident, 2, 26000, 4}},
   };
   return choices;
 }
@@ -52,11 +54,38 @@ CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const Cel
   return result;
 }
 
+/// Whether several blocks have the same rows, as cells with rows that meet do not.
+template <class S>
+bool has_clusters(const CudaTable& table, const CellCase& c, const BlockChoice& choice) {
+  block_choice() = choice;
+  LoneDevice<S> device(table);
+  const auto cell = device.recurrence(c.cell, c.spec);
+  const std::string plan = cell->explain({c.batch, c.steps, true, {}}).front().text;
+  block_choice() = BlockChoice();
+  return plan.find(" cluster") != std::string::npos;
+}
+
+/// A cluster cuts no sum otherwise than a block does.
+template <class S>
+void check_bits(const CellCase& c, const char* name, const CellResult<S>& block,
+                const CellResult<S>& cluster) {
+  const auto check = [&](const Arrays<S>& expected, const Arrays<S>& actual) {
+    for (const auto& [array, numbers] : expected) {
+      if (actual.at(array) == numbers) continue;
+      check::fail(text(c.name, ", ", array, ", ", name).c_str(), static_cast<int>(sizeof(S)),
+                  text("not the numbers of one block, by ", apart(actual.at(array), numbers)));
+    }
+  };
+  check(block.outputs, cluster.outputs);
+  check(block.gradients, cluster.gradients);
+}
+
 /// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
 inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "") {
   Worst floats, doubles;
   const std::vector<CellCase> cases = cell_cases();
   const std::vector<DriverChoice>& choices = driver_choices();
+  size_t clusters = 0;
   for (size_t i = 0; i < cases.size(); i += every) {
     const CellCase& c = cases[i];
     if (c.name.find(only) == std::string::npos) continue;
@@ -70,12 +99,21 @@ inline void check_drivers(const CudaTable& table, size_t every, const std::strin
     });
     for (size_t d = 0; d < choices.size(); ++d) {
       const auto& [name, choice] = choices[d];
-      compare(c, name, allowance, reference, run_on_device<double>(table, c, data, choice),
-              doubles);
+      BlockChoice alone = choice;
+      alone.cluster = 1;
+      const CellResult<double> result = run_on_device<double>(table, c, data, choice);
+      compare(c, name, allowance, reference, result, doubles);
+      const bool has = choice.cluster > 0 && has_clusters<double>(table, c, choice);
+      if (has) check_bits(c, name, run_on_device<double>(table, c, data, alone), result);
+      clusters += has ? 1 : 0;
       if (i / every % choices.size() != d) continue;
-      compare(c, name, allowance, reference, run_on_device<float>(table, c, data, choice), floats);
+      const CellResult<float> rounded = run_on_device<float>(table, c, data, choice);
+      compare(c, name, allowance, reference, rounded, floats);
+      if (choice.cluster > 0)
+        check_bits(c, name, run_on_device<float>(table, c, data, alone), rounded);
     }
   }
+  std::cout << "     " << clusters << " passes by clusters\n";
   std::cout << "     float: worst " << floats.ratio << " of its bound: " << floats.where << "\n"
             << "     double: worst " << doubles.ratio << " of its bound: " << doubles.where << "\n";
 }
