@@ -73,6 +73,7 @@
         "native/backend/cuda/cuda_loops.cc",
         "native/backend/cuda/cuda_recurrence.cc",
         "native/backend/cuda/device.cc",
+        "native/backend/cuda/launch_record.cc",
         "native/backend/cuda/library.cc",
         "native/backend/cuda/record.cc",
         "native/backend/cuda/recurrence.cc",

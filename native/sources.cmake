@@ -30,6 +30,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cuda/cuda_loops.cc
   native/backend/cuda/cuda_recurrence.cc
   native/backend/cuda/device.cc
+  native/backend/cuda/launch_record.cc
   native/backend/cuda/library.cc
   native/backend/cuda/record.cc
   native/backend/cuda/recurrence.cc

@@ -45,10 +45,13 @@ function parseLog(text, demangle = (names) => names) {
   }));
 }
 
-/** "backward Lstm float" of a demangled kernel. */
+/** "backward Lstm float" of a demangled kernel, "backward Lstm float, weights held" of one that keeps quads of weights. */
 function shortName(name) {
-  const words = /loop_(forward|backward)<(.*), (float|double)>\(/.exec(name);
-  return words === null ? name : `${words[1]} ${words[2].replaceAll('lookback::', '')} ${words[3]}`;
+  const words = /loop_(forward|backward)<(.*), (float|double), (\d+)>\(/.exec(name);
+  if (words === null) return name;
+  const [, direction, cell, type, quads] = words;
+  const held = quads === '0' ? '' : ', weights held';
+  return `${direction} ${cell.replaceAll('lookback::', '')} ${type}${held}`;
 }
 
 function demangle(names) {

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "backend/cell_host.h"
-#include "native/cell_case.h"
+#include "backend/cuda/block_loop.h"
+#include "cells/registry.h"
+#include "native/cell_cases.h"
 #include "native/check.h"
 
 namespace lookback {
@@ -53,8 +55,9 @@ TEST(small_cells_stay_on_chip_and_large_ones_go_step_by_step) {
   CHECK(plan_of(all[3]).driver == BlockDriver::kStepwise);
   const BlockPlan small = plan_of(all[0]);
   CHECK_EQUAL(small.rows, 1);
-  CHECK_EQUAL(small.forward.weight_numbers, small.forward.weight_numbers_shared);
+  CHECK(small.forward.held && small.backward.held);
   CHECK_EQUAL(plan_of(all[1]).rows, 8);
+  CHECK(!plan_of(all[1]).forward.held);
   // The ring of projected keys and values, and their gradients, are on chip.
   const CellInstance larnn = instantiate_cell("larnn", spec_of(all[4].options));
   const BlockPlan plan = plan_of(all[4]);
@@ -178,6 +181,43 @@ TEST(cells_whose_rows_meet_have_no_clusters) {
     CHECK_EQUAL(plan.cluster, coupled ? 1 : 2);
   }
 }
+
+TEST(weights_lie_in_registers_or_in_shared_memory) {
+  const auto held = [](const char* cell, double units, int64_t bytes = 4) {
+    const BlockPlan plan = plan_of(
+        {"held", cell, {{"inputSize", 9.0}, {"units", units}}, {64, 128, true, false, 1, bytes}});
+    for (const SharedPlan* each : {&plan.forward, &plan.backward}) {
+      CHECK(each->weight_numbers > 0);
+      CHECK_EQUAL(each->weight_numbers_shared, each->held ? 0 : each->weight_numbers);
+    }
+    return plan.forward.held && plan.backward.held;
+  };
+  // 4 H outputs of 256 threads, 16 quads of a thread.
+  CHECK(held("lstm", 32) && held("lstm", 48) && held("lstm", 64));
+  CHECK(!held("lstm", 68) && !held("lstm", 30));
+  CHECK(!held("lstm", 64, 8));
+  CHECK(held("scornn", 128) && !held("scornn", 132));
+  CHECK(held("rnn", 64) && held("exprnn", 64) && held("scurnn", 64) && held("rra", 64));
+  CHECK(!held("gru", 32));
+  block_choice().hold = false;
+  CHECK(!held("lstm", 64));
+  block_choice() = BlockChoice();
+}
+
+/// Where a plan says so there are kernels for it.
+template <class... Types>
+void check_held(CellList<Types...>) {
+  const bool made[] = {kHoldsWeights<Types, float>...};
+  bool seen[sizeof...(Types)] = {};
+  for (const CellCase& c : cell_cases()) {
+    const CellInstance cell = instantiate_cell(c.cell, c.spec);
+    seen[cell.index] = true;
+    if (cell.declaration.linears.size() == 1) CHECK(made[cell.index]);
+  }
+  for (const bool each : seen) CHECK(each);
+}
+
+TEST(every_cell_with_one_product_can_hold_its_weights) { check_held(Cells()); }
 
 TEST(rows_that_meet_share_a_block) {
   Reference r = {

@@ -9,10 +9,13 @@
 
 #include "backend/cuda/device.h"
 #include "backend/cuda/emulated_session.h"
+#include "backend/cuda/launch_record.h"
 #include "backend/cuda/library.h"
 #include "backend/cuda/operation_list.h"
+#include "backend/cuda/operations.h"
 #include "native/check.h"
 #include "native/models.h"
+#include "native/step_by_step.h"
 
 namespace lookback {
 namespace {
@@ -122,6 +125,81 @@ TEST(orthogonal_cells_and_batch_statistics_train_as_on_the_cpu) {
   train_beside({entry(entry(lstm(8), "kind", std::string("scornn")), "returnSequences", true),
                 entry(entry(lstm(4), "kind", std::string("bnlstm")), "tMax", 5.0), dense(4)},
                false, spec({{"kind", std::string("sgd")}, {"learningRate", 0.05}}));
+}
+
+TEST(launches_of_a_pass_that_repeats_are_recorded) {
+  const Numbers expected = trained_step_by_step(DeviceKind::kCpu);
+  const int64_t before = emulated_replays();
+  const Numbers recorded = trained_step_by_step(DeviceKind::kEmulated);
+  // Of two layers, forward and backward, all updates but the first of each size of batch.
+  CHECK(emulated_replays() - before >= 4 * 4);
+  check_close(recorded, expected, kBound64);
+  // The same bits as launch by launch.
+  emulated_refuse_records(true);
+  const int64_t replayed = emulated_replays();
+  const Numbers direct = trained_step_by_step(DeviceKind::kEmulated);
+  emulated_refuse_records(false);
+  CHECK_EQUAL(emulated_replays(), replayed);
+  check_close(direct, recorded, 0);
+}
+
+TEST(a_record_is_made_anew_where_memory_was_given_back) {
+  CudaDevice device(emulated_cuda_table());
+  LaunchRecord record(device);
+  Buffer<double> numbers(4, "numbers", device);
+  double added = 1;
+  int launched = 0;
+  const auto run = [&] {
+    record.run(&added, sizeof added, [&] {
+      ++launched;
+      device.launch<double>(FillOp<double>::kId, FillOp<double>{4, added, numbers.data()});
+    });
+  };
+  const auto check_filled = [&](double value) {
+    double out[4];
+    device.copy_out(numbers.data(), 4, out);
+    for (const double number : out) CHECK_EQUAL(number, value);
+  };
+  const int64_t before = emulated_replays();
+  run();  // launches
+  run();  // records
+  run();
+  CHECK_EQUAL(launched, 2);
+  CHECK_EQUAL(emulated_replays() - before, int64_t{2});
+  check_filled(1);
+  added = 2;
+  run();
+  check_filled(2);
+  run();
+  CHECK_EQUAL(launched, 4);
+  // Where it lies now the record does not know.
+  numbers.clear();
+  numbers.ensure(400, "numbers");
+  run();
+  check_filled(2);
+  CHECK_EQUAL(launched, 5);
+}
+
+TEST(nothing_is_allocated_or_copied_into_a_record) {
+  CudaDevice device(emulated_cuda_table());
+  LaunchRecord record(device);
+  const int argument = 1;
+  int launched = 0;
+  const auto run = [&] {
+    record.run(&argument, sizeof argument, [&] {
+      ++launched;
+      const Buffer<double> scratch(4, "scratch", device);
+      device.wait();
+    });
+  };
+  run();
+  run();  // cannot be recorded, and so is made after all
+  CHECK_EQUAL(launched, 3);
+  device.begin_record();
+  CHECK_THROWS(kDevice, "not while launches are recorded", device.wait());
+  CHECK_THROWS(kDevice, "not while launches are recorded", Buffer<double>(4, "scratch", device));
+  device.abandon_record();
+  device.wait();
 }
 
 TEST(an_embedding_reads_from_the_device) {

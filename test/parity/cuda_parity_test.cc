@@ -7,6 +7,7 @@
 
 #include "backend/cuda/library.h"
 #include "base/error.h"
+#include "native/step_by_step.h"
 #include "parity/drivers.h"
 
 namespace lookback {
@@ -31,6 +32,20 @@ TEST(a_gpu_agrees_with_the_cpu) {
   const CudaTable* const table = library();
   if (table == nullptr) return;
   check_drivers(*table, std::stoul(variable("PARITY_EVERY", "1")), variable("PARITY_ONLY", ""));
+}
+
+TEST(weights_in_registers_give_the_same_bits) {
+  const CudaTable* const table = library();
+  if (table != nullptr) check_held(*table);
+}
+
+TEST(a_model_trains_step_by_step_as_on_the_cpu) {
+  if (library() == nullptr) return;
+  const Numbers expected = trained_step_by_step(DeviceKind::kCpu);
+  const Numbers trained = trained_step_by_step(DeviceKind::kCuda);
+  CHECK_EQUAL(trained.size(), expected.size());
+  // Differences of sums in another order, through some updates.
+  for (size_t i = 0; i < expected.size(); ++i) CHECK_NEAR(trained[i], expected[i], 1e-11);
 }
 
 }  // namespace

@@ -44,6 +44,19 @@ inline const std::vector<DriverChoice>& driver_choices() {
 }
 
 template <class S>
+void check_same(const std::string& what, const CellResult<S>& first, const CellResult<S>& second) {
+  for (const auto& [one, other] : {std::pair(&first.outputs, &second.outputs),
+                                   std::pair(&first.gradients, &second.gradients)}) {
+    CHECK_EQUAL(one->size(), other->size());
+    for (const auto& [name, numbers] : *one) {
+      if (numbers == other->at(name)) continue;
+      std::cout << "     " << what << ", " << name << "\n";
+      CHECK(numbers == other->at(name));
+    }
+  }
+}
+
+template <class S>
 CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const CellData& data,
                             const BlockChoice& choice) {
   block_choice() = choice;
@@ -65,19 +78,26 @@ bool has_clusters(const CudaTable& table, const CellCase& c, const BlockChoice& 
   return plan.find(" cluster") != std::string::npos;
 }
 
-/// A cluster cuts no sum otherwise than a block does.
-template <class S>
-void check_bits(const CellCase& c, const char* name, const CellResult<S>& block,
-                const CellResult<S>& cluster) {
-  const auto check = [&](const Arrays<S>& expected, const Arrays<S>& actual) {
-    for (const auto& [array, numbers] : expected) {
-      if (actual.at(array) == numbers) continue;
-      check::fail(text(c.name, ", ", array, ", ", name).c_str(), static_cast<int>(sizeof(S)),
-                  text("not the numbers of one block, by ", apart(actual.at(array), numbers)));
+/// Weights that stay in registers give the bits that weights in shared memory give: blocks of one
+/// to several groups of rows, sums that are cut and sums that are not.
+inline void check_held(const CudaTable& table) {
+  for (const char* kind : {"lstm", "rnn", "rra", "scornn", "exprnn", "scurnn"}) {
+    for (const int rows : {1, 2, 3, 8, 11}) {
+      CellCase c = {text(kind, ", ", rows, " rows a block"), kind,
+                    spec_of({{"inputSize", 3.0}, {"units", rows < 8 ? 8.0 : 64.0}}), 11};
+      c.entries = 1;
+      c.lengths = true;
+      CpuRuntime runtime(1);
+      const auto cpu = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
+      CellData data = make_data(c, *cpu);
+      round_to_float(data);
+      BlockChoice held = {BlockChoice::kResident, rows, -1}, shared = held;
+      shared.hold = false;
+      const CellResult<float> first = run_on_device<float>(table, c, data, held);
+      const CellResult<float> second = run_on_device<float>(table, c, data, shared);
+      check_same(c.name, first, second);
     }
-  };
-  check(block.outputs, cluster.outputs);
-  check(block.gradients, cluster.gradients);
+  }
 }
 
 /// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
@@ -104,13 +124,15 @@ inline void check_drivers(const CudaTable& table, size_t every, const std::strin
       const CellResult<double> result = run_on_device<double>(table, c, data, choice);
       compare(c, name, allowance, reference, result, doubles);
       const bool has = choice.cluster > 0 && has_clusters<double>(table, c, choice);
-      if (has) check_bits(c, name, run_on_device<double>(table, c, data, alone), result);
+      // A cluster cuts no sum otherwise than a block does.
+      if (has)
+        check_same(text(c.name, ", ", name), run_on_device<double>(table, c, data, alone), result);
       clusters += has ? 1 : 0;
       if (i / every % choices.size() != d) continue;
       const CellResult<float> rounded = run_on_device<float>(table, c, data, choice);
       compare(c, name, allowance, reference, rounded, floats);
       if (choice.cluster > 0)
-        check_bits(c, name, run_on_device<float>(table, c, data, alone), rounded);
+        check_same(text(c.name, ", ", name), run_on_device<float>(table, c, data, alone), rounded);
     }
   }
   std::cout << "     " << clusters << " passes by clusters\n";

@@ -13,5 +13,7 @@ TEST(drivers_agree_with_the_cpu) {
   check_drivers(emulated_cuda_table(), kEvery, only != nullptr ? only : "");
 }
 
+TEST(weights_in_registers_give_the_same_bits) { check_held(emulated_cuda_table()); }
+
 }  // namespace
 }  // namespace lookback

@@ -33,9 +33,12 @@ it('takes the loops alone, each with its spills and those of what it calls', () 
 });
 
 it('names a kernel by direction, cell and number type', () => {
-  const name =
-    'void lookback::loop_backward<lookback::Larnn<(lookback::NormKind)1>, double>(lookback::BlockArgs<double>, lookback::BlockWork)';
-  expect(shortName(name)).toBe('backward Larnn<(NormKind)1> double');
+  const name = (words: string) =>
+    `void lookback::loop_backward<lookback::${words}>(lookback::BlockArgs<double>, lookback::BlockWork)`;
+  expect(shortName(name('Larnn<(lookback::NormKind)1>, double, 0'))).toBe(
+    'backward Larnn<(NormKind)1> double',
+  );
+  expect(shortName(name('Lstm, float, 16'))).toBe('backward Lstm float, weights held');
 });
 
 it('fails for a spill that is not known of', () => {

@@ -162,12 +162,12 @@ describe('the search', () => {
 
 describe('the command', () => {
   it.each([
-    [['humans'], 'no comparison humans; expected har, adding, copying, digits, digitFrames'],
+    [['humans'], 'no comparison humans; expected har, harPooled, adding, adding750'],
     [['toString'], 'no comparison toString; expected'],
     [['har', '--cells', 'lstm,rra'], 'har has no contestant rra; expected lstm, gru, bnlstm'],
     [['har', '--seeds', '0'], '--seeds 0; expected a whole number from 1'],
     [['har', '--fast'], "Unknown option '--fast'"],
-    [[], 'expected the name of a comparison: har, adding, copying, digits, digitFrames'],
+    [[], 'expected the name of a comparison: har, harPooled, adding, adding750'],
   ])('refuses %j', (args, message) => {
     expect(() => parseCommand(args)).toThrow(UsageError);
     expect(() => parseCommand(args)).toThrow(message);

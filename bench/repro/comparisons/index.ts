@@ -2,19 +2,22 @@
  * The comparisons of docs/results/papers.md, by the name that `npm run repro -- NAME` takes.
  */
 import type { Comparison } from '../comparison';
-import { adding } from './adding';
-import { copying } from './copying';
+import { adding, adding750 } from './adding';
+import { copying, copying1000 } from './copying';
 import { digitFrames } from './digit-frames';
 import { digits } from './digits';
-import { har } from './har';
+import { har, harPooled } from './har';
 import { imdb } from './imdb';
 import { mnist, permutedMnist } from './mnist';
 import { ptb } from './ptb';
 
 export const COMPARISONS: Readonly<Record<string, Comparison>> = {
   har,
+  harPooled,
   adding,
+  adding750,
   copying,
+  copying1000,
   digits,
   digitFrames,
   imdb,

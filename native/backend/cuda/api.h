@@ -9,7 +9,7 @@
 namespace lookback {
 
 /// Raised whenever a struct or a meaning below or in operations.h changes.
-constexpr uint32_t kCudaApiVersion = 1;
+constexpr uint32_t kCudaApiVersion = 2;
 
 enum CudaStatus : int32_t {
   kCudaOk = 0,
@@ -41,6 +41,9 @@ struct CudaDeviceInfo {
 
 /// A device with one stream of work, its memory pool and its staging buffers; one thread at a time.
 struct CudaSession;
+
+/// Launches that are queued together: a CUDA graph.
+struct CudaRecord;
 
 struct CudaTable {
   uint32_t version;   ///< kCudaApiVersion
@@ -83,6 +86,16 @@ struct CudaTable {
   /// double (8), copied before this returns.
   int32_t (*launch)(CudaSession* session, int32_t operation, int32_t dtype, const void* arguments,
                     int64_t bytes, CudaFault* fault);
+
+  /// From here to `end_record`, launches are noted and not run; nothing may be allocated, copied or
+  /// waited for meanwhile.
+  int32_t (*begin_record)(CudaSession* session, CudaFault* fault);
+  /// `record` null: what was noted is thrown away.
+  int32_t (*end_record)(CudaSession* session, CudaRecord** record, CudaFault* fault);
+  /// Queues the launches of a record, with the arguments that they were noted with.
+  int32_t (*replay)(CudaSession* session, CudaRecord* record, CudaFault* fault);
+  /// After the work that is queued; never fails.
+  void (*drop_record)(CudaSession* session, CudaRecord* record);
 };
 
 /// What the library exports.

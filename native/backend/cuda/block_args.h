@@ -27,6 +27,11 @@ constexpr int kMostRows = 8;
 /// not depend on that.
 constexpr int kNominalThreads = 256;
 
+/// Parts that the sums of a product of so many outputs are cut into.
+constexpr int product_parts(int outputs) {
+  return outputs < kNominalThreads ? kNominalThreads / outputs : 1;
+}
+
 /// Blocks of the largest cluster that every device with clusters has room for.
 constexpr int kMostCluster = 8;
 /// So that a thread has 255 registers.
@@ -92,6 +97,7 @@ struct BlockArgs {
   int32_t cluster = 1;  ///< blocks that own the same rows, each with its part of every product
   int32_t common = 0;   ///< of a cluster, in shared memory: who takes part, and whether to stop
   int32_t shared_numbers = 0;  ///< of a block, all of it
+  bool held = false;           ///< the pass's one product has its weights in registers
   alignas(16) unsigned char cell[kMaxCellBytes] = {};
 };
 

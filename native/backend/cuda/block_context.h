@@ -11,6 +11,7 @@
 #pragma once
 
 #include "backend/cuda/block_args.h"
+#include "backend/cuda/block_held.h"
 #include "backend/cuda/block_product.h"
 #include "backend/cuda/block_sync.h"
 #include "base/portable.h"
@@ -38,7 +39,9 @@ class BlockRow {
   int64_t batch_;
 };
 
-template <class Threads, class Scalar>
+/// `kQuads`: of weights that a thread holds of the one product that the program has; 0: there is
+/// none or it has others.
+template <class Threads, class Scalar, int kQuads = 0>
 class BlockContext {
  public:
   using Number = Scalar;
@@ -86,14 +89,14 @@ class BlockContext {
     ++count_;
     const BlockProduct<S>& product = args_.linears[l.id].forward;
     if (work_.phase >= 0 || (product.sources == 0 && product.bias == nullptr)) return;
-    block_product(threads_, places_, time_, product);
+    held_.multiply(threads_, places_, time_, product);
   }
   HD void adjoint(Linear l) {
     ++count_;
     if (work_.phase >= 0) return;
     const BlockLinear<S>& linear = args_.linears[l.id];
     for (int i = 0; i < linear.adjoints; ++i)
-      block_product(threads_, places_, time_, linear.adjoint[i]);
+      held_.multiply(threads_, places_, time_, linear.adjoint[i]);
   }
 
   /// A thread takes whole features; the statistics around the first active row, as on the CPU.
@@ -243,6 +246,7 @@ class BlockContext {
 
   /// Before the first operation of a kernel: weights and rings come into shared memory.
   HD void open(bool backward) {
+    held_.load(threads_, backward ? args_.linears[0].adjoint[0] : args_.linears[0].forward);
     if (!staged()) return;
     backward_ = backward;
     for (int l = 0; l < kMaxBlockLinears; ++l) {
@@ -371,6 +375,7 @@ class BlockContext {
   int time_ = 0;
   int count_ = 0;  ///< products and reductions that the program has passed
   bool backward_ = false, opened_ = false;
+  HeldProduct<Threads, S, kQuads> held_;
 };
 
 }  // namespace lookback

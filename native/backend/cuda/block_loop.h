@@ -2,10 +2,29 @@
 /// that a launch names (stepwise driver).
 #pragma once
 
+#include <type_traits>
+
 #include "backend/cuda/block_context.h"
 #include "backend/walk.h"
 
 namespace lookback {
+
+struct Lstm;
+struct BnLstm;
+struct Rnn;
+struct Rra;
+struct Scornn;
+struct Exprnn;
+struct Scurnn;
+
+template <class T, class... Types>
+constexpr bool kIsOneOf = (std::is_same_v<T, Types> || ...);
+
+/// Whether a cell's loops are made a second time, with weights in registers: where it may have one
+/// product alone, in float.
+template <class Cell, class S>
+constexpr bool kHoldsWeights =
+    sizeof(S) == sizeof(float) && kIsOneOf<Cell, Lstm, BnLstm, Rnn, Rra, Scornn, Exprnn, Scurnn>;
 
 template <class Threads, class S>
 HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
@@ -22,9 +41,9 @@ HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const Blo
           args.cluster > 1 ? shared + args.common : active + begin};
 }
 
-template <class Cell, class Threads, class S>
+template <class Cell, int kQuads, class Threads, class S>
 HD void block_forward(Threads threads, const BlockArgs<S>& args, const BlockWork& work, S* shared) {
-  using X = BlockContext<Threads, S>;
+  using X = BlockContext<Threads, S, kQuads>;
   const BlockPlaces<S> places = places_of(threads, args, work, shared);
   const Cell& cell = *reinterpret_cast<const Cell*>(args.cell);
   X x(threads, places, work);
@@ -44,10 +63,10 @@ HD void block_forward(Threads threads, const BlockArgs<S>& args, const BlockWork
   x.close();
 }
 
-template <class Cell, class Threads, class S>
+template <class Cell, int kQuads, class Threads, class S>
 HD void block_backward(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
                        S* shared) {
-  using X = BlockContext<Threads, S>;
+  using X = BlockContext<Threads, S, kQuads>;
   const BlockPlaces<S> places = places_of(threads, args, work, shared);
   const Cell& cell = *reinterpret_cast<const Cell*>(args.cell);
   X x(threads, places, work);

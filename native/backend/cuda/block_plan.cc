@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "backend/cell_host.h"
+#include "backend/cuda/block_held.h"
 #include "base/error.h"
 
 namespace lookback {
@@ -117,10 +118,12 @@ class Planner {
   }
 
  private:
-  /// One thread an output of the widest product, within reason.
+  /// One thread an output of the widest product, within reason; where there is but one product, a
+  /// thread for each part of its sums, whose weights it may hold.
   int choose_threads() const {
     int widest = 0;
     for (const LinearInfo& info : d_.linears) widest = std::max(widest, info.rows * info.repeat);
+    if (d_.linears.size() == 1) return kMostBlockThreads;
     return std::clamp(round_up(widest, 32), kLeastThreads, kMostBlockThreads);
   }
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
@@ -209,9 +212,28 @@ class Planner {
       out.slots[s] = static_cast<int32_t>(used);
       used += slot_numbers(s);
     }
+    out.held = plan_.cluster == 1 && holds(backward);
     share_weights(backward, budget, used, out);
     out.numbers = static_cast<int32_t>(used);
     return out;
+  }
+  /// Whether the pass has one product, and each of a block's threads has registers for its share of
+  /// the weights. Doubles take two each.
+  bool holds(bool backward) const {
+    if (!block_choice().hold || shape_.number_bytes != sizeof(float) || d_.linears.size() != 1)
+      return false;
+    const LinearInfo& info = d_.linears[0];
+    int products = 0, size = 0, begin = 0, outputs = 0;
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      if ((backward ? layout_.adjoint(0, s) : layout_.forward(0, s)).numbers == 0) continue;
+      ++products;
+      size = backward ? info.rows : layout_.source_size(0, s);
+      begin = backward ? info.d_out_begin : info.sources[s].begin;
+      outputs = backward ? layout_.source_size(0, s) : info.rows;
+    }
+    if (products != 1 || info.repeat != 1 || size % 4 != 0 || begin % 4 != 0) return false;
+    const int parts = product_parts(outputs);
+    return outputs * parts <= plan_.threads && (quads(size) + parts - 1) / parts <= kHeldQuads;
   }
   void share_weights(bool backward, int64_t budget, int64_t& used, SharedPlan& out) const {
     struct Part {
@@ -226,7 +248,7 @@ class Planner {
         const int outputs = backward ? layout_.source_size(l, s) : d_.linears[l].rows;
         const int64_t quad = int64_t{4} * cluster_part(outputs, plan_.cluster);
         const int64_t numbers = at.numbers / (int64_t{4} * outputs) * quad;
-        parts.push_back({numbers, quad, l, s});
+        if (!out.held) parts.push_back({numbers, quad, l, s});
         out.weight_numbers += numbers;
       }
     }
@@ -293,11 +315,17 @@ class Planner {
 // them.
 constexpr double kClock = 1.9e3;        // cycles in a microsecond
 constexpr double kProductsACycle = 32;  // multiply-adds of one multiprocessor from shared memory
-constexpr double kFarBytesACycle = 24;  // from the second-level cache to one multiprocessor
-constexpr double kLaunch = 3.0;         // of a kernel from a stream, in microseconds
-constexpr double kExchange = 0.5;       // of a product's results in a cluster, in microseconds
-constexpr double kUnitsACycle = 2;      // of results, for all that a program does with them
-constexpr double kWorthACluster = 0.9;  // of a single block's time, at most
+constexpr double kHeldProductsACycle = 128;  // with its weights in registers
+constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
+constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
+constexpr double kExchange = 0.5;            // of a product's results in a cluster, in microseconds
+constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
+constexpr double kWorthACluster = 0.9;       // of a single block's time, at most
+
+/// Whether weights come from far away in every step.
+bool is_far(const SharedPlan& plan) {
+  return !plan.held && plan.weight_numbers_shared < plan.weight_numbers;
+}
 
 /// Microseconds: a resident step costs the products' arithmetic on the blocks' multiprocessors, and
 /// what of the weights has to come from the second-level cache in every step. The blocks of a
@@ -306,15 +334,17 @@ double Planner::resident_step() const {
   const int at_once = std::max(1, limits_.multiprocessors / plan_.cluster);
   const double waves = (plan_.blocks + at_once - 1) / at_once;
   const double groups = std::max(1.0, plan_.rows / static_cast<double>(kMostRows));
+  const SharedPlan& plan = plan_.forward;
   const auto far =
-      static_cast<double>(plan_.forward.weight_numbers - plan_.forward.weight_numbers_shared);
+      static_cast<double>(is_far(plan) ? plan.weight_numbers - plan.weight_numbers_shared : 0);
   double products = 0, units = 0;
   for (size_t l = 0; l < d_.linears.size(); ++l) {
     units += d_.linears[l].rows * d_.linears[l].repeat;
     if (has_product(l, false)) ++products;
   }
   return waves *
-         ((static_cast<double>(plan_.forward.weight_numbers) / kProductsACycle +
+         ((static_cast<double>(plan.weight_numbers) /
+               (plan.held ? kHeldProductsACycle : kProductsACycle) +
            (plan_.cluster > 1 ? units / kUnitsACycle : 0)) *
               plan_.rows / kClock +
           far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
@@ -324,9 +354,6 @@ double Planner::resident_step() const {
 /// Clusters are for weights that do not fit one block's shared memory.
 void Planner::choose_cluster(const BlockChoice& choice) {
   lay_out(1, choice);
-  const auto is_far = [](const SharedPlan& plan) {
-    return plan.weight_numbers_shared < plan.weight_numbers;
-  };
   const bool wanted = is_far(plan_.forward) || (shape_.keep && is_far(plan_.backward));
   BlockPlan best = plan_;
   double least = resident_step() * kWorthACluster;
@@ -411,8 +438,13 @@ std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) co
     }
     out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
         << " bytes of shared memory" << (cluster > 1 ? " a block, " : ", ") << slots_inside
-        << " of " << d.slots.size() << " slots in it (" << inside * bytes << " bytes), weights "
-        << plan.weight_numbers_shared * bytes << " of " << plan.weight_numbers * bytes << " bytes";
+        << " of " << d.slots.size() << " slots in it (" << inside * bytes << " bytes), ";
+    if (plan.held) {
+      out << plan.weight_numbers * bytes << " bytes of weights in registers";
+    } else {
+      out << "weights " << plan.weight_numbers_shared * bytes << " of "
+          << plan.weight_numbers * bytes << " bytes";
+    }
   }
   return out.str();
 }

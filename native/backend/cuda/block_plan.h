@@ -27,6 +27,7 @@ struct BlockChoice {
   int rows = 0;               ///< of a block; 0: as the model says
   int64_t shared_bytes = -1;  ///< at most this much; -1: as the device has
   int cluster = 0;            ///< blocks of a resident one, where it can be; 0: as the model says
+  bool hold = true;           ///< weights in registers where they fit
 };
 BlockChoice& block_choice();
 
@@ -89,6 +90,7 @@ struct SharedPlan {
   int32_t partials = 0, partial_numbers = 0;
   int32_t common = 0;  ///< of a cluster: see BlockArgs
   int32_t numbers = 0;
+  bool held = false;  ///< the weights are in registers (block_held.h), and not in shared memory
   int64_t weight_numbers = 0, weight_numbers_shared = 0;  ///< of one block
 };
 

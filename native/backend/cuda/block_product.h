@@ -122,7 +122,6 @@ class ProductTile {
     const bool alone = places_.args.cluster == 1;
     if (!alone) threads.arrive(SyncSite::kExchange);
     if (p_.chunks == 1) {
-      const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
       bool waits = !alone;
       for (int item = threads.thread(); item < outputs_ * groups_; item += threads.threads()) {
         const int output = item % outputs_, first = item / outputs_ * R;
@@ -130,10 +129,7 @@ class ProductTile {
         add(output, first, 0, quads(), sum);
         if (waits) threads.wait(SyncSite::kExchange);
         waits = false;
-        UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          if (first + r < places_.rows) finish(threads, out, first + r, output, sum[r]);
-        }
+        leave(threads, output, 0, first, sum);
       }
       if (waits) threads.wait(SyncSite::kExchange);
     } else {
@@ -150,6 +146,35 @@ class ProductTile {
     if (alone) return threads.sync(SyncSite::kProduct);
     threads.arrive(SyncSite::kExchanged);
     threads.wait(SyncSite::kExchanged);
+  }
+
+  /// Sums of the rows from `row` on: an output's, or, where sums are cut, number `part` of the
+  /// parts that `join` adds.
+  template <class Threads>
+  HD void leave(Threads threads, int output, int part, int row, const S (&sum)[R]) const {
+    if (p_.chunks > 1) {
+      UNROLL(8)
+      for (int r = 0; r < R; ++r) partials()[(part * R + r) * outputs_ + output] = sum[r];
+      return;
+    }
+    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
+    UNROLL(8)
+    for (int r = 0; r < R; ++r) {
+      if (row + r < places_.rows) finish(threads, out, row + r, output, sum[r]);
+    }
+  }
+  /// The parts of `count` groups of rows from `group` on, in order.
+  template <class Threads>
+  HD void join(Threads threads, int group, int count) const {
+    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
+    for (int item = threads.thread(); item < count * R * outputs_; item += threads.threads()) {
+      const int output = item % outputs_, row = item / outputs_, own = row / R;
+      if (group * R + row >= places_.rows) continue;
+      const S* from = partials() + (own * p_.chunks * R + row % R) * outputs_ + output;
+      S sum = from[0];
+      for (int chunk = 1; chunk < p_.chunks; ++chunk) sum += from[chunk * R * outputs_];
+      finish(threads, out, group * R + row, output, sum);
+    }
   }
 
  private:
@@ -173,20 +198,7 @@ class ProductTile {
       const int chunk = rest % p_.chunks, own = rest / p_.chunks;
       S sum[R];
       add(output, (group + own) * R, all * chunk / p_.chunks, all * (chunk + 1) / p_.chunks, sum);
-      UNROLL(8)
-      for (int r = 0; r < R; ++r) partials()[(rest * R + r) * outputs_ + output] = sum[r];
-    }
-  }
-  template <class Threads>
-  HD void join(Threads threads, int group, int count) const {
-    const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
-    for (int item = threads.thread(); item < count * R * outputs_; item += threads.threads()) {
-      const int output = item % outputs_, row = item / outputs_, own = row / R;
-      if (group * R + row >= places_.rows) continue;
-      const S* from = partials() + (own * p_.chunks * R + row % R) * outputs_ + output;
-      S sum = from[0];
-      for (int chunk = 1; chunk < p_.chunks; ++chunk) sum += from[chunk * R * outputs_];
-      finish(threads, out, group * R + row, output, sum);
+      leave(threads, output, rest, (group + own) * R, sum);
     }
   }
 

@@ -128,18 +128,29 @@ class CudaRecurrence<S>::Stepwise {
 };
 
 template <class S>
-void CudaRecurrence<S>::run_loop(CudaTape<S>& t, bool backward) {
-  device_.check_cancel();
-  t.loop.args.walk.cancel = device_.cancel_flag();
-  t.loop.backward = backward;
-  if (t.plan.driver == BlockDriver::kStepwise) {
+void CudaRecurrence<S>::run_steps(CudaTape<S>& t, bool backward) {
+  // Kernels of single steps do not ask whether they are cancelled.
+  t.loop.args.walk.cancel = nullptr;
+  t.loop.work = BlockWork();
+  const LoopOp<S> arguments = t.loop;
+  (backward ? t.backward_record : t.forward_record).run(&arguments, sizeof arguments, [&] {
     Stepwise stepwise(*this, t);
     if (backward) {
       stepwise.backward();
     } else {
       stepwise.forward();
     }
+  });
+}
+
+template <class S>
+void CudaRecurrence<S>::run_loop(CudaTape<S>& t, bool backward) {
+  device_.check_cancel();
+  t.loop.backward = backward;
+  if (t.plan.driver == BlockDriver::kStepwise) {
+    run_steps(t, backward);
   } else {
+    t.loop.args.walk.cancel = device_.cancel_flag();
     t.loop.work = BlockWork();
     t.loop.work.pass = backward ? BlockPass::kBackward : BlockPass::kForward;
     device_.template launch<S>(t.loop.kId, t.loop);

@@ -9,16 +9,18 @@
 namespace lookback {
 
 template <class S>
-CudaTape<S>::CudaTape(MemorySpace& space)
-    : storage(space),
-      active(space),
-      totals(space),
-      moments(space),
-      gradients(space),
-      sums(space),
-      lengths(space),
-      active_rows(space),
-      origins(space) {}
+CudaTape<S>::CudaTape(CudaDevice& device)
+    : storage(device),
+      active(device),
+      totals(device),
+      moments(device),
+      gradients(device),
+      sums(device),
+      lengths(device),
+      active_rows(device),
+      origins(device),
+      forward_record(device),
+      backward_record(device) {}
 
 template <class S>
 size_t CudaTape<S>::bytes() const {
@@ -134,7 +136,7 @@ void CudaRecurrence<S>::bind_products(CudaTape<S>& t, bool backward, bool with_d
   const SharedPlan& shared = backward ? t.plan.backward : t.plan.forward;
   const auto chunks = [&](int outputs) {
     const bool room = shared.partial_numbers > 0 && t.plan.driver == BlockDriver::kResident;
-    return room ? std::max(1, kNominalThreads / outputs) : 1;
+    return room ? product_parts(outputs) : 1;
   };
   const auto place = [&](size_t l, size_t s, const PackedPlace& at) {
     typename BlockProduct<S>::Source source;
@@ -201,6 +203,7 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
   a.partial_numbers = shared.partial_numbers;
   a.common = shared.common;
   a.shared_numbers = shared.numbers;
+  a.held = resident && shared.held;
   t.loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
   const auto is_result = [&](size_t s) {
     return std::any_of(d.linears.begin(), d.linears.end(),

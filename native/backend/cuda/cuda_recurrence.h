@@ -10,6 +10,7 @@
 #include "backend/cuda/block_tools.h"
 #include "backend/cuda/block_weights.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/launch_record.h"
 #include "base/arena.h"
 
 namespace lookback {
@@ -17,7 +18,7 @@ namespace lookback {
 template <class S>
 class CudaTape final : public Tape {
  public:
-  explicit CudaTape(MemorySpace& space);
+  explicit CudaTape(CudaDevice& device);
   size_t bytes() const override;
 
   BlockShape shape;
@@ -28,6 +29,7 @@ class CudaTape final : public Tape {
   Buffer<int32_t> lengths;
   Buffer<int64_t> active_rows, origins;
   LoopOp<S> loop;
+  LaunchRecord forward_record, backward_record;  ///< of the stepwise driver
 };
 
 template <class S>
@@ -73,6 +75,7 @@ class CudaRecurrence final : public CellHost<S> {
   void multiply_input(CudaTape<S>& t);
   void input_gradient(CudaTape<S>& t, S* dx);
   void run_loop(CudaTape<S>& t, bool backward);
+  void run_steps(CudaTape<S>& t, bool backward);
   void weight_gradients(CudaTape<S>& t, const std::vector<S*>& d_weights);
   void other_gradients(CudaTape<S>& t, const BackwardCall<S>& call,
                        const std::vector<S*>& d_weights);

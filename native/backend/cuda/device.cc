@@ -49,7 +49,31 @@ void* CudaDevice::allocate(int64_t bytes, bool zeroed, const char* what) {
 }
 
 void CudaDevice::release(void* memory) noexcept {
-  if (memory != nullptr) table_.release(session_, memory);
+  if (memory == nullptr) return;
+  ++releases_;
+  table_.release(session_, memory);
+}
+
+void CudaDevice::begin_record() {
+  CudaFault fault = {};
+  check(table_.begin_record(session_, &fault), fault);
+}
+
+CudaRecord* CudaDevice::end_record() {
+  CudaFault fault = {};
+  CudaRecord* record = nullptr;
+  check(table_.end_record(session_, &record, &fault), fault, "a record of launches");
+  return record;
+}
+
+void CudaDevice::abandon_record() noexcept {
+  CudaFault fault = {};
+  table_.end_record(session_, nullptr, &fault);
+}
+
+void CudaDevice::replay(CudaRecord* record) {
+  CudaFault fault = {};
+  check(table_.replay(session_, record, &fault), fault);
 }
 
 void CudaDevice::set_cancel(const std::atomic<bool>* cancel) {
@@ -94,6 +118,7 @@ void CudaDevice::copy_bytes(const void* from, int64_t bytes, void* to) {
 void CudaDevice::launch_bytes(int32_t operation, int32_t dtype, const void* arguments,
                               int64_t bytes) {
   CudaFault fault = {};
+  launched_bytes_ += static_cast<uint64_t>(bytes);
   check(table_.launch(session_, operation, dtype, arguments, bytes, &fault), fault);
 }
 

@@ -38,6 +38,19 @@ class CudaDevice final : public MemorySpace {
     launch_bytes(operation, sizeof(S), &op, sizeof(Op));
   }
 
+  /// From here to `end_record` launches are noted and not run; nothing may be allocated, copied or
+  /// waited for meanwhile.
+  void begin_record();
+  CudaRecord* end_record();
+  /// In place of `end_record`, where something went wrong in between.
+  void abandon_record() noexcept;
+  void replay(CudaRecord* record);
+  void drop_record(CudaRecord* record) noexcept { table_.drop_record(session_, record); }
+  /// How often memory was given back. While that stays the same, an address is what it was.
+  uint64_t releases() const { return releases_; }
+  /// Bytes of arguments of all launches so far, which a record of them would hold.
+  uint64_t launched_bytes() const { return launched_bytes_; }
+
  protected:
   void zero_bytes(void* to, int64_t bytes) override;
   void copy_in_bytes(const void* from, int64_t bytes, void* to) override;
@@ -51,6 +64,7 @@ class CudaDevice final : public MemorySpace {
   CudaSession* session_ = nullptr;
   CudaDeviceInfo info_ = {};
   const std::atomic<bool>* cancel_ = nullptr;
+  uint64_t releases_ = 0, launched_bytes_ = 0;
 };
 
 /// Throws the error that a fault stands for; `what` names the array for ERR_MEMORY.

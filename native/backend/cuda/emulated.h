@@ -36,6 +36,8 @@ struct EmulatedCluster {
 class EmulatedThreads {
  public:
   static constexpr int kStopEvery = 1;
+  /// So that few threads have room for as many shares as those of a GPU's block.
+  static constexpr int kHeldShares = 128;
   /// Member `member` of the cluster that begins with block `first`.
   EmulatedThreads(EmulatedCluster* cluster, int member, int first, int blocks)
       : cluster_(cluster),

@@ -25,6 +25,8 @@ constexpr uintptr_t kAlign = 64;
 
 std::atomic<int64_t> allocations_left{-1};
 std::atomic<bool> lost{false};
+std::atomic<int64_t> replays{0};
+std::atomic<bool> refuses_records{false};
 
 [[noreturn]] void die(const char* what) {
   std::fprintf(stderr, "emulated device: %s\n", what);
@@ -34,6 +36,13 @@ std::atomic<bool> lost{false};
 int32_t alive(const char* what, CudaFault* fault) {
   if (!lost.load()) return kCudaOk;
   return set_fault(fault, kCudaLost, what, "the device is lost (as the test asked for)");
+}
+
+/// As `enter_alone` of library.cu.
+int32_t alive_alone(const CudaSession* session, const char* what, CudaFault* fault) {
+  if (session->recording != nullptr)
+    return set_fault(fault, kCudaFailed, what, "not while launches are recorded");
+  return alive(what, fault);
 }
 
 }  // namespace
@@ -118,6 +127,8 @@ void EmulatedHeap::release(void* memory) {
 
 void emulated_fail_allocation(int64_t count) { allocations_left.store(count); }
 void emulated_lose_device(bool now) { lost.store(now); }
+int64_t emulated_replays() { return replays.load(); }
+void emulated_refuse_records(bool refuse) { refuses_records.store(refuse); }
 
 namespace {
 
@@ -153,7 +164,7 @@ void close_session(CudaSession* session) { delete session; }
 
 int32_t allocate(CudaSession* session, int64_t bytes, int32_t zeroed, void** memory,
                  CudaFault* fault) {
-  if (alive("an allocation", fault) != kCudaOk) return fault->status;
+  if (alive_alone(session, "an allocation", fault) != kCudaOk) return fault->status;
   const bool refused = allocations_left.load() >= 0 && allocations_left.fetch_sub(1) == 0;
   *memory = refused ? nullptr : session->heap.allocate(bytes);
   if (*memory == nullptr) {
@@ -170,18 +181,22 @@ void release(CudaSession* session, void* memory) {
 }
 
 int32_t zero(CudaSession* session, void* to, int64_t bytes, CudaFault* fault) {
+  if (alive_alone(session, "zeroing", fault) != kCudaOk) return fault->status;
   const EmulatedAccess access(*session);
   std::memset(to, 0, static_cast<size_t>(bytes));
-  return alive("zeroing", fault);
+  return kCudaOk;
 }
 
 int32_t copy(CudaSession* session, const void* from, int64_t bytes, void* to, CudaFault* fault) {
+  if (alive_alone(session, "a copy", fault) != kCudaOk) return fault->status;
   const EmulatedAccess access(*session);
   std::memcpy(to, from, static_cast<size_t>(bytes));
-  return alive("a copy", fault);
+  return kCudaOk;
 }
 
-int32_t wait(CudaSession*, CudaFault* fault) { return alive("waiting", fault); }
+int32_t wait(CudaSession* session, CudaFault* fault) {
+  return alive_alone(session, "waiting", fault);
+}
 
 void set_cancel(CudaSession* session, const void* flag) {
   session->cancel = static_cast<const std::atomic<bool>*>(flag);
@@ -234,6 +249,11 @@ void run(const Op& op) {
 int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const void* arguments,
                int64_t bytes, CudaFault* fault) {
   if (alive("a launch", fault) != kCudaOk) return fault->status;
+  if (session->recording != nullptr) {
+    const char* const from = static_cast<const char*>(arguments);
+    session->recording->launches.push_back({operation, dtype, {from, from + bytes}});
+    return kCudaOk;
+  }
   const EmulatedAccess access(*session);
   if (operation >= kCudaRecurrent)
     return launch_recurrent(session, operation, dtype, arguments, bytes, fault);
@@ -243,6 +263,33 @@ int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const voi
                          : with_operation(Operations<double>(), operation, arguments, bytes, go);
   return known ? kCudaOk : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
+
+int32_t begin_record(CudaSession* session, CudaFault* fault) {
+  if (alive_alone(session, "recording launches", fault) != kCudaOk) return fault->status;
+  session->recording = std::make_unique<CudaRecord>();
+  return kCudaOk;
+}
+
+int32_t end_record(CudaSession* session, CudaRecord** record, CudaFault* fault) {
+  std::unique_ptr<CudaRecord> made = std::move(session->recording);
+  if (record == nullptr) return kCudaOk;
+  if (refuses_records.load())
+    return set_fault(fault, kCudaFailed, "recording launches", "refused (as the test asked for)");
+  *record = made.release();
+  return alive("recording launches", fault);
+}
+
+int32_t replay(CudaSession* session, CudaRecord* record, CudaFault* fault) {
+  ++replays;
+  for (const CudaRecord::Launch& each : record->launches) {
+    const auto bytes = static_cast<int64_t>(each.arguments.size());
+    if (launch(session, each.operation, each.dtype, each.arguments.data(), bytes, fault) != kCudaOk)
+      return fault->status;
+  }
+  return kCudaOk;
+}
+
+void drop_record(CudaSession*, CudaRecord* record) { delete record; }
 
 }  // namespace
 
@@ -264,7 +311,11 @@ const CudaTable& emulated_cuda_table() {
                                   wait,
                                   set_cancel,
                                   cancel_flag,
-                                  launch};
+                                  launch,
+                                  begin_record,
+                                  end_record,
+                                  replay,
+                                  drop_record};
   return table;
 }
 

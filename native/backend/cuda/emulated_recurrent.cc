@@ -21,13 +21,21 @@ constexpr int kThreads = 3;
 template <class S>
 using Loop = void (*)(EmulatedThreads, const LoopOp<S>&, S* shared);
 
+template <class S, class Cell, int kQuads>
+void run_cell_holding(EmulatedThreads threads, const LoopOp<S>& op, S* shared) {
+  if (op.backward) {
+    block_backward<Cell, kQuads>(threads, op.args, op.work, shared);
+  } else {
+    block_forward<Cell, kQuads>(threads, op.args, op.work, shared);
+  }
+}
+
 template <class S, class Cell>
 void run_cell(EmulatedThreads threads, const LoopOp<S>& op, S* shared) {
-  if (op.backward) {
-    block_backward<Cell>(threads, op.args, op.work, shared);
-  } else {
-    block_forward<Cell>(threads, op.args, op.work, shared);
+  if constexpr (kHoldsWeights<Cell, S>) {
+    if (op.args.held) return run_cell_holding<S, Cell, kHeldQuads>(threads, op, shared);
   }
+  run_cell_holding<S, Cell, 0>(threads, op, shared);
 }
 
 template <class S, class List>

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "backend/cuda/api.h"
@@ -39,8 +40,18 @@ class EmulatedHeap {
   int open_ = 0;
 };
 
+/// Launches as they came, with copies of their arguments.
+struct CudaRecord {
+  struct Launch {
+    int32_t operation, dtype;
+    std::vector<char> arguments;
+  };
+  std::vector<Launch> launches;
+};
+
 struct CudaSession {
   EmulatedHeap heap;
+  std::unique_ptr<CudaRecord> recording;  ///< null but between begin_record and end_record
   const std::atomic<bool>* cancel = nullptr;
   std::atomic<bool> never{false};  ///< what kernels poll while nobody has given a flag
 };
@@ -83,6 +94,10 @@ class EmulatedKernelBlock {
 void emulated_fail_allocation(int64_t count);
 /// For tests: every later call of every session reports a lost device, until called with false.
 void emulated_lose_device(bool lost);
+
+/// For tests: records that all sessions have replayed; and whether every later one fails to end.
+int64_t emulated_replays();
+void emulated_refuse_records(bool refuse);
 
 const CudaTable& emulated_cuda_table();
 

@@ -12,6 +12,7 @@ class GpuThreads {
  public:
   /// Steps between two looks at the host's flag, which are slow.
   static constexpr int kStopEvery = 64;
+  static constexpr int kHeldShares = 1;
   __device__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ int threads() const { return static_cast<int>(blockDim.x); }
   __device__ int block() const { return static_cast<int>(blockIdx.x); }

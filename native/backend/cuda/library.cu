@@ -119,6 +119,14 @@ int32_t enter(CudaSession* session, CudaFault* fault) {
   return cuda_check(cudaSetDevice(session->device), "choosing a device", fault);
 }
 
+/// For what must not become part of a record: it would happen at every replay, with what it found
+/// the first time.
+int32_t enter_alone(CudaSession* session, const char* what, CudaFault* fault) {
+  if (session->recording)
+    return set_fault(fault, kCudaFailed, what, "not while launches are recorded");
+  return enter(session, fault);
+}
+
 int32_t fill_session(CudaSession* session, CudaFault* fault) {
   CUDA_TRY(cudaSetDevice(session->device), "choosing a device");
   CUDA_TRY(cudaGetDeviceProperties(&session->properties, session->device),
@@ -186,7 +194,7 @@ int32_t open_session(int32_t device, CudaSession** session, CudaFault* fault) {
 
 int32_t allocate(CudaSession* session, int64_t bytes, int32_t zeroed, void** memory,
                  CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "an allocation", fault) != kCudaOk) return fault->status;
   const size_t size = static_cast<size_t>(bytes > 0 ? bytes : 1);
   cudaError_t result = cudaMallocFromPoolAsync(memory, size, session->pool, session->stream);
   if (result == cudaErrorMemoryAllocation) {
@@ -211,7 +219,7 @@ void release(CudaSession* session, void* memory) {
 }
 
 int32_t zero(CudaSession* session, void* to, int64_t bytes, CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "zeroing", fault) != kCudaOk) return fault->status;
   CUDA_TRY(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), session->stream), "zeroing");
   return kCudaOk;
 }
@@ -230,7 +238,7 @@ int32_t wait_for(CudaSession* session, cudaEvent_t event, CudaFault* fault) {
 }
 
 int32_t wait(CudaSession* session, CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "waiting for the device", fault) != kCudaOk) return fault->status;
   CUDA_TRY(cudaEventRecord(session->reached, session->stream), "waiting for the device");
   return wait_for(session, session->reached, fault);
 }
@@ -243,7 +251,7 @@ int32_t take_staging(CudaSession* session, CudaStaging** staging, CudaFault* fau
 }
 
 int32_t copy_in(CudaSession* session, const void* from, int64_t bytes, void* to, CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "a copy to the device", fault) != kCudaOk) return fault->status;
   for (int64_t at = 0; at < bytes; at += kStagingBytes) {
     const auto size = static_cast<size_t>(bytes - at < kStagingBytes ? bytes - at : kStagingBytes);
     CudaStaging* staging = nullptr;
@@ -260,7 +268,7 @@ int32_t copy_in(CudaSession* session, const void* from, int64_t bytes, void* to,
 /// One buffer is emptied by the host while the next piece is on its way to the other.
 int32_t copy_out(CudaSession* session, const void* from, int64_t bytes, void* to,
                  CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "a copy from the device", fault) != kCudaOk) return fault->status;
   CudaStaging* pending = nullptr;
   int64_t pending_at = 0;
   size_t pending_size = 0;
@@ -287,7 +295,7 @@ int32_t copy_out(CudaSession* session, const void* from, int64_t bytes, void* to
 }
 
 int32_t copy(CudaSession* session, const void* from, int64_t bytes, void* to, CudaFault* fault) {
-  if (enter(session, fault) != kCudaOk) return fault->status;
+  if (enter_alone(session, "a copy on the device", fault) != kCudaOk) return fault->status;
   CUDA_TRY(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
                            session->stream),
            "a copy on the device");
@@ -312,6 +320,50 @@ int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const voi
   if (operation >= kCudaRecurrent)
     return launch_recurrent(session, operation, dtype, arguments, bytes, fault);
   return launch_operation(session, operation, dtype, arguments, bytes, fault);
+}
+
+int32_t begin_record(CudaSession* session, CudaFault* fault) {
+  if (enter_alone(session, "recording launches", fault) != kCudaOk) return fault->status;
+  CUDA_TRY(cudaStreamBeginCapture(session->stream, cudaStreamCaptureModeThreadLocal),
+           "recording launches");
+  session->recording = true;
+  return kCudaOk;
+}
+
+int32_t end_record(CudaSession* session, CudaRecord** record, CudaFault* fault) {
+  session->recording = false;
+  if (enter(session, fault) != kCudaOk) return fault->status;
+  cudaGraph_t noted = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(session->stream, &noted);
+  if (record == nullptr) {
+    if (noted != nullptr) cudaGraphDestroy(noted);
+    cudaGetLastError();
+    return kCudaOk;
+  }
+  CUDA_TRY(ended, "recording launches");
+  auto* made = new (std::nothrow) CudaRecord;
+  const cudaError_t result =
+      made == nullptr ? cudaErrorMemoryAllocation : cudaGraphInstantiate(&made->graph, noted, 0);
+  cudaGraphDestroy(noted);
+  if (result != cudaSuccess) delete made;
+  CUDA_TRY(result, "a record of launches");
+  *record = made;
+  return kCudaOk;
+}
+
+int32_t replay(CudaSession* session, CudaRecord* record, CudaFault* fault) {
+  if (enter(session, fault) != kCudaOk) return fault->status;
+  CUDA_TRY(cudaGraphLaunch(record->graph, session->stream), "a record of launches");
+  return kCudaOk;
+}
+
+void drop_record(CudaSession* session, CudaRecord* record) {
+  if (record == nullptr) return;
+  cudaSetDevice(session->device);
+  cudaStreamSynchronize(session->stream);
+  cudaGraphExecDestroy(record->graph);
+  cudaGetLastError();
+  delete record;
 }
 
 }  // namespace
@@ -340,6 +392,10 @@ extern "C" __attribute__((visibility("default"))) const lookback::CudaTable* loo
                                   wait,
                                   set_cancel,
                                   cancel_flag,
-                                  launch};
+                                  launch,
+                                  begin_record,
+                                  end_record,
+                                  replay,
+                                  drop_record};
   return &table;
 }

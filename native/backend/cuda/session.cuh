@@ -24,11 +24,16 @@ struct CudaSession {
   cudaMemPool_t pool = nullptr;
   CudaStaging staging[2];
   int next_staging = 0;
+  bool recording = false;  ///< between begin_record and end_record
   const std::atomic<bool>* cancel = nullptr;
   volatile unsigned char* flag = nullptr;  ///< pinned, what kernels poll
   const void* device_flag = nullptr;       ///< its address on the device
   /// Of the device, for drivers that plan with them.
   cudaDeviceProp properties;
+};
+
+struct CudaRecord {
+  cudaGraphExec_t graph = nullptr;
 };
 
 /// kCudaOk, or the fault that `result` stands for.

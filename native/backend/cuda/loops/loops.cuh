@@ -8,27 +8,27 @@
 
 namespace lookback {
 
-template <class Cell, class S>
+template <class Cell, class S, int kQuads>
 __global__ void __launch_bounds__(kMostBlockThreads, 1)
     loop_forward(const __grid_constant__ BlockArgs<S> args,
                  const __grid_constant__ BlockWork work) {
   extern __shared__ double2 shared[];
   S* const numbers = args.shared_numbers > 0 ? reinterpret_cast<S*>(shared) : nullptr;
-  block_forward<Cell>(GpuThreads(), args, work, numbers);
+  block_forward<Cell, kQuads>(GpuThreads(), args, work, numbers);
 }
 
-template <class Cell, class S>
+template <class Cell, class S, int kQuads>
 __global__ void __launch_bounds__(kMostBlockThreads, 1)
     loop_backward(const __grid_constant__ BlockArgs<S> args,
                   const __grid_constant__ BlockWork work) {
   extern __shared__ double2 shared[];
   S* const numbers = args.shared_numbers > 0 ? reinterpret_cast<S*>(shared) : nullptr;
-  block_backward<Cell>(GpuThreads(), args, work, numbers);
+  block_backward<Cell, kQuads>(GpuThreads(), args, work, numbers);
 }
 
-template <class Cell, class S>
-cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
-  const auto kernel = op.backward ? loop_backward<Cell, S> : loop_forward<Cell, S>;
+template <class Cell, class S, int kQuads>
+cudaError_t launch_loop_holding(const LoopOp<S>& op, cudaStream_t stream) {
+  const auto kernel = op.backward ? loop_backward<Cell, S, kQuads> : loop_forward<Cell, S, kQuads>;
   if (op.shared_bytes > 48 << 10) {
     const cudaError_t result =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_bytes);
@@ -45,6 +45,14 @@ cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
   config.attrs = &cluster;
   config.numAttrs = op.args.cluster > 1 ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, op.args, op.work);
+}
+
+template <class Cell, class S>
+cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
+  if constexpr (kHoldsWeights<Cell, S>) {
+    if (op.args.held) return launch_loop_holding<Cell, S, kHeldQuads>(op, stream);
+  }
+  return launch_loop_holding<Cell, S, 0>(op, stream);
 }
 
 /// Both number types of one entry of the registry.
