@@ -79,7 +79,7 @@ describe('explain', () => {
 
   it('spreads weights over a cluster of blocks where the GPU has those', () => {
     const wide = modelOf([lstm(128)]);
-    const text = (on: ExplainOptions['on']): string | undefined =>
+    const text = (on: NonNullable<ExplainOptions['on']>): string | undefined =>
       wide.explain({ on, batchSize: 64 })[0]?.text;
     expect(text('h200')).toMatch(
       /^resident: 64 clusters of 1 row, each 2 blocks of 256 threads; .*bytes of shared memory a block/,
