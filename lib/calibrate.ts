@@ -4,9 +4,11 @@
  */
 import type { Cell, TensorsByName } from './cell';
 import { LookbackError } from './errors';
-import type { LayerSpec } from './layers';
+import type { PlacedCell } from './layers';
+import { cellsWithin } from './layers';
 import type { Model } from './model';
 import type { NamedTensors } from './model-options';
+import { show } from './options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor } from './tensor';
 
@@ -63,6 +65,7 @@ export async function calibrateCell(
     const message = `calibrate: the cell is a ${cell.kind}; expected one of cells.bnlstm, which has statistics`;
     throw new LookbackError('ERR_OPTION', message);
   }
+  requireIterable(batches);
   const averages = new Averages();
   const results = new Map<string, Tensor<FloatArray>>();
   for await (const inputs of batches) {
@@ -90,7 +93,7 @@ export type CalibrationBatch =
   TensorLike | { readonly x: TensorLike; readonly lengths?: TensorLike };
 
 /**
- * Gives a model's `bnlstm` layers the averages of the batch statistics over the training set, with frozen weights, in
+ * Gives a model's `bnlstm` layers, also those inside of others, the averages of the batch statistics over the training set, with frozen weights, in
  * place of the running ones: the statistics that the paper's evaluation uses. Running ones lag behind the weights, and
  * with few updates and many steps they can mislead evaluation altogether. Sequences must not be longer than `tMax`.
  *
@@ -112,11 +115,12 @@ export async function calibrate(
   model: Model,
   batches: Iterable<CalibrationBatch> | AsyncIterable<CalibrationBatch>,
 ): Promise<void> {
-  const layers = layersWithStatistics(model);
+  const cells = cellsWithStatistics(model);
   const before = model.state();
+  requireIterable(batches);
   const averages = new Averages();
   try {
-    for await (const batch of batches) await addBatch(model, layers, batch, averages);
+    for await (const batch of batches) await addBatch(model, cells, batch, averages);
     requireBatches(averages.names.length);
   } finally {
     model.restore(before.tensors, before.counters);
@@ -129,56 +133,62 @@ export async function calibrate(
 
 /** Whether `calibrate` can be called with sequences of `steps`. @throws {LookbackError} as it, before any work */
 export function requireCalibratable(model: Model, steps: number): void {
-  requireRowsFor(layersWithStatistics(model), steps);
+  requireRowsFor(cellsWithStatistics(model), steps);
 }
 
 /** @throws {LookbackError} ERR_OPTION where there is none whose statistics can change */
-function layersWithStatistics(model: Model): LayerSpec[] {
-  const layers = model.config().layers.filter(({ kind }) => kind === 'bnlstm');
-  if (layers.length === 0) {
+function cellsWithStatistics(model: Model): PlacedCell[] {
+  const cells = cellsWithin(model.config().layers).filter(({ kind }) => kind === 'bnlstm');
+  if (cells.length === 0) {
     throw new LookbackError('ERR_OPTION', 'calibrate: the model has no bnlstm layer');
   }
-  const frozen = layers.find((layer) => layer['momentum'] === 0);
+  const frozen = cells.find(({ layer }) => layer['momentum'] === 0);
   if (frozen) {
-    const message = `calibrate: layer ${String(frozen['name'])} has momentum 0, so its statistics cannot change`;
+    const message = `calibrate: layer ${frozen.path} has momentum 0, so its statistics cannot change`;
     throw new LookbackError('ERR_OPTION', message);
   }
-  return layers;
+  return cells;
 }
 
 /** @throws {LookbackError} ERR_SHAPE where a step would have no statistics of its own */
-function requireRowsFor(layers: readonly LayerSpec[], steps: number): void {
-  const shorter = layers.find((layer) => steps > Number(layer['tMax']));
+function requireRowsFor(cells: readonly PlacedCell[], steps: number): void {
+  const shorter = cells.find(({ layer }) => steps > Number(layer['tMax']));
   if (!shorter) return;
-  const message = `calibrate: x has ${steps} steps but layer ${String(shorter['name'])} has statistics for ${String(shorter['tMax'])}; give shorter sequences`;
+  const message = `calibrate: x has ${steps} steps but layer ${shorter.path} has statistics for ${String(shorter.layer['tMax'])}; give shorter sequences`;
   throw new LookbackError('ERR_SHAPE', message);
 }
 
 /** With running statistics of zero, what a batch leaves of them is its own times the momentum. */
 async function addBatch(
   model: Model,
-  layers: readonly LayerSpec[],
+  cells: readonly PlacedCell[],
   batch: CalibrationBatch,
   averages: Averages,
 ): Promise<void> {
   const { x, lengths } = withLengths(batch);
   const steps = countedSteps(x, lengths);
-  requireRowsFor(layers, stepsOf(x));
+  requireRowsFor(cells, stepsOf(x));
   if (steps === 0) return;
-  const isStatistic = (name: string, layer: LayerSpec): boolean =>
-    name.startsWith(`${String(layer['name'])}.buf.`);
+  const isStatistic = (name: string, { path }: PlacedCell): boolean =>
+    name.startsWith(`${path}.buf.`);
   const all = model.getWeights();
-  const names = Object.keys(all).filter((name) => layers.some((each) => isStatistic(name, each)));
+  const names = Object.keys(all).filter((name) => cells.some((each) => isStatistic(name, each)));
   const empty = pick(all, names);
   for (const { data } of Object.values(empty)) data.fill(0);
   model.setWeights(empty);
   await model.forward(x, { training: true, ...(lengths ? { lengths } : {}) });
   const after = pick(model.getWeights(), names);
-  for (const layer of layers) {
+  for (const cell of cells) {
     for (const [name, { shape, data }] of Object.entries(after)) {
-      if (!isStatistic(name, layer)) continue;
+      if (!isStatistic(name, cell)) continue;
       const [lines = 0, features = 0] = shape;
-      averages.add(name, data, features, Math.min(lines, steps), 1 / Number(layer['momentum']));
+      averages.add(
+        name,
+        data,
+        features,
+        Math.min(lines, steps),
+        1 / Number(cell.layer['momentum']),
+      );
     }
   }
 }
@@ -210,6 +220,18 @@ function stepsOf(x: TensorLike): number {
 
 function pick(tensors: NamedTensors, names: readonly string[]): NamedTensors {
   return Object.fromEntries(Object.entries(tensors).filter(([name]) => names.includes(name)));
+}
+
+/** Numbers can be gone through too, but are no batches. */
+function requireIterable(batches: unknown): void {
+  const iterable =
+    typeof batches === 'object' &&
+    batches !== null &&
+    !ArrayBuffer.isView(batches) &&
+    (Symbol.iterator in batches || Symbol.asyncIterator in batches);
+  if (iterable) return;
+  const message = `calibrate: batches is ${show(batches)}; expected a list of batches, or what gives one after another, such as [train.x]`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 function requireBatches(found: number): void {

@@ -375,23 +375,33 @@ function resolveSequence(
   return { layers: resolved, shape };
 }
 
-/** What cells suggest for weights of theirs. */
-export function suggestedGroups(stack: readonly LayerSpec[], prefix = ''): SuggestedGroup[] {
+/** A recurrent layer of a stack, also one inside of others. */
+export interface PlacedCell {
+  /** Prefix of its weights' names. */
+  path: string;
+  kind: CellKind;
+  layer: LayerSpec;
+}
+
+/** Every recurrent layer, those inside of others included. */
+export function cellsWithin(stack: readonly LayerSpec[], prefix = ''): PlacedCell[] {
   return stack.flatMap((layer) => {
+    const { kind, inside = [] } = layer;
     const path = prefix + String(layer['name']);
-    const { inside = [] } = layer;
-    if (layer.kind === 'bidirectional') {
-      return ['forward', 'backward'].flatMap((direction) =>
-        suggestedGroups(
-          inside.map((each) => asLayer({ ...each, name: direction })),
-          `${path}.`,
-        ),
-      );
-    }
-    if (!isCellKind(layer.kind)) return suggestedGroups(inside, `${path}.`);
-    const definition: CellDefinition<never> = definitions[layer.kind];
-    const groups = definition.groups?.(layer) ?? [];
-    return groups.map((group) => ({ ...group, layer: path }));
+    if (isCellKind(kind)) return [{ path, kind, layer }];
+    if (kind !== 'bidirectional') return cellsWithin(inside, `${path}.`);
+    const directed = ['forward', 'backward'].flatMap((name) =>
+      inside.map((each) => asLayer({ ...each, name })),
+    );
+    return cellsWithin(directed, `${path}.`);
+  });
+}
+
+/** What cells suggest for weights of theirs. */
+export function suggestedGroups(stack: readonly LayerSpec[]): SuggestedGroup[] {
+  return cellsWithin(stack).flatMap(({ path, kind, layer }) => {
+    const definition: CellDefinition<never> = definitions[kind];
+    return (definition.groups?.(layer) ?? []).map((group) => ({ ...group, layer: path }));
   });
 }
 

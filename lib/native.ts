@@ -245,11 +245,23 @@ export interface NativeCudaInfo {
   }[];
 }
 
+/** cuBLAS as a model that trains on the CUDA device would open it. */
+export interface NativeCublasInfo {
+  /** The file; '' where none was found. */
+  library: string;
+  /** "13.1.2"; '' where it is not used. */
+  version: string;
+  /** Why it is not used; '' where it is. */
+  reason: string;
+}
+
 export interface Addon {
   /** Hands over the class that native failures are constructed from: new cls(code, message). */
   setErrorClass(cls: typeof LookbackError): void;
   buildInfo(): NativeBuildInfo;
   cudaInfo(): NativeCudaInfo;
+  /** Opens it on a session of its own, which takes a moment. */
+  cublasInfo(): NativeCublasInfo;
   createCell(kind: string, spec: NativeSpec, dtype: DType, device: NativeDevice): NativeCell;
   createEngine(spec: EngineSpec): NativeEngine;
   /** An operation on the parameters of a cell ('scornn.resign'), in float64, at once. */

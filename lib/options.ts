@@ -131,10 +131,17 @@ export function show(value: unknown): string {
   return String(value);
 }
 
-/** Null for what JSON has no words for, such as a BigInt or an array that holds itself. */
+/** Null for what JSON has no words for, such as a BigInt or an array that holds itself, and for what takes many. */
 function jsonOf(value: unknown): string | null {
+  let seen = 0;
+  const short = (_: string, each: unknown): unknown => {
+    seen += 1;
+    if (seen > 32 || ArrayBuffer.isView(each)) throw new RangeError('too much for a message');
+    return each;
+  };
   try {
-    return JSON.stringify(value);
+    const text = JSON.stringify(value, short);
+    return text.length > 200 ? null : text;
   } catch {
     return null;
   }

@@ -23,6 +23,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/recurrence.cc
   native/backend/cpu/rows.cc
   native/backend/cpu/threads.cc
+  native/backend/cuda/blas.cc
   native/backend/cuda/block_plan.cc
   native/backend/cuda/block_weights.cc
   native/backend/cuda/cuda_backend.cc
@@ -30,10 +31,13 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cuda/cuda_loops.cc
   native/backend/cuda/cuda_recurrence.cc
   native/backend/cuda/device.cc
+  native/backend/cuda/device_algebra.cc
   native/backend/cuda/launch_record.cc
   native/backend/cuda/library.cc
+  native/backend/cuda/orthogonal_weights.cc
   native/backend/cuda/record.cc
   native/backend/cuda/recurrence.cc
+  native/backend/cuda/skew_map.cc
   native/backend/derived.cc
   native/backend/instantiate_cell.cc
   native/backend/layer_stack.cc
@@ -114,6 +118,7 @@ set_source_files_properties(native/backend/cuda/emulated_recurrent.cc PROPERTIES
 
 # The CUDA library, compiled by nvcc where it is found; the addon loads it.
 set(LOOKBACK_CUDA_SOURCES
+  native/backend/cuda/blas.cc
   native/backend/cuda/launch.cu
   native/backend/cuda/library.cu
   native/backend/cuda/loops/bnlstm.cu

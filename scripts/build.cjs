@@ -5,7 +5,7 @@
  *   node scripts/build.cjs [--force] [native] [cuda] [ts] [tools] [test] [bench] [gyp]
  *
  * native: build/Release/lookback.node, and the CUDA library as LOOKBACK_CUDA says (scripts/install.cjs) ·
- * cuda: build/Release/lookback_cuda.so · ts: dist/ · tools: bench/, test/mutation and test/oracle, into build/tools ·
+ * cuda: build/Release/lookback_cuda.so · ts: dist/ · tools: bench/ and test/device, mutation and oracle, into build/tools ·
  * test: build/Test/lookback.node and the native tests · bench: the native benches ·
  * gyp: build/Release/lookback.node by node-gyp, always.
  */

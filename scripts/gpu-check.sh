@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Checks and measures the CUDA device on a machine that has a GPU: bash scripts/gpu-check.sh [--help] [PART...]
-# Needs CMake, a C++20 compiler and the CUDA toolkit, and for comparisons PyTorch; no Node and no network.
+# Needs CMake, a C++20 compiler and the CUDA toolkit, for comparisons PyTorch, and for the part 'javascript' Node or the
+# archive that scripts/gpu-archive.cjs makes; no network.
 set -u
 self=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/$(basename "${BASH_SOURCE[0]}")
 cd "$(dirname "$self")/.."
 
 # In the order in which they run, with the seconds that each may take: together nine minutes.
-order=(machine build parity roofline device host plans sanitize compile report)
-declare -A limits=([machine]=20 [build]=120 [parity]=85 [roofline]=20 [device]=110 [host]=60 [plans]=10 [sanitize]=40
-  [compile]=65 [report]=10)
+order=(machine build parity roofline device javascript host plans sanitize compile report)
+declare -A limits=([machine]=20 [build]=120 [parity]=85 [roofline]=20 [device]=110 [javascript]=60 [host]=40 [plans]=10
+  [sanitize]=40 [compile]=25 [report]=10)
 
 usage() {
   cat <<'HELP'
@@ -20,24 +21,30 @@ Parts, in the order in which they run when none is named, with the seconds that 
   parity   85   every cell and driver beside the CPU (both float and double)
   roofline 20   launches, barriers, clusters, arithmetic, memory: what the GPU can do, and what waiting costs
   device  110   our drivers beside PyTorch on the GPU: nn.LSTM (fp32, tf32, bf16), eager cells, cells in a CUDA graph;
-                products beside cuBLAS
-  host     60   our CPU kernels beside that machine's PyTorch, at 1, 2 and 16 threads
+                products beside cuBLAS; large cells once more with our own products
+  javascript 60   models by device: 'cuda' beside the CPU's (test/device): every cell and layer, optimizers, files,
+                checkpoints, cancelling, no memory left; an epoch of HAR's size, and what of it waits for JavaScript
+  host     40   our CPU kernels beside that machine's PyTorch, at 1, 2 and 16 threads
   plans    10   what the drivers' model of sizes says of the reference shapes
   sanitize 40   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
-  compile  65   PyTorch's eager cells through torch.compile, where it finishes in a minute
+  compile  25   PyTorch's eager cells through torch.compile, where it finishes in time
   report   10   bench/results/<gpu>.md from the files of the other parts
 
 Environment:
-  OUT            folder for the results (default: build/gpu-check)
-  BUILD          build folder (default: build/gpu)
-  SECONDS_TOTAL  what all parts together may take (default 540); those behind that are not run
-  LIMIT          seconds of each part that is named, instead of the above
-  PARITY_EVERY   one case of so many (default 1)
-  BENCH_PYTHON   a Python that has PyTorch (default: python3)
-  CASES          names for 'device', 'host' and 'compile' (bench/device/run.py --list), instead of all
+  OUT              folder for the results (default: build/gpu-check)
+  BUILD            build folder (default: build/gpu)
+  SECONDS_TOTAL    what all parts together may take (default 540); those behind that are not run
+  LIMIT            seconds of each part that is named, instead of the above
+  PARITY_EVERY     one case of so many (default 1)
+  BENCH_PYTHON     a Python that has PyTorch (default: python3)
+  LOOKBACK_CUBLAS  the cuBLAS that training takes (default: the loader's, else PyTorch's), or 'off'
+  NODE_ARCHIVE     Node with all that 'javascript' needs, by scripts/gpu-archive.cjs (default: build/gpu-node.tar.xz, where
+                   it is there; else the checkout's own packages and the node on the PATH)
+  CASES            names for 'device', 'host' and 'compile' (bench/device/run.py --list), instead of all
 
 Each part writes $OUT/PART.txt, the benches also $OUT/roofline.jsonl, device.jsonl and host-THREADS.jsonl, compile.jsonl;
-$OUT/summary.txt has one line a part. What a part has written stays where it is cut short. Exit code 1: a part failed.
+$OUT/summary.txt has one line a part. What a part has written stays where it is cut short. Exit code 1: a part failed. Without
+Node and an archive 'javascript' is SKIPPED, which fails only where it is named.
 HELP
 }
 
@@ -87,7 +94,42 @@ bench() {
     --seconds "$seconds" --out "$OUT/$file" "$@"
 }
 
-part_device() { bench cuda 1 "$((limit - 8))" device.jsonl --case-seconds 3 --products ${CASES:-}; }
+part_device() {
+  local own=14 rc=0
+  [ "$limit" -ge 60 ] || own=0
+  bench cuda 1 "$((limit - 8 - own))" device.jsonl --case-seconds 3 --products ${CASES:-} || rc=1
+  [ "$own" != 0 ] || return "$rc"
+  # By themselves, so that the difference is that of the products.
+  LOOKBACK_CUBLAS=off bench cuda 1 "$own" device-own.jsonl --case-seconds 2 --alone \
+    ${CASES:-lstm-ptb-b128-h512 lstm-har-b1024-h128 gru-ptb-b128-h512 scornn-mnist-b128-h512} || rc=1
+  return "$rc"
+}
+
+skip() {
+  echo "$*"
+  exit 77
+}
+
+part_javascript() {
+  local archive=${NODE_ARCHIVE:-build/gpu-node.tar.xz} folder=$BUILD/node node check
+  if [ -f "$archive" ]; then
+    rm -rf "$folder" && mkdir -p "$folder" && tar -C "$folder" -xf "$archive" || return 1
+    node=$folder/bin/node check=$folder/check/run.js
+    # What cmake-js would say.
+    cmake -S . -B "$BUILD" -DCMAKE_JS_VERSION=none \
+      "-DCMAKE_JS_INC=$folder/include/node;$folder/node_modules/node-addon-api" &&
+      cmake --build "$BUILD" --parallel "$(nproc)" --target lookback || return 1
+  elif [ -n "${NODE_ARCHIVE:-}" ]; then
+    echo "NODE_ARCHIVE: $NODE_ARCHIVE is not there"
+    return 1
+  else
+    command -v node >/dev/null || skip "no node on the PATH, and no archive of it at $archive"
+    [ -d node_modules/node-addon-api ] || skip "there is a node, but node_modules is not; run npm ci, or bring $archive"
+    node=node check=build/tools/test/device/run.js
+    LOOKBACK_CUDA=off node scripts/build.cjs native ts tools || return 1
+  fi
+  LOOKBACK_BINARY=$PWD/build/Release/lookback.node "$node" "$check" --device cuda --speed
+}
 
 part_host() {
   local threads rc=0
@@ -133,11 +175,26 @@ run_part() {
     [ "$rc" = 0 ] || said=FAILED
     [ "$rc" != 124 ] && [ "$rc" != 137 ] || said="cut short after $limit s"
   fi
+  if [ "$rc" = 77 ]; then
+    said="SKIPPED: $(tail -n 1 "$OUT/$part.txt")"
+    [ "$named" = 1 ] || rc=0
+  fi
   [ "$rc" = 0 ] || failed=1
-  printf '%-9s %s, %d s\n' "$part" "$said" $((SECONDS - began)) | tee -a "$OUT/summary.txt"
+  printf '%-10s %s, %d s\n' "$part" "$said" $((SECONDS - began)) | tee -a "$OUT/summary.txt"
   [ "$rc" = 0 ] || [ ! -f "$OUT/$part.txt" ] || tail -n 20 "$OUT/$part.txt"
 }
 
+# The newest cuBLAS among the packages that PyTorch brings.
+cublas_of_pytorch() {
+  "$python" -c 'import glob, os, sysconfig
+found = glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib/libcublas.so.1[23]")
+print(max(found, key=os.path.basename, default=""))'
+}
+
+if [ -z "${LOOKBACK_CUBLAS:-}" ] && ! ldconfig -p 2>/dev/null | grep -q 'libcublas\.so\.1[23]'; then
+  LOOKBACK_CUBLAS=$(cublas_of_pytorch 2>/dev/null) || true
+  export LOOKBACK_CUBLAS
+fi
 export LOOKBACK_CUDA_LIBRARY=$PWD/build/Release/lookback_cuda.so
 
 if [ -n "${GPU_CHECK_PART:-}" ]; then
@@ -164,7 +221,8 @@ for argument in "$@"; do
       ;;
   esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=("${order[@]}")
+named=1
+[ ${#parts[@]} -gt 0 ] || { parts=("${order[@]}"); named=0; }
 mkdir -p "$OUT" "$BUILD"
 OUT=$(cd "$OUT" && pwd)
 BUILD=$(cd "$BUILD" && pwd)

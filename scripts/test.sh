@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: the native ones, Jest, and the numerical vectors in test/vectors, each part after the other even where one
-# fails. With arguments, those of Jest alone: npm test -- test/unit/build.test.ts
+# Every test: the native ones, Jest, the numerical vectors in test/vectors, and models on the emulated device beside the
+# CPU, each part after the other even where one fails. With arguments, those of Jest alone: npm test -- test/unit/build.test.ts
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/ensure.sh test ts tools
@@ -25,6 +25,7 @@ for device in cpu emulated; do
       npm run --silent oracle -- --device "$device" --dtype "$dtype" test/vectors
   done
 done
+part "models on emulated" node scripts/tool.cjs test/device/run.ts --device emulated
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf '\nfailed:'

@@ -130,6 +130,8 @@ def bench_section(title, objects):
     results = [each for each in objects if "case" in each]
     products = [each for each in objects if "product" in each]
     parts = [f"## {title}"]
+    parts += [f"cuBLAS for the large products of training: {each['cublas']}." for each in objects if "cublas" in each]
+    told = len(parts)
     if results:
         about = next((peer for result in results for peer in result["peers"] if "version" in peer), None)
         peer = f" PyTorch {about['version']}, {about['detail']}." if about else ""
@@ -145,7 +147,7 @@ def bench_section(title, objects):
         if skipped:
             parts.append("Not measured:\n\n" + "\n".join(f"- {line}" for line in skipped))
     if products:
-        names = sorted({name for each in products for name in each["ms"]}, key=lambda name: (name != "ours", name))
+        names = sorted({name for each in products for name in each["ms"]}, key=lambda name: (not name.startswith("ours"), name))
         rows = []
         for each in products:
             times = [each["ms"].get(name) for name in names]
@@ -158,7 +160,7 @@ def bench_section(title, objects):
         parts.append("The time was up before: " + ", ".join(f"`{name}`" for name in left) + ".")
     failed = [each["failed"] for each in objects if "failed" in each]
     parts += [f"**Ours failed**: {reason}" for reason in failed]
-    return "\n\n".join(parts) if len(parts) > 1 else None
+    return "\n\n".join(parts) if len(parts) > told else None
 
 
 def bench_sections(folder):
@@ -166,6 +168,9 @@ def bench_sections(folder):
     device = lines_of(folder, "device.jsonl")
     if device:
         sections.append(bench_section("Our drivers beside PyTorch on the GPU", device))
+    own = lines_of(folder, "device-own.jsonl")
+    if own:
+        sections.append(bench_section("Our drivers without cuBLAS", own))
     compiled = lines_of(folder, "compile.jsonl")
     if compiled:
         sections.append(bench_section("PyTorch's cells through torch.compile", compiled))

@@ -169,6 +169,8 @@ class Bench:
         return result
 
     def variants(self, cell):
+        if self.options.alone:
+            return []
         if self.options.variants is not None:
             return self.options.variants
         if self.options.compile:
@@ -230,7 +232,7 @@ class Bench:
     def products(self):
         """Our product beside the peer's library, at the shapes of weight gradients."""
         sample_ms = SAMPLE_MS[self.options.device]
-        variants = ["mm", "mm, tf32"] if self.options.device == "cuda" else ["mm"]
+        variants = ["ours, own kernel", "mm", "mm, tf32"] if self.options.device == "cuda" else ["mm"]
         for m, n, k in PRODUCTS:
             if self.left() < LEAST_SECONDS:
                 return
@@ -238,8 +240,9 @@ class Bench:
             for name in ["ours", *variants]:
 
                 def ask(count, name=name):
-                    if name == "ours":
-                        return self.ours.ask(f"product {m} {n} {k} {count}", PASS_SECONDS)["ms"]
+                    if name.startswith("ours"):
+                        own = "" if name == "ours" else " own"
+                        return self.ours.ask(f"product {m} {n} {k} {count}{own}", PASS_SECONDS)["ms"]
                     request = {"op": "product", "m": m, "n": n, "k": k, "count": count}
                     return self.peers.ask("lstm", name, request, self.time_for(PASS_SECONDS))["ms"]
 
@@ -264,6 +267,7 @@ def main(arguments):
     parser.add_argument("--peers", default=os.path.join(HERE, "..", "peers"), help="the folder of PyTorch's programs")
     parser.add_argument("--variant", dest="variants", action="append", help="instead of all that the cell has")
     parser.add_argument("--compile", action="store_true", help="PyTorch's cells through torch.compile, and nothing else of it")
+    parser.add_argument("--alone", action="store_true", help="ours, without PyTorch")
     parser.add_argument("--products", action="store_true", help="also products at the shapes of weight gradients, last")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("cases", nargs="*")

@@ -4,7 +4,8 @@
 //
 //   cells cpu|cuda [THREADS]
 //
-//   device                                      -> {"device", "threads"}
+//   device                                      -> {"device", "threads"}, on a GPU with "cublas":
+//                                               its version, or why it is not used
 //   open FILE CELL BATCH STEPS [KEY=VALUE...]   the cell, with numbers of its own, which go to FILE
 //                                               -> {"tensors": [{"name", "shape", "offset"}],
 //                                               "plan"}
@@ -13,8 +14,9 @@
 //   gradients of
 //                                               x and of the weights; no optimizer
 //   compare FILE NAME:OFFSET...                 a peer's y and gradients -> {"difference",
-//   "tensor"} product M N K COUNT                         C[M,N] = A'B over K rows, as weight
-//   gradients are
+//   "tensor"}
+//   product M N K COUNT [own]                   C[M,N] = A'B over K rows, as weight gradients are,
+//                                               own: by our kernel where cuBLAS is, too
 //                                               -> {"ms"}
 //
 // COUNT passes are queued one behind the other and then waited for; "ms" is of one of them.
@@ -256,8 +258,14 @@ class Server {
 
   std::string device() const {
     std::string name = kind_ == DeviceKind::kCpu ? cpu_report().isa : "host threads";
-    if (kind_ == DeviceKind::kCuda) name = cuda_report().devices.at(0).name;
-    return text("{\"device\": ", quoted(name), ", \"threads\": ", backend_->threads(), "}");
+    std::string cublas;
+    if (kind_ == DeviceKind::kCuda) {
+      name = cuda_report().devices.at(0).name;
+      const CublasReport report = cublas_report();
+      cublas = report.reason.empty() ? report.version : "not used: " + report.reason;
+    }
+    return text("{\"device\": ", quoted(name), ", \"threads\": ", backend_->threads(),
+                cublas.empty() ? "" : ", \"cublas\": " + quoted(cublas), "}");
   }
 
   std::string open(const Words& words) {
@@ -334,7 +342,8 @@ class Server {
   }
 
   std::string product(const Words& words) {
-    REQUIRE(words.size() == 5, kOption, "product M N K COUNT");
+    const bool own = words.size() == 6 && words[5] == "own";
+    REQUIRE(words.size() == 5 || own, kOption, "product M N K COUNT [own]");
     const int64_t m = count_of(words[1], "M"), n = count_of(words[2], "N"),
                   k = count_of(words[3], "K"), count = count_of(words[4], "COUNT");
     MemorySpace& memory = backend_->memory();
@@ -349,6 +358,7 @@ class Server {
     g.a = a.data(), g.a_row = 1, g.a_col = m;
     g.b = b.data(), g.b_row = n, g.b_col = 1;
     g.c = c.data(), g.c_row = n;
+    g.any_order = !own;
     float number = 0;
     backend_->gemm(g);
     memory.copy_out(c.data(), 1, &number);

@@ -67,10 +67,19 @@ function cudaFindings(): Record<string, string> {
       `${name}, ${capability}, ${(totalBytes / 2 ** 30).toFixed(1)} GiB, driver for CUDA ${driver}`,
   );
   const cuda = reason === null ? `${library} (${build}); ${gpus.join('; ')}` : reason;
+  const cublas: Record<string, string> = reason === null ? { cublas: cublasText() } : {};
   const failed = join(packageRoot, 'build', 'Release', 'lookback_cuda.error');
-  if (!existsSync(failed)) return { cuda };
+  if (!existsSync(failed)) return { cuda, ...cublas };
   const first = readFileSync(failed, 'utf8').split('\n')[0] ?? 'unknown';
-  return { cuda, 'last cuda build': `${first} (${failed})` };
+  return { cuda, ...cublas, 'last cuda build': `${first} (${failed})` };
+}
+
+/** What forms the large products of training. */
+function cublasText(): string {
+  const { library, version, reason } = loadAddon().cublasInfo();
+  if (reason === '') return `${version} (${library})`;
+  const where = library === '' ? '' : ` (${library})`;
+  return `not used, products are our own kernel's: ${reason}${where}`;
 }
 
 function toolText(kind: 'compiler' | 'cmake' | 'nvcc', absent: string): string {

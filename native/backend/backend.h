@@ -308,4 +308,12 @@ struct CudaReport {
 /// Loads the library if it can.
 CudaReport cuda_report();
 
+struct CublasReport {
+  std::string library;  ///< the file; empty where none was found
+  std::string version;  ///< "13.1.2"; empty where it is not used
+  std::string reason;   ///< why it is not used; empty where it is
+};
+/// cuBLAS as a model that trains on the CUDA device would open it, on a session of its own.
+CublasReport cublas_report();
+
 }  // namespace lookback

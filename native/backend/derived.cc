@@ -57,7 +57,7 @@ void DerivedWeights<S>::read(const std::vector<const S*>& params, HostArrays& to
   for (size_t k = 0; k < reads_.size(); ++k) {
     const S* from = params[static_cast<size_t>(reads_[k])];
     std::vector<double>& numbers = to[k];
-    numbers.resize(static_cast<size_t>(count_of(d_.shape_of(reads_[k]))));
+    numbers.resize(from == nullptr ? 0 : static_cast<size_t>(count_of(d_.shape_of(reads_[k]))));
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = plain(from[i]);
   }
 }
@@ -92,16 +92,23 @@ void DerivedWeights<S>::require_finite(const HostArrays& params) const {
 }
 
 template <class S>
-void DerivedWeights<S>::build(const ForwardCall<S>& call, const Multiply& multiply) {
+void DerivedWeights<S>::build(const ForwardCall<S>& call, const Multiply& multiply,
+                              HostShare share) {
   weights_ = call.params;
   if (!d_.parametrization) return;
   read(call.params, given_params_);
   read_buffers(call.inputs, given_buffers_);
-  if (!built_ || given_params_ != params_ || given_buffers_ != buffers_in_) {
+  const bool same = built_ && share == share_;
+  if (!same || given_params_ != params_ || given_buffers_ != buffers_in_) {
     require_finite(given_params_);
     built_ = false;  // a build that fails leaves nothing to be taken for its result
     buffers_out_ = given_buffers_;
-    d_.parametrization->build(given_params_, buffers_out_, derived_, multiply);
+    if (share == HostShare::kAll) {
+      d_.parametrization->build(given_params_, buffers_out_, derived_, multiply);
+    } else {
+      d_.parametrization->build_rest(given_params_, buffers_out_, derived_, multiply);
+    }
+    share_ = share;
     params_.swap(given_params_);
     buffers_in_.swap(given_buffers_);
     built_ = true;
@@ -156,7 +163,11 @@ void DerivedWeights<S>::finish_gradients(const BackwardCall<S>& call, const Mult
   if (!wanted) return;  // a frozen layer
   d_params_.resize(params_.size());
   for (size_t i = 0; i < params_.size(); ++i) d_params_[i].assign(params_[i].size(), 0.0);
-  d_.parametrization->adjoint(params_, d_derived_, d_params_, multiply);
+  if (share_ == HostShare::kAll) {
+    d_.parametrization->adjoint(params_, d_derived_, d_params_, multiply);
+  } else {
+    d_.parametrization->adjoint_rest(params_, d_derived_, d_params_, multiply);
+  }
   for (size_t i = 0; i < reads_.size(); ++i) {
     S* const to = call.d_params[static_cast<size_t>(reads_[i])];
     for (size_t k = 0; to != nullptr && k < d_params_[i].size(); ++k)

@@ -10,6 +10,10 @@
 
 namespace lookback {
 
+/// What the host makes of a parametrization: all of it, or what a device leaves to it
+/// (ProductForm).
+enum class HostShare { kAll, kRest };
+
 template <class S>
 class DerivedWeights {
  public:
@@ -19,8 +23,10 @@ class DerivedWeights {
   std::vector<BufferInfo> buffers() const;
   /// Builds the derived matrices, unless parameters and buffers are still those of the last build.
   /// Writes buffers and derived matrices to `call.outputs` where they are wanted. ERR_NUMERIC for a
-  /// parameter that is not finite, and where there is no result.
-  void build(const ForwardCall<S>& call, const Multiply& multiply);
+  /// parameter that is not finite, and where there is no result. Of the rest alone: parameters that
+  /// it does not read may be null, and matrices that the device makes are left as they are.
+  void build(const ForwardCall<S>& call, const Multiply& multiply,
+             HostShare share = HostShare::kAll);
   /// All weights, in the order of Declaration::place_of; valid until the next build.
   const std::vector<const S*>& weights() const { return weights_; }
 
@@ -28,7 +34,7 @@ class DerivedWeights {
   /// ones.
   const std::vector<S*>& begin_gradients(const std::vector<S*>& d_params);
   /// Carries the gradients of the derived matrices on to `d_params`, and writes them to
-  /// `call.d_inputs` where they are wanted.
+  /// `call.d_inputs` where they are wanted. For the share that was built last.
   void finish_gradients(const BackwardCall<S>& call, const Multiply& multiply);
 
   bool settles() const { return d_.parametrization && d_.parametrization->settles(); }
@@ -46,6 +52,7 @@ class DerivedWeights {
   std::vector<ParametrizationBuffer> states_;               ///< "buf.normActive"
   HostArrays params_, buffers_in_, buffers_out_, derived_;  ///< of the last build
   bool built_ = false;                                      ///< whether these are of one
+  HostShare share_ = HostShare::kAll;                       ///< of the last build
   /// Of the call at hand; here so that they keep their room.
   HostArrays given_params_, given_buffers_, d_derived_, d_params_;
   std::vector<std::vector<S>> values_, gradients_;  ///< per derived matrix

@@ -11,15 +11,36 @@
 namespace lookback {
 namespace {
 
-/// A GPU, or the device on the host.
+/// A GPU, or the device on the host. What its cells prepare on the host is multiplied by the CPU's
+/// kernels, on threads that are started for the first such product.
 template <class S>
 class DeviceBackend final : public CudaBackend<S> {
  public:
-  using CudaBackend<S>::CudaBackend;
+  DeviceBackend(const CudaTable& table, int threads)
+      : CudaBackend<S>(table), threads_(thread_count(threads)) {}
 
-  std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
-    return make_cuda_recurrence<S>(*this, this->device_, kind, spec);
+  void set_cancel(const std::atomic<bool>* cancel) override {
+    CudaBackend<S>::set_cancel(cancel);
+    cancel_ = cancel;
+    if (host_ != nullptr) host_->set_cancel(cancel);
   }
+  std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
+    const Multiply multiply = [this](const Gemm<double>& g) { host().gemm(g); };
+    return make_cuda_recurrence<S>(*this, this->device_, multiply, kind, spec);
+  }
+
+ private:
+  CpuBackend<double>& host() {
+    if (host_ == nullptr) {
+      host_ = std::make_unique<CpuBackend<double>>(threads_);
+      host_->set_cancel(cancel_);
+    }
+    return *host_;
+  }
+
+  int threads_;
+  const std::atomic<bool>* cancel_ = nullptr;
+  std::unique_ptr<CpuBackend<double>> host_;
 };
 
 }  // namespace
@@ -27,9 +48,9 @@ class DeviceBackend final : public CudaBackend<S> {
 template <class S>
 std::unique_ptr<Backend<S>> make_backend(DeviceKind kind, int threads) {
   if (kind == DeviceKind::kCpu) return std::make_unique<CpuBackend<S>>(threads);
-  if (kind == DeviceKind::kCuda) return std::make_unique<DeviceBackend<S>>(cuda_library());
+  if (kind == DeviceKind::kCuda) return std::make_unique<DeviceBackend<S>>(cuda_library(), threads);
 #if defined(LOOKBACK_EMULATED)
-  return std::make_unique<DeviceBackend<S>>(emulated_cuda_table());
+  return std::make_unique<DeviceBackend<S>>(emulated_cuda_table(), threads);
 #else
   fail(ErrorCode::kDevice,
        "device 'emulated' is not built in; it exists in the test build only, use 'cpu'");
@@ -50,6 +71,19 @@ CudaReport cuda_report() {
     report.reason = error.message();
   }
   return report;
+}
+
+CublasReport cublas_report() {
+  try {
+    const CudaBlasInfo info = cuda_blas();
+    if (info.used == 0) return {info.path, "", info.reason};
+    // Until 11.6 a minor version had three digits and the major one stood before them.
+    const int unit = info.version < 100000 ? 1000 : 10000;
+    return {info.path,
+            text(info.version / unit, ".", info.version % unit / 100, ".", info.version % 100), ""};
+  } catch (const Error& error) {
+    return {"", "", error.message()};
+  }
 }
 
 template std::unique_ptr<Backend<float>> make_backend(DeviceKind, int);

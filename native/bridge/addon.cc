@@ -92,6 +92,18 @@ Napi::Value cuda_info(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value cublas_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const CublasReport report = cublas_report();
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("library", report.library);
+    object.Set("version", report.version);
+    object.Set("reason", report.reason);
+    return object;
+  });
+}
+
 Napi::Value uniforms(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -120,6 +132,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("setErrorClass", Napi::Function::New<set_error_class>(env, "setErrorClass"));
   exports.Set("buildInfo", Napi::Function::New<build_info>(env, "buildInfo"));
   exports.Set("cudaInfo", Napi::Function::New<cuda_info>(env, "cudaInfo"));
+  exports.Set("cublasInfo", Napi::Function::New<cublas_info>(env, "cublasInfo"));
   exports.Set("createCell", Napi::Function::New<CellWrap::create>(env, "createCell"));
   exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
   exports.Set("operate", Napi::Function::New<operate>(env, "operate"));

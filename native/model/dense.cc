@@ -52,6 +52,7 @@ class Dense final : public Layer<S> {
     product.a = x, product.a_row = in;
     product.b = memory_.params[kW], product.b_row = 1, product.b_col = in;
     product.c = y, product.c_row = out;
+    product.any_order = pass.training && pass.keep;
     backend_.gemm(product);
     if (use_bias_) backend_.add_bias(rows, out, memory_.params[kB], y);
     backend_.activate(activation_of(pass), rows, out, y);
@@ -66,6 +67,7 @@ class Dense final : public Layer<S> {
       product.a = dy, product.a_row = 1, product.a_col = out;
       product.b = x, product.b_row = in;
       product.beta = 1, product.c = dw, product.c_row = in;
+      product.any_order = true;
       backend_.gemm(product);
       if (use_bias_) backend_.sum_rows(rows, out, dy, memory_.grads[kB]);
     }
@@ -75,6 +77,7 @@ class Dense final : public Layer<S> {
       product.a = dy, product.a_row = out;
       product.b = memory_.params[kW], product.b_row = in;
       product.c = dx, product.c_row = in;
+      product.any_order = true;
       backend_.gemm(product);
     }
   }

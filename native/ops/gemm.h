@@ -18,6 +18,9 @@ struct Gemm {
   S beta = S(0);
   S* c = nullptr;
   int64_t c_row = 0;
+  /// The order may depend on m and n too, so that a device may use its maker's library: for
+  /// products of training. What inference computes must not depend on the size of the batch.
+  bool any_order = false;
 };
 
 }  // namespace lookback

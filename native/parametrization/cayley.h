@@ -6,16 +6,10 @@
 #include <vector>
 
 #include "ops/lu.h"
+#include "ops/skew.h"
 #include "parametrization/parametrization.h"
 
 namespace lookback {
-
-/// Entries above the diagonal of an n x n matrix.
-constexpr int64_t packed_size(int n) { return int64_t{n} * (n - 1) / 2; }
-/// Where entry (row, col) with row < col lies in the strict upper triangle, row by row.
-constexpr int64_t packed_index(int n, int row, int col) {
-  return int64_t{row} * n - int64_t{row} * (row + 1) / 2 + (col - row - 1);
-}
 
 /// How far from skew-symmetric a matrix may be, in units of its largest entry: far above the
 /// rounding of float32 and of decimal files, far below any matrix that is not meant to be.

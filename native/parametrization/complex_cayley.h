@@ -31,6 +31,9 @@ class ScurnnWeights final : public Parametrization {
              const Multiply& multiply) override;
   void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
                const Multiply& multiply) override;
+  ProductForm product_form() const override {
+    return {ProductForm::Kind::kUnitaryCayley, n_, false, free_gradient_};
+  }
 
  private:
   /// The two real parts of a complex matrix.

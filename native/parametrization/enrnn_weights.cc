@@ -79,8 +79,13 @@ bool EnrnnWeights::decide(double rho, double& sticky) const {
 
 void EnrnnWeights::build(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
                          const Multiply& multiply) {
-  const std::vector<double>& T = params[2];
   W_L_.build(params[0], params[1], derived[0], multiply);
+  build_rest(params, buffers, derived, multiply);
+}
+
+void EnrnnWeights::build_rest(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
+                              const Multiply& multiply) {
+  const std::vector<double>& T = params[2];
   find_pair(T, buffers, multiply);
   const double rho = pair_.radius();
   on_ = decide(rho, buffers[kActive][0]);
@@ -103,6 +108,11 @@ void EnrnnWeights::build(const HostArrays& params, HostArrays& buffers, HostArra
 void EnrnnWeights::adjoint(const HostArrays& params, const HostArrays& d_derived,
                            HostArrays& d_params, const Multiply& multiply) {
   W_L_.adjoint(params[1], d_derived[0], d_params[0], multiply);
+  adjoint_rest(params, d_derived, d_params, multiply);
+}
+
+void EnrnnWeights::adjoint_rest(const HostArrays& params, const HostArrays& d_derived,
+                                HostArrays& d_params, const Multiply&) {
   const std::vector<double>&T = params[2], &G = d_derived[1];
   double inner = 0;
   for (size_t i = 0; i < T.size(); ++i) inner += G[i] * T[i];

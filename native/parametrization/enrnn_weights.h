@@ -45,6 +45,14 @@ class EnrnnWeights final : public Parametrization {
              const Multiply& multiply) override;
   void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
                const Multiply& multiply) override;
+  /// W_L; T and its eigenpair are the rest.
+  ProductForm product_form() const override {
+    return {ProductForm::Kind::kScaledCayley, options_.long_units, options_.packed, false, {2}};
+  }
+  void build_rest(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
+                  const Multiply& multiply) override;
+  void adjoint_rest(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
+                    const Multiply& multiply) override;
 
  private:
   void find_pair(const std::vector<double>& T, HostArrays& buffers, const Multiply& multiply);

@@ -20,6 +20,26 @@ struct ParametrizationBuffer {
   double initial = 0;
 };
 
+/// What a device can make of a parametrization by itself, from products alone: the first of its
+/// derived matrices, from the first of its params.
+struct ProductForm {
+  enum class Kind {
+    kNone,
+    kScaledCayley,     ///< W from A and d (scaled_cayley.h)
+    kUnitaryCayley,    ///< W_re, W_im from A_re, A_im and theta (complex_cayley.h)
+    kBasedCayley,      ///< W and A from P and base (trivialisation.h)
+    kBasedExponential  ///< likewise
+  };
+  Kind kind = Kind::kNone;
+  int n = 0;
+  bool packed = false;         ///< kScaledCayley: A is given as its strict upper triangle
+  bool free_gradient = false;  ///< kUnitaryCayley
+  std::vector<int> rest = {};  ///< positions of the params that `build_rest` reads
+
+  /// How many derived matrices are the device's.
+  size_t matrices() const { return kind == Kind::kNone ? 0 : kind == Kind::kScaledCayley ? 1 : 2; }
+};
+
 /// One cell's way from parameters to derived matrices (Declaration::derived), and back.
 class Parametrization {
  public:
@@ -39,6 +59,24 @@ class Parametrization {
   /// `build`.
   virtual void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
                        const Multiply& multiply) = 0;
+
+  virtual ProductForm product_form() const { return {}; }
+  /// `build` without what `product_form` describes. Params that it does not read may be empty.
+  virtual void build_rest(const HostArrays& params, HostArrays& buffers, HostArrays& derived,
+                          const Multiply& multiply) {
+    static_cast<void>(params);
+    static_cast<void>(buffers);
+    static_cast<void>(derived);
+    static_cast<void>(multiply);
+  }
+  /// `adjoint` likewise, after `build_rest`.
+  virtual void adjoint_rest(const HostArrays& params, const HostArrays& d_derived,
+                            HostArrays& d_params, const Multiply& multiply) {
+    static_cast<void>(params);
+    static_cast<void>(d_derived);
+    static_cast<void>(d_params);
+    static_cast<void>(multiply);
+  }
 
   /// Whether `settle` ever does anything.
   virtual bool settles() const { return false; }

@@ -71,6 +71,9 @@ class ScornnWeights final : public Parametrization {
                const Multiply& multiply) override {
     W_.adjoint(params[1], d_derived[0], d_params[0], multiply);
   }
+  ProductForm product_form() const override {
+    return {ProductForm::Kind::kScaledCayley, n_, packed_};
+  }
   bool settles() const override { return resign_above_ > 0; }
   std::vector<int> settle(HostArrays& params, HostArrays& buffers, bool first,
                           const Multiply& multiply) override;

@@ -107,6 +107,12 @@ void Trivialisation::adjoint(const HostArrays& params, const HostArrays& d_deriv
   }
 }
 
+ProductForm Trivialisation::product_form() const {
+  using Kind = ProductForm::Kind;
+  if (options_.dynamic && options_.stale_gradient) return {};
+  return {options_.cayley ? Kind::kBasedCayley : Kind::kBasedExponential, options_.units};
+}
+
 std::vector<int> Trivialisation::settle(HostArrays& params, HostArrays& buffers, bool first,
                                         const Multiply& multiply) {
   if (!options_.dynamic) return {};

@@ -47,6 +47,8 @@ class Trivialisation final : public Parametrization {
              const Multiply& multiply) override;
   void adjoint(const HostArrays& params, const HostArrays& d_derived, HostArrays& d_params,
                const Multiply& multiply) override;
+  /// None where a build differentiates at other coordinates than it maps.
+  ProductForm product_form() const override;
   bool settles() const override { return options_.dynamic; }
   std::vector<int> settle(HostArrays& params, HostArrays& buffers, bool first,
                           const Multiply& multiply) override;

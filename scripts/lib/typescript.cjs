@@ -49,11 +49,18 @@ async function buildTypeScript({ force = false } = {}) {
   writeStamp('typescript', made);
 }
 
-/** Compiles bench/, test/mutation and test/oracle to build/tools; they import the built package by its name. */
+/** Compiles bench/, test/device, test/mutation and test/oracle to build/tools; they import the built package by its name. */
 async function buildTools({ force = false } = {}) {
   const out = join(root, 'build', 'tools');
   const made = fingerprint(
-    ['bench', 'test/mutation', 'test/oracle', 'tsconfig.json', 'tsconfig.tools.json'],
+    [
+      'bench',
+      'test/device',
+      'test/mutation',
+      'test/oracle',
+      'tsconfig.json',
+      'tsconfig.tools.json',
+    ],
     readStamp('typescript'),
   );
   if (!force && existsSync(out) && readStamp('tools') === made) return;

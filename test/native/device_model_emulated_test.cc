@@ -297,8 +297,7 @@ TEST(a_stream_equals_the_batch) {
   }
 }
 
-TEST(any_allocation_may_fail_and_the_model_stays_usable) {
-  const std::vector<LayerSpec> layers = {lstm(4, true), dropout(0.3), lstm(3), dense(4)};
+void fail_each_allocation(const std::vector<LayerSpec>& layers) {
   const auto reference = on(DeviceKind::kEmulated, layers, kInputs);
   const auto exercise = [](Engine& model, int64_t& data) {
     if (data < 0) {
@@ -334,6 +333,15 @@ TEST(any_allocation_may_fail_and_the_model_stays_usable) {
   }
   CHECK(failures > 20);
   CHECK(failures < 200);
+}
+
+TEST(any_allocation_may_fail_and_the_model_stays_usable) {
+  fail_each_allocation({lstm(4, true), dropout(0.3), lstm(3), dense(4)});
+}
+
+TEST(any_allocation_of_an_orthogonal_cell_may_fail) {
+  const Spec cayley = entry(lstm(4, true), "kind", std::string("scornn"));
+  fail_each_allocation({cayley, entry(lstm(3), "kind", std::string("exprnn")), dense(4)});
 }
 
 TEST(a_lost_device_is_said_so) {

@@ -5,10 +5,12 @@
 #include <iostream>
 #include <string>
 
+#include "backend/cuda/blas.h"
 #include "backend/cuda/library.h"
 #include "base/error.h"
 #include "native/step_by_step.h"
 #include "parity/drivers.h"
+#include "parity/products.h"
 
 namespace lookback {
 namespace {
@@ -26,6 +28,36 @@ const CudaTable* library() {
     std::cout << "SKIPPED: " << error.message() << "\n";
     return nullptr;
   }
+}
+
+/// The file, and every product that may go there; else why not.
+bool with_cublas() {
+  const CudaBlasInfo info = cuda_blas();
+  std::cout << "     cuBLAS: " << (info.used != 0 ? info.path : info.reason) << "\n";
+  return info.used != 0;
+}
+
+TEST(products_of_cublas_are_those_of_our_kernel) {
+  const CudaTable* const table = library();
+  if (table == nullptr || !with_cublas()) return;
+  blas_least() = 1;
+  LoneDevice<float> floats(*table);
+  LoneDevice<double> doubles(*table);
+  check_products(floats);
+  check_products(doubles);
+  check_both<float>(floats, 512, 137, 8192, 1, 0);
+  check_both<double>(doubles, 512, 137, 8192, 1, 0);
+  blas_least() = kBlasLeast;
+}
+
+TEST(a_gpu_with_cublas_for_every_product_agrees_with_the_cpu) {
+  const CudaTable* const table = library();
+  if (table == nullptr || !with_cublas()) return;
+  blas_least() = 1;
+  const std::vector<DriverChoice>& all = driver_choices();
+  check_drivers(*table, 4 * std::stoul(variable("PARITY_EVERY", "1")), variable("PARITY_ONLY", ""),
+                {all.front(), all.back()});
+  blas_least() = kBlasLeast;
 }
 
 TEST(a_gpu_agrees_with_the_cpu) {

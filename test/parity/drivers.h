@@ -5,6 +5,7 @@
 #include <iterator>
 #include <memory>
 
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/recurrence.h"
 #include "backend/cuda/block_plan.h"
 #include "backend/cuda/cuda_backend.h"
@@ -20,8 +21,12 @@ class LoneDevice final : public CudaBackend<S> {
  public:
   using CudaBackend<S>::CudaBackend;
   std::unique_ptr<Recurrence<S>> recurrence(const std::string& kind, const Spec& spec) override {
-    return make_cuda_recurrence<S>(*this, this->device_, kind, spec);
+    const Multiply multiply = [this](const Gemm<double>& g) { cpu_gemm(g, pool_); };
+    return make_cuda_recurrence<S>(*this, this->device_, multiply, kind, spec);
   }
+
+ private:
+  ThreadPool pool_{1};
 };
 
 struct DriverChoice {
@@ -101,10 +106,10 @@ inline void check_held(const CudaTable& table) {
 }
 
 /// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
-inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "") {
+inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "",
+                          const std::vector<DriverChoice>& choices = driver_choices()) {
   Worst floats, doubles;
   const std::vector<CellCase> cases = cell_cases();
-  const std::vector<DriverChoice>& choices = driver_choices();
   size_t clusters = 0;
   for (size_t i = 0; i < cases.size(); i += every) {
     const CellCase& c = cases[i];

@@ -250,6 +250,47 @@ describe('a model with bnlstm', () => {
     await expect(alone).rejects.toThrow(/training on a batch of 1 row is not possible/);
   });
 
+  it.each([
+    ['bidirectional', ['bidirectional.forward', 'bidirectional.backward']],
+    ['residual', ['residual.bnlstm']],
+  ] as const)('is calibrated inside of %s as well', async (kind, inside) => {
+    const one = layers.bnlstm({ units: 3, returnSequences: true });
+    using model = sequential({
+      inputShape: [4, 1],
+      layers: [
+        layers.dense({ units: 3 }),
+        kind === 'residual' ? layers.residual(one) : layers.bidirectional(one),
+        layers.bnlstm({ units: 2 }),
+      ],
+      dtype: 'float64',
+      seed: 1,
+    });
+    const before = model.getWeights();
+    await calibrate(model, [sequences(5, 4, 1)]);
+    const once = model.getWeights();
+    for (const path of [...inside, 'bnlstm']) {
+      const name = `${path}.buf.x.mean`;
+      expect(once[name]?.data).not.toEqual(before[name]?.data);
+    }
+    // The average of two batches, the second of which is the first: the same.
+    await calibrate(model, [sequences(5, 4, 1), sequences(5, 4, 1)]);
+    for (const [name, { data }] of Object.entries(model.getWeights()))
+      data.forEach((value, at) => expect(value).toBeCloseTo(once[name]?.data[at] ?? NaN, 12));
+  });
+
+  it('is not calibrated on what is no list of batches', async () => {
+    using model = sequential({ inputShape: [4, 1], layers: [layers.bnlstm({ units: 3 })] });
+    const cell = cellOf();
+    for (const batches of [sequences(5, 4), undefined, new Float32Array(20), 'x'] as never[]) {
+      const wanted = {
+        code: 'ERR_OPTION',
+        message: expect.stringMatching(/^calibrate: batches is/),
+      };
+      await expect(calibrate(model, batches)).rejects.toMatchObject(wanted);
+      await expect(cells.bnlstm.calibrate(cell, {}, batches)).rejects.toMatchObject(wanted);
+    }
+  });
+
   it('is not calibrated on steps that one row has alone', async () => {
     using model = sequential({
       inputShape: [4, 1],

@@ -76,7 +76,19 @@ static int32_t info(int32_t, CudaDeviceInfo* device, CudaFault*) {
   *device = {"Fake GPU", 9, 0, 132, 49152, 0, 1, int64_t{8} << 30, int64_t{4} << 30, 13000, 13000, 1};
   return 0;
 }
-static const CudaTable table = {kCudaApiVersion, sizeof(CudaTable), cuda_layout(), "fake", count, info};
+static int32_t open(int32_t, CudaSession**, CudaFault*) { return 0; }
+static void close(CudaSession*) {}
+static int32_t blas(CudaSession*, CudaBlasInfo* info, CudaFault* fault) {
+  const int version = std::atoi(std::getenv("FAKE_CUBLAS_VERSION"));
+  if (version < 0) return set_fault(fault, kCudaNoMemory, "a workspace", "no", 32, 16);
+  *info = {version > 0, version, "/fake/libcublas.so", "too old"};
+  return 0;
+}
+static const CudaTable table = [] {
+  CudaTable made = {kCudaApiVersion, sizeof(CudaTable), cuda_layout(), "fake", count, info, open, close};
+  made.blas = blas;
+  return made;
+}();
 }
 extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::table; }
 `,
@@ -110,6 +122,19 @@ extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::
       'cuda',
       'Fake GPU, compute capability 9.0',
     ]);
+  });
+
+  it.each([
+    [130102, '13.1.2 (/fake/libcublas.so)'],
+    [11605, '11.6.5 (/fake/libcublas.so)'],
+    [0, "not used, products are our own kernel's: too old (/fake/libcublas.so)"],
+    [-1, "not used, products are our own kernel's: cuBLAS' workspace: 32 bytes are needed on .*"],
+  ])('has cuBLAS as doctor says it: version %i is %j', (version, expected) => {
+    const fake = { FAKE_DEVICES: '1', FAKE_STATUS: '0', FAKE_CUBLAS_VERSION: String(version) };
+    const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: library, ...fake };
+    const { stdout } = spawnSync(process.execPath, [main, 'doctor'], { env, encoding: 'utf8' });
+    const pattern = version < 0 ? expected : expected.replace(/[()]/g, '\\$&');
+    expect(stdout).toMatch(new RegExp(`^cublas +${pattern}$`, 'm'));
   });
 
   it("is what explain plans for with on: 'cuda'", () => {
@@ -169,6 +194,7 @@ describe('without a GPU that can be used', () => {
       encoding: 'utf8',
     });
     expect(stdout).toMatch(/^cuda +the CUDA library is not built/m);
+    expect(stdout).not.toMatch(/^cublas/m);
     expect(status).toBe(0);
   });
 });

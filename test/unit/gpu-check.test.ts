@@ -2,20 +2,28 @@
  * What measures on machines without Node, as far as it goes without a GPU: the list of cases, the turns of both sides
  * (against programs that only pretend), the page, and the script's help.
  */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchCase } from '../../bench/cases';
 import { CASES } from '../../bench/cases';
+import type { LayerSpec } from '../../lib';
+import { optimizers } from '../../lib';
+import { layerKinds } from '../../lib/layers';
+import { CASES as MODELS } from '../device/cases';
+import { worstOf } from '../device/compare';
 
 const root = join(__dirname, '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'lookback-gpu-check-'));
@@ -52,12 +60,82 @@ describe('gpu-check.sh', () => {
     expect(existsSync(join(folder, 'out'))).toBe(false);
   });
 
+  it("takes PyTorch's cuBLAS, the newest, where the loader knows of none", () => {
+    const home = join(folder, 'python');
+    expect(python('-m', 'venv', '--without-pip', home).status).toBe(0);
+    const [version = ''] = readdirSync(join(home, 'lib'));
+    const packages = join(home, 'lib', version, 'site-packages', 'nvidia');
+    for (const [name, number] of [
+      ['cublas', 12],
+      ['cu13', 13],
+      ['cu14', 14],
+    ] as const) {
+      mkdirSync(join(packages, name, 'lib'), { recursive: true });
+      writeFileSync(join(packages, name, 'lib', `libcublas.so.${number}`), '');
+    }
+    const bin = join(folder, 'loader');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'ldconfig'), '#!/bin/sh\necho "libcublas.so.$KNOWN => /usr/lib/x"\n');
+    chmodSync(join(bin, 'ldconfig'), 0o755);
+    const begin = source.indexOf('cublas_of_pytorch()');
+    const words = source.slice(begin, source.indexOf('export LOOKBACK_CUDA_LIBRARY'));
+    const asked = (known: string, given = ''): string => {
+      const path = `${bin}:${process.env['PATH']}`;
+      const env = {
+        PATH: path,
+        KNOWN: known,
+        LOOKBACK_CUBLAS: given,
+        python: join(home, 'bin', 'python3'),
+      };
+      const script = `${words}\necho "$LOOKBACK_CUBLAS"`;
+      return spawnSync('bash', ['-c', script], { encoding: 'utf8', env }).stdout.trim();
+    };
+    expect(asked('11')).toBe(join(packages, 'cu13', 'lib', 'libcublas.so.13'));
+    expect(asked('13')).toBe('');
+    expect(asked('11', 'off')).toBe('off');
+  });
+
   it('refuses a part that it does not know', () => {
     const { status, stderr } = run('machin');
     expect([status, String(stderr).split('\n')[0]]).toEqual([
       2,
       "gpu-check: unknown part 'machin'",
     ]);
+  });
+
+  it('says loudly that the JavaScript check was skipped, and fails only where it was asked for', () => {
+    const bare = join(folder, 'bare');
+    const bin = join(bare, 'bin');
+    mkdirSync(bin, { recursive: true });
+    // A machine with all that the script calls, and no Node.
+    for (const name of [
+      'basename',
+      'bash',
+      'cat',
+      'dirname',
+      'env',
+      'mkdir',
+      'sed',
+      'tail',
+      'tee',
+      'timeout',
+      'touch',
+    ])
+      symlinkSync(execFileSync('which', [name], { encoding: 'utf8' }).trim(), join(bin, name));
+    const env = { PATH: bin, HOME: bare, OUT: join(bare, 'out'), BUILD: join(bare, 'build') };
+    mkdirSync(join(bare, 'scripts'));
+    copyFileSync(join(root, script), join(bare, script));
+    const named = spawnSync('bash', [script, 'javascript'], { cwd: bare, env, encoding: 'utf8' });
+    expect(named.stdout).toMatch(
+      /^javascript SKIPPED: no node on the PATH, and no archive of it at build\/gpu-node\.tar\.xz, \d s$/m,
+    );
+    expect(named.status).toBe(1);
+    const all = spawnSync('bash', [script], {
+      cwd: bare,
+      env: { ...env, LIMIT: '20', OUT: join(bare, 'all') },
+      encoding: 'utf8',
+    });
+    expect(all.stdout).toMatch(/^javascript SKIPPED: /m);
   });
 
   it('ends a part that takes too long, with what it has started, and goes on', () => {
@@ -83,6 +161,34 @@ describe('gpu-check.sh', () => {
     expect(stdout).toMatch(/^report +not run: the time was up, 0 s$/m);
     expect(readFileSync(join(out, 'summary.txt'), 'utf8').split('\n')).toHaveLength(3);
     expect(status).toBe(1);
+  });
+});
+
+describe('models beside the CPU', () => {
+  const zeros = { losses: [1, 0], predict: [100, -200] };
+
+  it('are as far apart as their worst result, as a share of its largest entry', () => {
+    const near = { ...zeros, predict: [100, -201] };
+    expect(worstOf(near, zeros)).toEqual({ name: 'predict', error: 0.005 });
+    expect(worstOf(zeros, zeros).error).toBe(0);
+  });
+
+  it('differ where a number is none, and where one is missing', () => {
+    expect(worstOf({ ...zeros, losses: [1, NaN] }, zeros).error).toBe(Infinity);
+    expect(() => worstOf({ ...zeros, predict: [100] }, zeros)).toThrow(/predict has 1 numbers/);
+    expect(() => worstOf({ losses: [1, 0] }, zeros)).toThrow(/predict has 0 numbers, on the CPU 2/);
+  });
+
+  it('have a case for every kind of layer and optimizer', () => {
+    const kinds = (all: readonly LayerSpec[]): string[] =>
+      all.flatMap(({ kind, inside = [] }) => [kind, ...kinds(inside)]);
+    const tried = new Set(MODELS.flatMap((each) => kinds(each.layers)));
+    expect([...layerKinds].filter((kind) => !tried.has(kind))).toEqual([]);
+    const named = MODELS.flatMap(({ optimizer }) =>
+      typeof optimizer === 'object' ? [optimizer.kind] : [],
+    );
+    expect(new Set(named)).toEqual(new Set(Object.keys(optimizers)));
+    expect(new Set(MODELS.map(({ name }) => name)).size).toBe(MODELS.length);
   });
 });
 
@@ -212,6 +318,11 @@ for line in sys.stdin:
     expect(status).toBe(1);
   });
 
+  it('measures ours alone where it is asked to', () => {
+    const { lines } = bench('--alone', 'lstm-har-b64-h32');
+    expect(lines[1]).toMatchObject({ case: 'lstm-har-b64-h32', stepMs: 5, peers: [] });
+  });
+
   it('names the cases for which there was no time', () => {
     const { lines } = bench('--seconds', '1', 'lstm-har-b64-h32', 'gru-har-b64-h32');
     expect(lines.at(-1)).toEqual({ left: ['lstm-har-b64-h32', 'gru-har-b64-h32'] });
@@ -252,8 +363,12 @@ describe('report.py', () => {
     const timed = { forwardMs: 0.5, stepMs: 1.25, samples: 20 };
     write(
       'device.jsonl',
-      { device: 'NVIDIA Pretended 9', threads: 1 },
-      { product: [2, 3, 4], device: 'cuda', ms: { mm: 0.25, ours: 0.5, 'mm, tf32': 'it ended' } },
+      { device: 'NVIDIA Pretended 9', threads: 1, cublas: '13.1.2' },
+      {
+        product: [2, 3, 4],
+        device: 'cuda',
+        ms: { mm: 0.25, 'ours, own kernel': 0.75, ours: 0.5, 'mm, tf32': 'it ended' },
+      },
       {
         case: 'lstm-har-b64-h32',
         device: 'cuda',
@@ -273,6 +388,14 @@ describe('report.py', () => {
       },
       { left: ['gru-har-b64-h32'] },
     );
+    write('device-own.jsonl', {
+      case: 'lstm-har-b64-h32',
+      device: 'cuda',
+      plan: 'stepwise',
+      ...timed,
+      stepMs: 2.5,
+      peers: [],
+    });
     write('host-2.jsonl', {
       case: 'lstm-har-b64-h32',
       device: 'cpu',
@@ -295,8 +418,11 @@ describe('report.py', () => {
       '| `lstm-har-b64-h32` | 0.50 | 1.25 | nn.LSTM | 1.00 | 5.00 | 2.00 | 4.00 | 1.5e-07 |',
       '- `lstm-har-b64-h32`: resident: 64 blocks',
       '- `lstm-har-b64-h32`, cell, compile: it did not finish within 60 s',
-      '| shape | ours | mm | mm, tf32 |',
-      '| 2 x 3 x 4 | 0.50 | 0.25 | it ended |',
+      'cuBLAS for the large products of training: 13.1.2.',
+      '| shape | ours | ours, own kernel | mm | mm, tf32 |',
+      '| 2 x 3 x 4 | 0.50 | 0.75 | 0.25 | it ended |',
+      '## Our drivers without cuBLAS',
+      '| `lstm-har-b64-h32` | 0.50 | 2.50 |  |  |  |  |  |  |',
       'The time was up before: `gru-har-b64-h32`.',
       '## The CPU of this machine, 2 threads',
       '| `lstm-har-b64-h32` | 0.50 | 1.25 |  |  |  |  |  |  |',

@@ -61,6 +61,11 @@ describe('show', () => {
     [[5n], 'an array of 1'],
     [own, 'an array of 1'],
     [new Float32Array(9), 'a Float32Array'],
+    // What is nested may be a whole data set.
+    [[new Float32Array(9)], 'an array of 1'],
+    [[{ x: new Float32Array(9) }, 1], 'an array of 2'],
+    [[Array.from({ length: 33 }, () => 0)], 'an array of 1'],
+    [['x'.repeat(201)], 'an array of 1'],
   ])('%p', (value, text) => {
     expect(show(value)).toBe(text);
   });

@@ -39,6 +39,14 @@ struct CudaDeviceInfo {
   int32_t can_map_host;     ///< kernels can read pinned host memory
 };
 
+/// cuBLAS as a session has it.
+struct CudaBlasInfo {
+  int32_t used;     ///< it is open; else `reason` says why not
+  int32_t version;  ///< as cublasGetVersion gives it; 0 where it was not asked
+  char path[256];   ///< the file; empty where none loads
+  char reason[256];
+};
+
 /// A device with one stream of work, its memory pool and its staging buffers; one thread at a time.
 struct CudaSession;
 
@@ -96,6 +104,10 @@ struct CudaTable {
   int32_t (*replay)(CudaSession* session, CudaRecord* record, CudaFault* fault);
   /// After the work that is queued; never fails.
   void (*drop_record)(CudaSession* session, CudaRecord* record);
+  /// Opens cuBLAS when it is first asked for, which must not be while work is captured; until then
+  /// and where it does not open, no product is given to it. LOOKBACK_CUBLAS names the library, or
+  /// switches it off. Fails only for want of memory, after which it can be asked again.
+  int32_t (*blas)(CudaSession* session, CudaBlasInfo* info, CudaFault* fault);
 };
 
 /// What the library exports.

@@ -254,6 +254,7 @@ void BlockWeights<S>::add_gradient(int v, const S* gradient, const std::vector<S
       g.beta = S(1);
       g.c = dW + b.param_col;
       g.c_row = d_.shape_of(b.param).back();
+      g.any_order = true;
       backend_.gemm(g);
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cuda/blas.h"
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/operations.h"
 #include "base/error.h"
@@ -29,6 +30,7 @@ template <class S>
 void CudaBackend<S>::gemm(const Gemm<S>& g) {
   device_.check_cancel();
   if (g.m == 0 || g.n == 0) return;
+  if (blas_gains(g) && blas_shape(g) && device_.blas().used != 0) return launch(BlasGemmOp<S>{g});
   const int64_t slices = gemm_slices(g);
   if (slices == 1 || gemm_tiles<S, GpuGemmTile>(g) >= kManyTiles)
     return launch(GemmOp<S>{g, nullptr});

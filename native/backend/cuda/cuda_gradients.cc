@@ -20,40 +20,43 @@ int64_t numbers_of(const std::vector<int>& shape) {
   return element_count({shape.begin(), shape.end()}, "a parameter");
 }
 
-/// Matrices on the host are small: they are multiplied where they are.
-void multiply_on_host(const Gemm<double>& g) {
-  for (int64_t i = 0; i < g.m; ++i) {
-    double* const row = g.c + i * g.c_row;
-    for (int64_t j = 0; j < g.n; ++j) row[j] = g.beta == 0 ? 0 : g.beta * row[j];
-    for (int64_t k = 0; k < g.k; ++k) {
-      const double a = g.a[i * g.a_row + k * g.a_col];
-      for (int64_t j = 0; j < g.n; ++j) row[j] += a * g.b[k * g.b_row + j * g.b_col];
-    }
-  }
-}
-
 }  // namespace
 
-/// The parametrization's inputs and results on the host, under the names of the call.
+/// What the host reads of a call, and where it writes; the copies keep their places when this
+/// moves.
 template <class S>
 struct CudaRecurrence<S>::HostCopies {
+  ForwardCall<S> call;
   std::vector<std::vector<S>> params;
   std::map<std::string, std::vector<S>> inputs, outputs;
 };
 
+/// Whether the host's share is made from a parameter.
 template <class S>
-void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
+bool CudaRecurrence<S>::reads(HostShare share, size_t param) const {
+  const Parametrization& parametrization = *cell_.declaration.parametrization;
+  const std::vector<int> all = parametrization.params();
+  const auto is_it = [param](int number) { return number == static_cast<int>(param); };
+  if (share == HostShare::kAll) return std::any_of(all.begin(), all.end(), is_it);
+  const std::vector<int> rest = parametrization.product_form().rest;
+  return std::any_of(rest.begin(), rest.end(),
+                     [&](int position) { return is_it(all[static_cast<size_t>(position)]); });
+}
+
+template <class S>
+auto CudaRecurrence<S>::copy_to_host(const ForwardCall<S>& call, HostShare share) -> HostCopies {
   const Declaration& d = cell_.declaration;
-  if (!d.parametrization) return;
   HostCopies host;
-  ForwardCall<S> inner;
+  ForwardCall<S>& inner = host.call;
   inner.batch = call.batch;
   inner.steps = call.steps;
   inner.training = call.training;
   for (size_t p = 0; p < d.params.size(); ++p) {
-    host.params.push_back(fetch(device_, call.params[p], numbers_of(d.params[p].shape)));
+    host.params.emplace_back();
+    const bool read = reads(share, p);
+    if (read) host.params[p] = fetch(device_, call.params[p], numbers_of(d.params[p].shape));
+    inner.params.push_back(read ? host.params[p].data() : nullptr);
   }
-  for (const std::vector<S>& numbers : host.params) inner.params.push_back(numbers.data());
   for (const BufferInfo& buffer : derived_.buffers()) {
     const auto in = call.inputs.find(buffer.name);
     if (in != call.inputs.end()) {
@@ -66,17 +69,50 @@ void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
     numbers.resize(static_cast<size_t>(element_count(buffer.shape, "a buffer")));
     inner.outputs[buffer.name] = {numbers.data(), buffer.shape};
   }
-  derived_.build(inner, multiply_on_host);
+  return host;
+}
+
+/// The host makes its share while the device makes its own, or all where the device cannot.
+template <class S>
+void CudaRecurrence<S>::build_derived(const ForwardCall<S>& call) {
+  if (!cell_.declaration.parametrization) return;
+  host_share_ = HostShare::kAll;
+  if (own_weights_ != nullptr) {
+    const HostCopies host = copy_to_host(call, HostShare::kRest);
+    if (own_weights_->begin(call.params, derived_values_)) {
+      derived_.build(host.call, on_host_, HostShare::kRest);
+      if (own_weights_->finish()) {
+        host_share_ = HostShare::kRest;
+        return show_derived(call, host);
+      }
+    }
+  }
+  const HostCopies host = copy_to_host(call, HostShare::kAll);
+  derived_.build(host.call, on_host_);
+  show_derived(call, host);
+}
+
+/// Brings what the host has made to the device, and all of it to where the call wants it.
+template <class S>
+void CudaRecurrence<S>::show_derived(const ForwardCall<S>& call, const HostCopies& host) {
+  const Declaration& d = cell_.declaration;
   const std::vector<const S*>& built = derived_.weights();
   for (size_t i = 0; i < derived_values_.size(); ++i) {
     Buffer<S>& to = derived_values_[i];
-    device_.copy_in(built[d.params.size() + i], to.size(), to.data());
+    if (i >= own_matrices()) device_.copy_in(built[d.params.size() + i], to.size(), to.data());
     S* const wanted = find_out(call.outputs, d.derivations[i].name);
     if (wanted != nullptr) device_.copy(to.data(), to.size(), wanted);
   }
   for (const auto& [name, numbers] : host.outputs)
     device_.copy_in(numbers.data(), static_cast<int64_t>(numbers.size()),
                     call.outputs.at(name).data);
+}
+
+/// Derived matrices that the device has made in the last build.
+template <class S>
+size_t CudaRecurrence<S>::own_matrices() const {
+  if (host_share_ == HostShare::kAll) return 0;
+  return cell_.declaration.parametrization->product_form().matrices();
 }
 
 template <class S>
@@ -95,7 +131,7 @@ std::vector<int> CudaRecurrence<S>::settle(const std::vector<S*>& params, const 
     host_buffers[name] = fetch<S>(device_, tensor.data, tensor.size());
     inner_buffers[name] = {host_buffers[name].data(), tensor.shape};
   }
-  std::vector<int> afresh = derived_.settle(inner_params, inner_buffers, first, multiply_on_host);
+  std::vector<int> afresh = derived_.settle(inner_params, inner_buffers, first, on_host_);
   for (size_t p = 0; p < d.params.size(); ++p) {
     device_.copy_in(host_params[p].data(), static_cast<int64_t>(host_params[p].size()), params[p]);
   }
@@ -162,6 +198,7 @@ void CudaRecurrence<S>::input_gradient(CudaTape<S>& t, S* dx) {
       g.beta = first ? S(0) : S(1);
       g.c = column(t, d.x.id, 0);
       g.c_row = t.plan.slots[static_cast<size_t>(d.x.id)].stride;
+      g.any_order = true;
       backend_.gemm(g);
       first = false;
     }
@@ -202,6 +239,7 @@ void CudaRecurrence<S>::weight_gradients(CudaTape<S>& t, const std::vector<S*>& 
         g.beta = repeat == 0 ? S(0) : S(1);
         g.c = dW + k0;
         g.c_row = depth;
+        g.any_order = true;
         backend_.gemm(g);
         k0 += g.n;
       }
@@ -238,21 +276,36 @@ void CudaRecurrence<S>::derived_gradients(const BackwardCall<S>& call,
                                           const std::vector<S*>& d_weights) {
   const Declaration& d = cell_.declaration;
   if (!d.parametrization) return;
-  std::vector<std::vector<S>> sums;
-  BackwardCall<S> inner;
-  for (size_t p = 0; p < d.params.size(); ++p) {
-    const bool wanted = call.d_params[p] != nullptr;
-    sums.emplace_back(wanted ? static_cast<size_t>(numbers_of(d.params[p].shape)) : 0);
-    inner.d_params.push_back(wanted ? sums.back().data() : nullptr);
-  }
-  const std::vector<S*>& gradients = derived_.begin_gradients(inner.d_params);
   for (size_t i = 0; i < derived_gradients_.size(); ++i) {
+    S* const wanted = find_out(call.d_inputs, d.derivations[i].name);
+    if (wanted != nullptr)
+      device_.copy(d_weights[d.params.size() + i], derived_gradients_[i].size(), wanted);
+  }
+  if (host_share_ == HostShare::kRest)
+    own_weights_->adjoint(call.params, derived_gradients_, call.d_params);
+  gradients_on_host(call);
+}
+
+/// Of the parameters that the host's share of the last build was made from.
+template <class S>
+void CudaRecurrence<S>::gradients_on_host(const BackwardCall<S>& call) {
+  const Declaration& d = cell_.declaration;
+  std::vector<std::vector<S>> sums(d.params.size());
+  BackwardCall<S> inner;
+  bool any = false;
+  for (size_t p = 0; p < d.params.size(); ++p) {
+    const bool wanted = call.d_params[p] != nullptr && reads(host_share_, p);
+    if (wanted) sums[p].resize(static_cast<size_t>(numbers_of(d.params[p].shape)));
+    inner.d_params.push_back(wanted ? sums[p].data() : nullptr);
+    any = any || wanted;
+  }
+  if (!any) return;
+  const std::vector<S*>& gradients = derived_.begin_gradients(inner.d_params);
+  for (size_t i = own_matrices(); i < derived_gradients_.size(); ++i) {
     const Buffer<S>& from = derived_gradients_[i];
     device_.copy_out(from.data(), from.size(), gradients[d.params.size() + i]);
-    S* const wanted = find_out(call.d_inputs, d.derivations[i].name);
-    if (wanted != nullptr) device_.copy(d_weights[d.params.size() + i], from.size(), wanted);
   }
-  derived_.finish_gradients(inner, multiply_on_host);
+  derived_.finish_gradients(inner, on_host_);
   for (size_t p = 0; p < d.params.size(); ++p) {
     if (std::all_of(sums[p].begin(), sums[p].end(), [](S number) { return number == S(0); }))
       continue;

@@ -114,6 +114,7 @@ class CudaRecurrence<S>::Stepwise {
         g.beta = beta;
         g.c = out;
         g.c_row = stride(p.out);
+        g.any_order = t_.loop.backward || t_.trains();
         self_.backend_.gemm(g);
         beta = S(1);
       }
@@ -129,6 +130,8 @@ class CudaRecurrence<S>::Stepwise {
 
 template <class S>
 void CudaRecurrence<S>::run_steps(CudaTape<S>& t, bool backward) {
+  // Here rather than by the first product, which a record may hold.
+  if (backward || t.trains()) device_.blas();
   // Kernels of single steps do not ask whether they are cancelled.
   t.loop.args.walk.cancel = nullptr;
   t.loop.work = BlockWork();

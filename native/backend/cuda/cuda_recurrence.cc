@@ -33,12 +33,15 @@ size_t CudaTape<S>::bytes() const {
 }
 
 template <class S>
-CudaRecurrence<S>::CudaRecurrence(Backend<S>& backend, CudaDevice& device, CellInstance cell)
+CudaRecurrence<S>::CudaRecurrence(Backend<S>& backend, CudaDevice& device, Multiply on_host,
+                                  CellInstance cell)
     : CellHost<S>(std::move(cell)),
       backend_(backend),
       device_(device),
+      on_host_(std::move(on_host)),
       layout_(cell_.declaration),
-      weights_(layout_, backend, device) {
+      weights_(layout_, backend, device),
+      own_weights_(make_orthogonal_weights<S>(device, cell_.declaration.parametrization.get())) {
   REQUIRE(cell_.bytes <= kMaxCellBytes, kInternal, "the struct of cell ", cell_.key, " has ",
           cell_.bytes, " bytes; a launch has room for ", kMaxCellBytes);
   for (const DerivedInfo& derivation : cell_.declaration.derivations) {
@@ -272,6 +275,7 @@ void CudaRecurrence<S>::multiply_input(CudaTape<S>& t) {
     g.b_col = g.k;
     g.c = column(t, info.out.id, 0) + info.out_begin;
     g.c_row = t.plan.slots[static_cast<size_t>(info.out.id)].stride;
+    g.any_order = t.trains();
     backend_.gemm(g);
   }
 }
@@ -482,16 +486,16 @@ void CudaRecurrence<S>::forward(const ForwardCall<S>& call, Tape& tape) {
 template class CudaTape<float>;
 template class CudaTape<double>;
 
-#define LOOKBACK_INSTANTIATE(S)                                                        \
-  template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, CellInstance);  \
-  template LoopPlan CudaRecurrence<S>::plan_here(const PlanCall&) const;               \
-  template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool); \
-  template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);              \
-  template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);            \
-  template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                    \
-  template void CudaRecurrence<S>::pack(bool);                                         \
-  template void CudaRecurrence<S>::find_weights(const std::vector<const S*>&);         \
-  template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);       \
+#define LOOKBACK_INSTANTIATE(S)                                                                 \
+  template CudaRecurrence<S>::CudaRecurrence(Backend<S>&, CudaDevice&, Multiply, CellInstance); \
+  template LoopPlan CudaRecurrence<S>::plan_here(const PlanCall&) const;                        \
+  template std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t, int64_t, bool);          \
+  template void CudaRecurrence<S>::forward(const ForwardCall<S>&, Tape&);                       \
+  template void CudaRecurrence<S>::bind_products(CudaTape<S>&, bool, bool);                     \
+  template void CudaRecurrence<S>::stage(CudaTape<S>&, bool) const;                             \
+  template void CudaRecurrence<S>::pack(bool);                                                  \
+  template void CudaRecurrence<S>::find_weights(const std::vector<const S*>&);                  \
+  template void CudaRecurrence<S>::move_input(CudaTape<S>&, const S*, S*, bool);                \
   template S* CudaRecurrence<S>::column(CudaTape<S>&, int, int64_t) const;
 LOOKBACK_INSTANTIATE(float)
 LOOKBACK_INSTANTIATE(double)

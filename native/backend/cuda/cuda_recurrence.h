@@ -11,6 +11,7 @@
 #include "backend/cuda/block_weights.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/launch_record.h"
+#include "backend/cuda/orthogonal_weights.h"
 #include "base/arena.h"
 
 namespace lookback {
@@ -20,6 +21,8 @@ class CudaTape final : public Tape {
  public:
   explicit CudaTape(CudaDevice& device);
   size_t bytes() const override;
+  /// Whether the pass at hand is one of training, whose products may be summed in any order.
+  bool trains() const { return shape.keep && loop.args.walk.training; }
 
   BlockShape shape;
   bool filled = false;
@@ -35,8 +38,8 @@ class CudaTape final : public Tape {
 template <class S>
 class CudaRecurrence final : public CellHost<S> {
  public:
-  /// All outlive this; `backend` computes on `device`.
-  CudaRecurrence(Backend<S>& backend, CudaDevice& device, CellInstance cell);
+  /// `backend` computes on `device`; both outlive this. `on_host` multiplies in the host's memory.
+  CudaRecurrence(Backend<S>& backend, CudaDevice& device, Multiply on_host, CellInstance cell);
 
   std::unique_ptr<Tape> make_tape(int64_t batch, int64_t steps, bool keep) override;
   void forward(const ForwardCall<S>& call, Tape& tape) override;
@@ -52,7 +55,6 @@ class CudaRecurrence final : public CellHost<S> {
   using CellHost<S>::info_;
   using CellHost<S>::derived_;
 
-  /// Copies on the host of what a parametrization reads and writes.
   struct HostCopies;
   class Stepwise;
 
@@ -61,6 +63,10 @@ class CudaRecurrence final : public CellHost<S> {
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);
   void prepare(const ForwardCall<S>& call, bool quads);
   void build_derived(const ForwardCall<S>& call);
+  HostCopies copy_to_host(const ForwardCall<S>& call, HostShare share);
+  void show_derived(const ForwardCall<S>& call, const HostCopies& host);
+  bool reads(HostShare share, size_t param) const;
+  size_t own_matrices() const;
   void find_weights(const std::vector<const S*>& params);
   void pack(bool quads);
   void add_noise(const ForwardCall<S>& call, CudaTape<S>& t);
@@ -80,14 +86,18 @@ class CudaRecurrence final : public CellHost<S> {
   void other_gradients(CudaTape<S>& t, const BackwardCall<S>& call,
                        const std::vector<S*>& d_weights);
   void derived_gradients(const BackwardCall<S>& call, const std::vector<S*>& d_weights);
+  void gradients_on_host(const BackwardCall<S>& call);
   /// The matrix of a slot's columns from step `t` on.
   S* column(CudaTape<S>& t, int slot, int64_t step) const;
 
   Backend<S>& backend_;
   CudaDevice& device_;
+  Multiply on_host_;
   BlockLayout layout_;
   BlockWeights<S> weights_;
   std::vector<Buffer<S>> derived_values_, derived_gradients_;
+  std::unique_ptr<OrthogonalWeights<S>> own_weights_;  ///< that the device makes; null: none
+  HostShare host_share_ = HostShare::kAll;             ///< of the last build
   std::vector<const S*> all_weights_;
   uint64_t version_ = 0;  ///< of the weights that are prepared; 0: of none in particular
   bool quads_ = false;    ///< how they are packed

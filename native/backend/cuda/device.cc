@@ -95,6 +95,14 @@ void CudaDevice::wait() {
   check(table_.wait(session_, &fault), fault);
 }
 
+const CudaBlasInfo& CudaDevice::blas() {
+  if (asked_for_blas_) return blas_;
+  CudaFault fault = {};
+  check(table_.blas(session_, &blas_, &fault), fault, "cuBLAS' workspace");
+  asked_for_blas_ = true;
+  return blas_;
+}
+
 void CudaDevice::zero_bytes(void* to, int64_t bytes) {
   CudaFault fault = {};
   if (bytes > 0) check(table_.zero(session_, to, bytes, &fault), fault);

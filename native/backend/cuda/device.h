@@ -31,6 +31,8 @@ class CudaDevice final : public MemorySpace {
   /// For kernels to poll; valid until the next `set_cancel`.
   const std::atomic<bool>* cancel_flag() const;
   void wait();
+  /// cuBLAS of this session, opened by the first call. ERR_MEMORY where there is no room for it.
+  const CudaBlasInfo& blas();
 
   /// Queues an operation for numbers of type S.
   template <class S, class Op>
@@ -63,6 +65,8 @@ class CudaDevice final : public MemorySpace {
   const CudaTable& table_;
   CudaSession* session_ = nullptr;
   CudaDeviceInfo info_ = {};
+  CudaBlasInfo blas_ = {};
+  bool asked_for_blas_ = false;
   const std::atomic<bool>* cancel_ = nullptr;
   uint64_t releases_ = 0, launched_bytes_ = 0;
 };

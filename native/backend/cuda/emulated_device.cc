@@ -27,6 +27,7 @@ std::atomic<int64_t> allocations_left{-1};
 std::atomic<bool> lost{false};
 std::atomic<int64_t> replays{0};
 std::atomic<bool> refuses_records{false};
+std::atomic<const char*> blas_path{nullptr};
 
 [[noreturn]] void die(const char* what) {
   std::fprintf(stderr, "emulated device: %s\n", what);
@@ -129,6 +130,7 @@ void emulated_fail_allocation(int64_t count) { allocations_left.store(count); }
 void emulated_lose_device(bool now) { lost.store(now); }
 int64_t emulated_replays() { return replays.load(); }
 void emulated_refuse_records(bool refuse) { refuses_records.store(refuse); }
+void emulated_use_blas(const char* path) { blas_path.store(path); }
 
 namespace {
 
@@ -160,8 +162,6 @@ int32_t open_session(int32_t, CudaSession** session, CudaFault* fault) {
   return kCudaOk;
 }
 
-void close_session(CudaSession* session) { delete session; }
-
 int32_t allocate(CudaSession* session, int64_t bytes, int32_t zeroed, void** memory,
                  CudaFault* fault) {
   if (alive_alone(session, "an allocation", fault) != kCudaOk) return fault->status;
@@ -178,6 +178,23 @@ int32_t allocate(CudaSession* session, int64_t bytes, int32_t zeroed, void** mem
 
 void release(CudaSession* session, void* memory) {
   if (memory != nullptr) session->heap.release(memory);
+}
+
+/// Small: it is filled with garbage for every session.
+constexpr BlasMemory kBlasMemory = {4096, allocate, release};
+
+void close_session(CudaSession* session) {
+  session->blas.close(session, kBlasMemory);
+  delete session;
+}
+
+int32_t blas(CudaSession* session, CudaBlasInfo* info, CudaFault* fault) {
+  const char* const path = blas_path.load();
+  // A real cuBLAS would follow the host's addresses on a GPU.
+  const int32_t status =
+      session->blas.open(session, kBlasMemory, session, path != nullptr ? path : "off", fault);
+  *info = session->blas.info();
+  return status;
 }
 
 int32_t zero(CudaSession* session, void* to, int64_t bytes, CudaFault* fault) {
@@ -246,6 +263,17 @@ void run(const Op& op) {
   }
 }
 
+template <class S>
+int32_t run(CudaSession* session, const BlasGemmOp<S>& op, CudaFault* fault) {
+  return session->blas.multiply(op.product, fault);
+}
+
+template <class Op>
+int32_t run(CudaSession*, const Op& op, CudaFault*) {
+  run(op);
+  return kCudaOk;
+}
+
 int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const void* arguments,
                int64_t bytes, CudaFault* fault) {
   if (alive("a launch", fault) != kCudaOk) return fault->status;
@@ -257,11 +285,12 @@ int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const voi
   const EmulatedAccess access(*session);
   if (operation >= kCudaRecurrent)
     return launch_recurrent(session, operation, dtype, arguments, bytes, fault);
-  const auto go = [](const auto& op) { run(op); };
+  int32_t status = kCudaOk;
+  const auto go = [&](const auto& op) { status = run(session, op, fault); };
   const bool known = dtype == sizeof(float)
                          ? with_operation(Operations<float>(), operation, arguments, bytes, go)
                          : with_operation(Operations<double>(), operation, arguments, bytes, go);
-  return known ? kCudaOk : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
+  return known ? status : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
 
 int32_t begin_record(CudaSession* session, CudaFault* fault) {
@@ -315,7 +344,8 @@ const CudaTable& emulated_cuda_table() {
                                   begin_record,
                                   end_record,
                                   replay,
-                                  drop_record};
+                                  drop_record,
+                                  blas};
   return table;
 }
 

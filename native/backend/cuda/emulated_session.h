@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/blas.h"
 #include "backend/cuda/emulated_fibers.h"
 
 namespace lookback {
@@ -52,6 +53,7 @@ struct CudaRecord {
 struct CudaSession {
   EmulatedHeap heap;
   std::unique_ptr<CudaRecord> recording;  ///< null but between begin_record and end_record
+  CudaBlas blas;
   const std::atomic<bool>* cancel = nullptr;
   std::atomic<bool> never{false};  ///< what kernels poll while nobody has given a flag
 };
@@ -94,6 +96,9 @@ class EmulatedKernelBlock {
 void emulated_fail_allocation(int64_t count);
 /// For tests: every later call of every session reports a lost device, until called with false.
 void emulated_lose_device(bool lost);
+/// For tests: the library that later sessions open as cuBLAS, which must work on the host's memory;
+/// null, as at first: none. The path outlives them.
+void emulated_use_blas(const char* path);
 
 /// For tests: records that all sessions have replayed; and whether every later one fails to end.
 int64_t emulated_replays();

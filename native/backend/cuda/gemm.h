@@ -132,6 +132,13 @@ struct GemmBody {
   }
 };
 
+/// A product that is given to cuBLAS (blas.h), where the session has it.
+template <class S>
+struct BlasGemmOp {
+  static constexpr CudaOperation kId = kCudaBlasGemm;
+  Gemm<S> product;
+};
+
 /// Adds the slices of a product in order.
 template <class S>
 struct GemmSumOp {

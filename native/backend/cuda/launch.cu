@@ -45,6 +45,11 @@ int32_t run(CudaSession* session, const GemmOp<S>& op, CudaFault* fault) {
   return run_blocks(session, GemmBody<S, GpuGemmTile>{op}, GpuGemmTile::threads, fault);
 }
 
+template <class S>
+int32_t run(CudaSession* session, const BlasGemmOp<S>& op, CudaFault* fault) {
+  return session->blas.multiply(op.product, fault);
+}
+
 template <class Op>
 int32_t run(CudaSession* session, const Op& op, CudaFault* fault) {
   if constexpr (requires { op.items(); }) {

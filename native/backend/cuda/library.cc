@@ -85,4 +85,6 @@ std::vector<CudaDeviceInfo> cuda_devices() {
   return list;
 }
 
+CudaBlasInfo cuda_blas() { return CudaDevice(cuda_library()).blas(); }
+
 }  // namespace lookback

@@ -1,6 +1,7 @@
 // The CUDA library: the table of api.h on a GPU. Launches of operations are in launch.cu, the
 // drivers of recurrent cells in files of their own.
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <thread>
@@ -163,10 +164,15 @@ int32_t fill_session(CudaSession* session, CudaFault* fault) {
   return kCudaOk;
 }
 
+int32_t allocate(CudaSession*, int64_t, int32_t, void**, CudaFault*);
+void release(CudaSession*, void*);
+constexpr BlasMemory kBlasMemory = {kBlasWorkspace, allocate, release};
+
 void close_session(CudaSession* session) {
   if (session == nullptr) return;
   cudaSetDevice(session->device);
   if (session->stream != nullptr) cudaStreamSynchronize(session->stream);
+  session->blas.close(session, kBlasMemory);
   for (CudaStaging& each : session->staging) {
     if (each.done != nullptr) cudaEventDestroy(each.done);
     if (each.pinned != nullptr) cudaFreeHost(each.pinned);
@@ -366,6 +372,14 @@ void drop_record(CudaSession* session, CudaRecord* record) {
   delete record;
 }
 
+int32_t blas(CudaSession* session, CudaBlasInfo* info, CudaFault* fault) {
+  if (enter(session, fault) != kCudaOk) return fault->status;
+  const char* const given = std::getenv("LOOKBACK_CUBLAS");
+  const int32_t status = session->blas.open(session, kBlasMemory, session->stream, given, fault);
+  *info = session->blas.info();
+  return status;
+}
+
 }  // namespace
 }  // namespace lookback
 
@@ -396,6 +410,7 @@ extern "C" __attribute__((visibility("default"))) const lookback::CudaTable* loo
                                   begin_record,
                                   end_record,
                                   replay,
-                                  drop_record};
+                                  drop_record,
+                                  blas};
   return &table;
 }

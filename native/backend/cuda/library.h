@@ -16,6 +16,9 @@ const CudaTable& cuda_library();
 /// Its devices, for `devices()` and `doctor`; ERR_DEVICE likewise.
 std::vector<CudaDeviceInfo> cuda_devices();
 
+/// cuBLAS as a session on the first device opens it, for `doctor`. ERR_DEVICE likewise, ERR_MEMORY.
+CudaBlasInfo cuda_blas();
+
 /// Where the library is looked for: LOOKBACK_CUDA_LIBRARY, else beside the file that this code is
 /// in.
 std::string cuda_library_path();

@@ -8,6 +8,7 @@
 #include "backend/cuda/api.h"
 #include "backend/cuda/block_tools.h"
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/matrix_operations.h"
 #include "backend/cuda/operations.h"
 
 namespace lookback {
@@ -22,12 +23,16 @@ using Operations =
                   LayerNormOp<S>, LayerNormBackwardOp<S>, GatherRowsOp<S>, ScatterRowsOp<S>,
                   PoolOp<S>, PoolBackwardOp<S>, ReverseStepsOp<S>, CopyColumnsOp<S>, CopyRowsOp<S>,
                   ReadIndicesOp<S>, WeighTermsOp<S>, FillOp<S>, AddOp<S>, SumSquaresOp<S>,
-                  UpdateOp<S>>;
+                  UpdateOp<S>, BlasGemmOp<S>>;
 
 /// Those of recurrences, which their own part of a library launches.
 template <class S>
-using RecurrentOperations = OperationList<MovesOp<S>, ColumnSumsOp<S>, InputOp<S>, MasksOp<S>,
-                                          StatisticsOp<S>, ExponentialsOp<S>, LoopOp<S>>;
+using RecurrentOperations =
+    OperationList<MovesOp<S>, ColumnSumsOp<S>, InputOp<S>, MasksOp<S>, StatisticsOp<S>,
+                  ExponentialsOp<S>, LoopOp<S>, ReadSkewOp<S>, CombineOp<S>, LoadOp<S>, StoreOp<S>,
+                  WriteScaledOp<S>, WriteUnitaryOp<S>, ReadScaledGradientOp<S>,
+                  ReadUnitaryGradientOp<S>, AddSkewGradientOp<S>, AddUnitaryGradientOp<S>,
+                  AddPhaseGradientOp<S>>;
 
 template <class... Types>
 constexpr uint64_t mix_sizes(OperationList<Types...>, uint64_t seed) {
@@ -39,7 +44,8 @@ constexpr uint64_t mix_sizes(OperationList<Types...>, uint64_t seed) {
 /// from other sources shows.
 constexpr uint64_t cuda_layout() {
   uint64_t seed = kCudaApiVersion;
-  for (const uint64_t size : {sizeof(CudaTable), sizeof(CudaFault), sizeof(CudaDeviceInfo)})
+  for (const uint64_t size :
+       {sizeof(CudaTable), sizeof(CudaFault), sizeof(CudaDeviceInfo), sizeof(CudaBlasInfo)})
     seed = seed * 1099511628211u + size;
   seed = mix_sizes(Operations<double>(), mix_sizes(Operations<float>(), seed));
   return mix_sizes(RecurrentOperations<double>(), mix_sizes(RecurrentOperations<float>(), seed));

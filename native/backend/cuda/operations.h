@@ -49,6 +49,7 @@ enum CudaOperation : int32_t {
   kCudaAdd,
   kCudaSumSquares,
   kCudaUpdate,
+  kCudaBlasGemm,
   kCudaRecurrent = 1000,  ///< from here on: the drivers of recurrent cells
 };
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/blas.h"
 
 namespace lookback {
 
@@ -25,6 +26,7 @@ struct CudaSession {
   CudaStaging staging[2];
   int next_staging = 0;
   bool recording = false;  ///< between begin_record and end_record
+  CudaBlas blas;
   const std::atomic<bool>* cancel = nullptr;
   volatile unsigned char* flag = nullptr;  ///< pinned, what kernels poll
   const void* device_flag = nullptr;       ///< its address on the device
