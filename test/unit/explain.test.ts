@@ -54,7 +54,7 @@ describe('explain', () => {
   it('chooses by size: small cells stay on chip, large ones go step by step', () => {
     const small = modelOf([lstm(32)]).explain({ on: 'h200', batchSize: 64 });
     expect(small[0]).toMatchObject({ device: 'h200', driver: 'resident' });
-    expect(small[0]?.text).toMatch(/^resident: 64 blocks of 1 row and 128 threads; /);
+    expect(small[0]?.text).toMatch(/^resident: 64 blocks of 1 row and 256 threads; /);
     expect(small[0]?.text).toMatch(
       /a step by the model: resident [\d.]+ us, stepwise [\d.]+ us; forward: .*; backward: \d+ bytes/,
     );
