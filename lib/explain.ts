@@ -3,17 +3,19 @@
  */
 import { z } from 'zod';
 import { LookbackError } from './errors';
-import type { NativeDevice, NativeEngine, NativePlan } from './native';
+import type { NativeDevice, NativeEngine, NativeGpu, NativePlan } from './native';
 import { loadAddon } from './native';
 import { parseOptions } from './options';
 
-/** What of a GPU the choice of a driver depends on: its multiprocessors, and the shared memory of one block in bytes. */
+/** What of a GPU the choice of a driver depends on: its multiprocessors, the shared memory of one block, its clusters. */
 export interface GpuDescription {
   /** For the printed text. Default `'GPU'`. */
   name?: string;
   multiprocessors: number;
   /** The most that a block can ask for (`sharedMemPerBlockOptin` of CUDA), in bytes. */
   sharedBytes: number;
+  /** Blocks of the largest thread-block cluster, which GPUs have from compute capability 9.0 on. Default 1: none. */
+  maxCluster?: number;
 }
 
 /** GPUs that are known by name, `h100` as the SXM module; none of them has to be there. */
@@ -22,8 +24,8 @@ export type GpuName = 'a100' | 'h100' | 'h200' | 'l4' | 'rtx-3090' | 'rtx-4090';
 /** As their makers describe them. */
 const gpus: Readonly<Record<GpuName, Readonly<Omit<GpuDescription, 'name'>>>> = {
   a100: { multiprocessors: 108, sharedBytes: 163 * 1024 },
-  h100: { multiprocessors: 132, sharedBytes: 227 * 1024 },
-  h200: { multiprocessors: 132, sharedBytes: 227 * 1024 },
+  h100: { multiprocessors: 132, sharedBytes: 227 * 1024, maxCluster: 8 },
+  h200: { multiprocessors: 132, sharedBytes: 227 * 1024, maxCluster: 8 },
   l4: { multiprocessors: 58, sharedBytes: 99 * 1024 },
   'rtx-3090': { multiprocessors: 82, sharedBytes: 99 * 1024 },
   'rtx-4090': { multiprocessors: 128, sharedBytes: 99 * 1024 },
@@ -56,6 +58,7 @@ export const explainSchema = z.strictObject({
           .int()
           .min(0)
           .max(2 ** 30),
+        maxCluster: z.int().min(1).max(16).default(1),
       }),
     ])
     .optional(),
@@ -94,17 +97,15 @@ interface Explained {
 }
 
 /** A GPU as the engine takes it; null for the model's own device. */
-function gpuOf(
-  on: z.infer<typeof explainSchema>['on'],
-): { name: string; multiprocessors: number; sharedBytes: number } | null {
+function gpuOf(on: z.infer<typeof explainSchema>['on']): NativeGpu | null {
   if (on === undefined) return null;
   if (typeof on === 'object') return on;
-  if (on !== 'cuda') return { name: on, ...gpus[on] };
+  if (on !== 'cuda') return { name: on, maxCluster: 1, ...gpus[on] };
   const { reason, devices } = loadAddon().cudaInfo();
   const [gpu] = devices;
   if (reason === null && gpu) return gpu;
   const names = gpuNames.map((name) => `"${name}"`).join(', ');
-  const message = `explain: device "cuda" is not available: ${reason ?? 'no CUDA device was found'}; a GPU that is not here goes by its name (${names}) or by { multiprocessors, sharedBytes }`;
+  const message = `explain: device "cuda" is not available: ${reason ?? 'no CUDA device was found'}; a GPU that is not here goes by its name (${names}) or by { multiprocessors, sharedBytes, maxCluster }`;
   throw new LookbackError('ERR_DEVICE', message, { details: { reason } });
 }
 

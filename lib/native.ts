@@ -119,6 +119,14 @@ export interface NativePlan {
   text: string;
 }
 
+/** What of a GPU a plan depends on. */
+export interface NativeGpu {
+  name: string;
+  multiprocessors: number;
+  sharedBytes: number;
+  maxCluster: number;
+}
+
 export interface NativeEngine {
   layers(): { name: string; kind: string; outputShape: (number | null)[]; params: number }[];
   params(): { name: string; shape: number[]; size: number }[];
@@ -127,7 +135,7 @@ export interface NativeEngine {
     batch: number;
     steps: number;
     training: boolean;
-    gpu: { name: string; multiprocessors: number; sharedBytes: number } | null;
+    gpu: NativeGpu | null;
   }): NativePlan[];
   compile(spec: CompileSpec): void;
   /**
@@ -230,6 +238,8 @@ export interface NativeCudaInfo {
     multiprocessors: number;
     /** Shared memory of one block, the most that can be asked for. */
     sharedBytes: number;
+    /** Blocks of the largest thread-block cluster; 1 where there are none. */
+    maxCluster: number;
     /** The newest CUDA that the driver understands, "13.0". */
     driver: string;
   }[];

@@ -132,6 +132,7 @@ struct GpuSize {
   std::string name;
   int multiprocessors = 1;
   int64_t shared_bytes = 0;  ///< of one block, the most that can be asked for
+  int max_cluster = 1;       ///< blocks of the largest thread-block cluster
 };
 
 /// The passes whose plan is asked for.
@@ -299,6 +300,7 @@ struct CudaReport {
     int64_t total_bytes = 0, free_bytes = 0;
     int multiprocessors = 0;
     int64_t shared_bytes = 0;  ///< of one block, the most that can be asked for
+    int max_cluster = 1;       ///< blocks of the largest thread-block cluster
     int driver = 0;            ///< 1000 * major + 10 * minor, of CUDA
   };
   std::vector<Device> devices;

@@ -62,7 +62,7 @@ class Exchange {
 
   /// A slot into the public array; rows that have ended get 0.
   HOST_CALL void store(int slot, int size, S* data) {
-    if (data == nullptr) return;
+    if (data == nullptr || !stores()) return;
     const auto from = x_.place(slot, 0);
     const int64_t steps = args_.steps, t = x_.time();
     const auto row_of = [=](int64_t b) -> S* { return data + (b * steps + t) * size; };
@@ -80,7 +80,7 @@ class Exchange {
   /// y of the rows whose last step this is.
   HOST_CALL void store_last() {
     S* const data = args_.y_last;
-    if (data == nullptr || !may_end()) return;
+    if (data == nullptr || !may_end() || !stores()) return;
     const auto from = x_.place(args_.y_slot, 0);
     const int size = args_.output_size, t = x_.time();
     x_.each_row([=, this](auto row) {
@@ -173,7 +173,7 @@ class Exchange {
   /// The states of the rows whose last step this is: step -1 for rows that have none. Not later,
   /// since held steps push older entries out of the rings of inference.
   HOST_CALL void store_final() {
-    if (!may_end()) return;
+    if (!may_end() || !stores()) return;
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       if (state.final == nullptr) continue;
@@ -241,7 +241,7 @@ class Exchange {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       for (int back = 1; state.past >= 0 && back <= state.entries; ++back) {
-        if (state.d_initial == nullptr) continue;
+        if (state.d_initial == nullptr || !stores()) continue;
         x_.set_time(-back);
         const auto from = x_.place(state.d_past, 0);
         const int64_t batch = args_.batch;
@@ -278,7 +278,7 @@ class Exchange {
     for (int i = 0; i < args_.states; ++i) {
       const StatePlace<S> state = args_.state[i];
       const int64_t entry = state.given + x_.time();
-      if (state.d_initial == nullptr || entry < 0 || state.past >= 0) continue;
+      if (state.d_initial == nullptr || entry < 0 || state.past >= 0 || !stores()) continue;
       const auto from = x_.place(state.gradient, 0);
       const int64_t batch = args_.batch;
       x_.each_row([=](auto row) {
@@ -290,6 +290,14 @@ class Exchange {
   }
 
  private:
+  /// Whether this context writes the public arrays: of several with the same rows one does.
+  HD bool stores() const {
+    if constexpr (requires { x_.stores(); }) {
+      return x_.stores();
+    } else {
+      return true;
+    }
+  }
   /// Row b of a column from where `from(b)` points; null: `fallback` in every place.
   template <class Column, class From>
   HD void load_rows(Column to, int size, S fallback, From from) {

@@ -65,7 +65,7 @@ CudaReport cuda_report() {
     for (const CudaDeviceInfo& info : cuda_devices()) {
       report.devices.push_back({info.name, info.major, info.minor, info.total_bytes,
                                 info.free_bytes, info.multiprocessors, info.shared_bytes,
-                                info.driver});
+                                info.max_cluster, info.driver});
     }
   } catch (const Error& error) {
     report.reason = error.message();

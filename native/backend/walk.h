@@ -9,6 +9,8 @@
 ///   x.stop()          true once the caller has cancelled
 ///   x.sum_recent()    after a step of backward, where a device keeps few steps of some columns
 ///                     (SlotInfo::remade)
+///   x.stores()        where several contexts have the same rows: whether this one writes the
+///                     public arrays
 ///   x.begin_step()    x.end_step()    where a device keeps columns near, and the tape far away
 ///   x.load_rows(column, size, fallback, from)    x.store_rows(column, size, to)    where a device
 ///                     moves whole rows faster than number by number: from(b) points at row b's

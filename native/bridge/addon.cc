@@ -76,6 +76,7 @@ Napi::Value cuda_info(const Napi::CallbackInfo& info) {
       each.Set("freeBytes", static_cast<double>(device.free_bytes));
       each.Set("multiprocessors", device.multiprocessors);
       each.Set("sharedBytes", static_cast<double>(device.shared_bytes));
+      each.Set("maxCluster", device.max_cluster);
       each.Set("driver", text(device.driver / 1000, ".", device.driver % 1000 / 10));
       list.Set(list.Length(), each);
     }

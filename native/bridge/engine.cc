@@ -74,7 +74,7 @@ std::vector<ParamGroup> read_groups(const Napi::Value& value) {
   return groups;
 }
 
-/// { batch, steps, training, gpu: { name, multiprocessors, sharedBytes } or null }.
+/// { batch, steps, training, gpu: { name, multiprocessors, sharedBytes, maxCluster } or null }.
 PlanCall read_plan_call(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "what to explain");
   PlanCall call;
@@ -90,6 +90,8 @@ PlanCall read_plan_call(const Napi::Value& value) {
       read_integer(size.Get("multiprocessors"), "option on.multiprocessors", 1, 1 << 20));
   call.gpu->shared_bytes =
       read_integer(size.Get("sharedBytes"), "option on.sharedBytes", 0, int64_t{1} << 30);
+  call.gpu->max_cluster =
+      static_cast<int>(read_integer(size.Get("maxCluster"), "option on.maxCluster", 1, 16));
   return call;
 }
 

@@ -1,6 +1,7 @@
 /// The model of sizes that chooses how a cell's loop runs on a GPU.
 #include "backend/cuda/block_plan.h"
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 
@@ -14,6 +15,8 @@ namespace lookback {
 namespace {
 
 constexpr BlockLimits kLarge = {132, 227 << 10};
+constexpr BlockLimits kClusters = {132, 227 << 10, 8};
+constexpr BlockLimits kEndless = {132, int64_t{1} << 30};
 
 struct Reference {
   const char* name;
@@ -66,10 +69,116 @@ TEST(small_cells_stay_on_chip_and_large_ones_go_step_by_step) {
 TEST(a_plan_never_takes_more_shared_memory_than_there_is) {
   for (const Reference& r : references()) {
     for (const int64_t bytes : {0, 1000, 17000, 48 << 10, 227 << 10}) {
-      const BlockPlan plan = plan_of(r, {132, bytes});
-      CHECK(int64_t{plan.forward.numbers} * 4 <= bytes);
-      CHECK(int64_t{plan.backward.numbers} * 4 <= bytes);
+      for (const int most : {1, 8}) {
+        const BlockPlan plan = plan_of(r, {132, bytes, most});
+        CHECK(int64_t{plan.forward.numbers} * 4 <= bytes);
+        CHECK(int64_t{plan.backward.numbers} * 4 <= bytes);
+      }
     }
+  }
+}
+
+/// With the cluster that the model chooses, 1 for none; 0: it goes step by step.
+struct ClusterReference {
+  Reference reference;
+  int cluster, rows;
+};
+
+std::vector<ClusterReference> cluster_references() {
+  const auto lstm = [](double units, int64_t batch, int64_t steps, double inputs = 9) {
+    return Reference{
+        "lstm", "lstm", {{"inputSize", inputs}, {"units", units}}, {batch, steps, true}};
+  };
+  const auto larnn = [](double units, int64_t batch, const char* normalization = "none") {
+    return Reference{"larnn",
+                     "larnn",
+                     {{"inputSize", 9.0},
+                      {"units", units},
+                      {"heads", 8.0},
+                      {"window", 16.0},
+                      {"normalization", word(normalization)}},
+                     {batch, 128, true}};
+  };
+  return {{lstm(32, 64, 128), 1, 1},       {lstm(96, 64, 128), 1, 1},
+          {lstm(128, 64, 128), 2, 1},      {lstm(128, 128, 784, 1), 2, 2},
+          {lstm(128, 1024, 128), 1, 8},    {lstm(170, 128, 784, 1), 4, 4},
+          {lstm(256, 64, 128), 8, 4},      {lstm(512, 128, 150, 50), 0, 1},
+          {larnn(32, 64), 1, 1},           {larnn(64, 64), 1, 1},
+          {larnn(80, 64), 2, 1},           {larnn(128, 64), 4, 2},
+          {larnn(128, 64, "layer"), 4, 2}, {larnn(128, 64, "batch"), 0, 1}};
+}
+
+int64_t weights_of(const BlockLayout& layout, const BlockShape& shape) {
+  return plan_blocks(layout, shape, kEndless).forward.weight_numbers;
+}
+
+TEST(weights_beyond_one_block_are_spread_over_a_cluster) {
+  for (const auto& [r, cluster, rows] : cluster_references()) {
+    const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
+    BlockShape shape = r.shape;
+    shape.coupled = !cell.declaration.sites.empty();
+    const BlockLayout layout(cell.declaration);
+    const BlockPlan plan = plan_blocks(layout, shape, kClusters);
+    const BlockPlan single = plan_blocks(layout, shape, kLarge);
+    const std::string words = plan.explain(cell.declaration, shape);
+    std::cout << "     " << std::get<double>(r.options[1].second) << " units: " << words << "\n";
+    CHECK(plan.driver == (cluster > 0 ? BlockDriver::kResident : BlockDriver::kStepwise));
+    const int blocks = std::max(cluster, 1);
+    CHECK_EQUAL(plan.cluster, blocks);
+    CHECK_EQUAL(plan.rows, rows);
+    CHECK_EQUAL(single.cluster, 1);
+    const std::string told =
+        text(plan.rows == 1 ? " row" : " rows", ", each ", cluster, " blocks of ");
+    CHECK_EQUAL(words.find(told) != std::string::npos, cluster > 1);
+    if (cluster < 2) continue;
+    // What a single block has no room for.
+    CHECK(single.backward.weight_numbers_shared < single.backward.weight_numbers ||
+          single.driver == BlockDriver::kStepwise);
+    CHECK(10 * plan.forward.weight_numbers * cluster < 11 * weights_of(layout, shape));
+    CHECK(int64_t{plan.backward.numbers} * 4 <= kClusters.shared_bytes);
+    if (r.cell == std::string("lstm"))
+      CHECK_EQUAL(plan.backward.weight_numbers_shared, plan.backward.weight_numbers);
+  }
+}
+
+/// What programs write is in every block's shared memory, or there is no cluster.
+TEST(a_cluster_has_all_columns_in_shared_memory) {
+  for (const int64_t bytes : {17000, 20000, 30000, 60000}) {
+    for (const Reference& r : references()) {
+      block_choice().driver = BlockChoice::kResident;
+      block_choice().cluster = 4;
+      const BlockPlan plan = plan_of(r, {132, bytes, 8});
+      block_choice() = BlockChoice();
+      const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
+      const Declaration& d = cell.declaration;
+      for (size_t s = 0; s < d.slots.size() && plan.cluster > 1; ++s) {
+        const bool outside = static_cast<int>(s) == d.x.id || static_cast<int>(s) == d.dx.id;
+        CHECK(outside || plan.backward.slots[s] >= 0);
+      }
+    }
+  }
+}
+
+TEST(a_cluster_is_no_larger_than_the_device) {
+  const Reference r = cluster_references()[6].reference;
+  CHECK_EQUAL(plan_of(r, kClusters).cluster, 8);
+  CHECK_EQUAL(plan_of(r, {132, 227 << 10, 4}).cluster, 4);
+  block_choice().driver = BlockChoice::kResident;
+  CHECK(plan_of(r, {4, 227 << 10, 8}).cluster <= 4);
+  CHECK_EQUAL(plan_of(r, {1, 227 << 10, 8}).cluster, 1);
+  block_choice() = BlockChoice();
+}
+
+TEST(cells_whose_rows_meet_have_no_clusters) {
+  const Options options = {{"inputSize", 3.0}, {"units", 5.0}, {"tMax", 6.0}};
+  for (const bool coupled : {false, true}) {
+    Reference r = {"bnlstm", "bnlstm", options, {37, 6, true}};
+    r.shape.coupled = coupled;
+    block_choice().driver = BlockChoice::kResident;
+    block_choice().cluster = 2;
+    const BlockPlan plan = plan_of(r, kClusters);
+    block_choice() = BlockChoice();
+    CHECK_EQUAL(plan.cluster, coupled ? 1 : 2);
   }
 }
 

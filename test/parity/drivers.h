@@ -42,12 +42,14 @@ inline const std::vector<DriverChoice>& driver_choices() {
       {"resident, without shared memory", {BlockChoice::kResident, 2, 0}},
       {"resident, little shared memory", {BlockChoice::kResident, 5, 17000}},
       {"stepwise", {BlockChoice::kStepwise, 2, -1}},
+      {"clusters of 2", {BlockChoice::kResident, 3, -1, 2}},
+      {"clusters of 4, little shared memory", {BlockChoice::kResident, 2, 26000, 4}},
   };
   return choices;
 }
 
-inline void check_same(const std::string& what, const CellResult<float>& first,
-                       const CellResult<float>& second) {
+template <class S>
+void check_same(const std::string& what, const CellResult<S>& first, const CellResult<S>& second) {
   for (const auto& [one, other] : {std::pair(&first.outputs, &second.outputs),
                                    std::pair(&first.gradients, &second.gradients)}) {
     CHECK_EQUAL(one->size(), other->size());
@@ -68,6 +70,17 @@ CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const Cel
   CellResult<S> result = run_cell<S>(cell, data);
   block_choice() = BlockChoice();
   return result;
+}
+
+/// Whether several blocks have the same rows, as cells with rows that meet do not.
+template <class S>
+bool has_clusters(const CudaTable& table, const CellCase& c, const BlockChoice& choice) {
+  block_choice() = choice;
+  LoneDevice<S> device(table);
+  const auto cell = device.recurrence(c.cell, c.spec);
+  const std::string plan = cell->explain({c.batch, c.steps, true, {}}).front().text;
+  block_choice() = BlockChoice();
+  return plan.find(" cluster") != std::string::npos;
 }
 
 /// Weights that stay in registers give the bits that weights in shared memory give: blocks of one
@@ -97,6 +110,7 @@ inline void check_drivers(const CudaTable& table, size_t every, const std::strin
                           const std::vector<DriverChoice>& choices = driver_choices()) {
   Worst floats, doubles;
   const std::vector<CellCase> cases = cell_cases();
+  size_t clusters = 0;
   for (size_t i = 0; i < cases.size(); i += every) {
     const CellCase& c = cases[i];
     if (c.name.find(only) == std::string::npos) continue;
@@ -110,12 +124,23 @@ inline void check_drivers(const CudaTable& table, size_t every, const std::strin
     });
     for (size_t d = 0; d < choices.size(); ++d) {
       const auto& [name, choice] = choices[d];
-      compare(c, name, allowance, reference, run_on_device<double>(table, c, data, choice),
-              doubles);
+      BlockChoice alone = choice;
+      alone.cluster = 1;
+      const CellResult<double> result = run_on_device<double>(table, c, data, choice);
+      compare(c, name, allowance, reference, result, doubles);
+      const bool has = choice.cluster > 0 && has_clusters<double>(table, c, choice);
+      // A cluster cuts no sum otherwise than a block does.
+      if (has)
+        check_same(text(c.name, ", ", name), run_on_device<double>(table, c, data, alone), result);
+      clusters += has ? 1 : 0;
       if (i / every % choices.size() != d) continue;
-      compare(c, name, allowance, reference, run_on_device<float>(table, c, data, choice), floats);
+      const CellResult<float> rounded = run_on_device<float>(table, c, data, choice);
+      compare(c, name, allowance, reference, rounded, floats);
+      if (choice.cluster > 0)
+        check_same(text(c.name, ", ", name), run_on_device<float>(table, c, data, alone), rounded);
     }
   }
+  std::cout << "     " << clusters << " passes by clusters\n";
   std::cout << "     float: worst " << floats.ratio << " of its bound: " << floats.where << "\n"
             << "     double: worst " << doubles.ratio << " of its bound: " << doubles.where << "\n";
 }

@@ -54,7 +54,7 @@ describe('explain', () => {
   it('chooses by size: small cells stay on chip, large ones go step by step', () => {
     const small = modelOf([lstm(32)]).explain({ on: 'h200', batchSize: 64 });
     expect(small[0]).toMatchObject({ device: 'h200', driver: 'resident' });
-    expect(small[0]?.text).toMatch(/^resident: 64 blocks of 1 row and 128 threads; /);
+    expect(small[0]?.text).toMatch(/^resident: 64 blocks of 1 row and 256 threads; /);
     expect(small[0]?.text).toMatch(
       /a step by the model: resident [\d.]+ us, stepwise [\d.]+ us; forward: .*; backward: \d+ bytes/,
     );
@@ -75,6 +75,18 @@ describe('explain', () => {
     expect(modelOf([lstm(32)]).explain({ on })[0]?.text).toMatch(
       /forward: 0 bytes of shared memory, 0 of/,
     );
+  });
+
+  it('spreads weights over a cluster of blocks where the GPU has those', () => {
+    const wide = modelOf([lstm(128)]);
+    const text = (on: NonNullable<ExplainOptions['on']>): string | undefined =>
+      wide.explain({ on, batchSize: 64 })[0]?.text;
+    expect(text('h200')).toMatch(
+      /^resident: 64 clusters of 1 row, each 2 blocks of 256 threads; .*bytes of shared memory a block/,
+    );
+    const on = { multiprocessors: 132, sharedBytes: 227 * 1024 };
+    expect(text(on)).toMatch(/^resident: 64 blocks of 1 row and 256 threads; /);
+    expect(text({ ...on, name: 'h200', maxCluster: 8 })).toBe(text('h200'));
   });
 
   it('says nothing of backward where there is none', () => {
@@ -133,6 +145,7 @@ describe('explain', () => {
     [{ steps: 4, on: 'h20' as 'h200' }, /explain: on is "h20"/],
     [{ steps: 4, gpu: 'h200' } as ExplainOptions, /explain: unknown option gpu/],
     [{ steps: 4, on: { multiprocessors: 0, sharedBytes: 1 } }, /on.multiprocessors is 0/],
+    [{ steps: 4, on: { multiprocessors: 1, sharedBytes: 1, maxCluster: 0 } }, /on.maxCluster is 0/],
   ])('refuses %j and prints nothing', (options, message) => {
     const model = modelOf([lstm(4)], { inputShape: [null, 2] });
     const lines: string[] = [];

@@ -1,7 +1,8 @@
 /// What the host hands to the kernels of a recurrence: plain structs of fixed size, which a launch
 /// copies as they are. All pointers are the device's.
 ///
-/// Batch rows are in order: a block owns `rows` of them from a multiple of `rows` on. A slot lies
+/// Batch rows are in order: a block, or the blocks of a cluster together, own `rows` of them from a
+/// multiple of `rows` on. A slot lies
 /// in the device's memory as [depth][padded rows][stride], units last, so that all its steps
 /// together are one matrix; beside that it may have columns in the block's shared memory, [shared
 /// depth][rows][stride].
@@ -31,8 +32,13 @@ constexpr int product_parts(int outputs) {
   return outputs < kNominalThreads ? kNominalThreads / outputs : 1;
 }
 
+/// Blocks of the largest cluster that every device with clusters has room for.
+constexpr int kMostCluster = 8;
 /// So that a thread has 255 registers.
 constexpr int kMostBlockThreads = 256;
+
+/// Outputs of a product of `rows` that each block of a cluster has; the last ones have fewer.
+HD constexpr int cluster_part(int rows, int cluster) { return (rows + cluster - 1) / cluster; }
 
 /// Which columns move between shared and global memory, and when.
 enum BlockStaging : uint8_t {
@@ -88,6 +94,8 @@ struct BlockArgs {
   int64_t padded = 0;    ///< rows of the batch, up to a multiple of `rows`
   int32_t partials = 0;  ///< in shared memory: room for parts of sums
   int32_t partial_numbers = 0;
+  int32_t cluster = 1;  ///< blocks that own the same rows, each with its part of every product
+  int32_t common = 0;   ///< of a cluster, in shared memory: who takes part, and whether to stop
   int32_t shared_numbers = 0;  ///< of a block, all of it
   bool held = false;           ///< the pass's one product has its weights in registers
   alignas(16) unsigned char cell[kMaxCellBytes] = {};

@@ -192,11 +192,14 @@ class BlockContext {
   }
 
   // What follows is for the loop over time.
+  /// Whether what leaves for the caller's arrays is this block's to write: the blocks of a cluster
+  /// all have the same numbers.
+  HD bool stores() const { return places_.rank == 0; }
   HD void set_time(int t) { time_ = t; }
   HD void read_fresh_moments(bool) {}
   HD void set_active(int t) {
     const int32_t* lengths = args_.walk.lengths;
-    S* const active = args_.walk.active;
+    S* const active = places_.active - places_.begin;
     each(1, [=](Row r, int) {
       active[r.batch()] = lengths == nullptr || t < lengths[r.batch()] ? S(1) : S(0);
     });
@@ -213,9 +216,18 @@ class BlockContext {
     }
     threads_.sync(SyncSite::kOperation);
   }
-  /// All threads of a block must agree, so one asks for all.
+  /// All threads of a block must agree, so one asks for all; and all blocks of a cluster, so the
+  /// first one tells the others. By the next time all have read that, since every step has a
+  /// product.
   HD bool stop() const {
-    return work_.phase < 0 && time_ % Threads::kStopEvery == 0 && threads_.agree(args_.walk.cancel);
+    if (work_.phase >= 0 || time_ % Threads::kStopEvery != 0) return false;
+    if (args_.cluster == 1) return threads_.agree(args_.walk.cancel);
+    S* const told = places_.active + args_.rows;
+    const bool stops = stores() && threads_.agree(args_.walk.cancel);
+    for (int rank = threads_.thread(); stores() && rank < args_.cluster; rank += threads_.threads())
+      *threads_.peer(told, rank) = stops ? S(1) : S(0);
+    meet(SyncSite::kStop);
+    return *told != S(0);
   }
   HD const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
   HD Column place(int slot, int dt) const { return places_.column(slot, time_ + dt); }
@@ -243,9 +255,12 @@ class BlockContext {
       for (int i = 0; backward && i < linear.adjoints; ++i) load_weights(linear.adjoint[i]);
     }
     move_rings(kLoadAll);
+    if (args_.cluster > 1) meet(SyncSite::kBegun);
   }
+  /// No block of a cluster writes to another behind the last product, whose end all have seen: so
+  /// each may leave.
   HD void close() const {
-    if (!staged()) return;
+    if (!staged() || !stores()) return;
     move_rings(kStoreAll);
   }
   HD void begin_step() {
@@ -262,7 +277,7 @@ class BlockContext {
     opened_ = true;
   }
   HD void end_step() const {
-    if (!staged()) return;
+    if (!staged() || !stores()) return;
     for (int s = 0; s < args_.slot_count; ++s) {
       if ((args_.slots[s].staging & kStoreStep) != 0) move(s, time_, false);
     }
@@ -282,8 +297,7 @@ class BlockContext {
   }
 
   HD Row row(int i, int first = 0, int stride = 1) const {
-    const int64_t b = places_.begin + i;
-    return Row(i, args_.walk.active + b, b, first, stride);
+    return Row(i, places_.active + i, places_.begin + i, first, stride);
   }
   template <class F>
   HD void for_active(F f) const {
@@ -311,11 +325,26 @@ class BlockContext {
   HD void copy(const S* from, S* to, int64_t count) const {
     for (int64_t i = threads_.thread(); i < count; i += threads_.threads()) to[i] = from[i];
   }
+  /// All blocks of a cluster.
+  HD void meet(SyncSite site) const {
+    threads_.arrive(site);
+    threads_.wait(site);
+  }
+  /// Of the outputs that the block has.
   HD void load_weights(const BlockProduct<S>& product) const {
+    const OwnOutputs<S> own(places_, product);
+    const int64_t line = int64_t{4} * own.count, far_line = int64_t{4} * product.rows;
     for (int i = 0; i < product.sources; ++i) {
       const auto& source = product.source[i];
-      copy(source.weights, places_.shared + source.shared,
-           int64_t{source.shared_quads} * 4 * product.rows);
+      const S* const from = source.weights + 4 * own.begin;
+      S* const to = places_.shared + source.shared;
+      if (line == far_line) {
+        copy(from, to, source.shared_quads * line);
+      } else {
+        for (int64_t at = threads_.thread(); at < source.shared_quads * line;
+             at += threads_.threads())
+          to[at] = from[at / line * far_line + at % line];
+      }
     }
   }
   /// The block's rows of one column. Columns of steps that do not exist are left alone.
@@ -334,7 +363,8 @@ class BlockContext {
     for (int s = 0; s < args_.slot_count; ++s) {
       const BlockSlot& p = args_.slots[s];
       if ((p.staging & which) == 0) continue;
-      for (int t = 0; t <= p.reach; ++t) move(s, t, which == kLoadAll);
+      // Rings have a column more than the steps before the first.
+      for (int i = 0; i <= p.reach && i < p.depth; ++i) move(s, i - p.reach, which == kLoadAll);
     }
   }
 

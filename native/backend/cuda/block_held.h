@@ -61,7 +61,7 @@ class HeldProduct {
         if (share >= p.chunks * p.rows) break;
         S sum[R];
         add<R>(places, time, p, share / p.rows, first, held_[i], sum);
-        tile.leave(share % p.rows, share / p.rows, first, sum);
+        tile.leave(threads, share % p.rows, share / p.rows, first, sum);
       }
       if (p.chunks == 1) continue;
       threads.sync(SyncSite::kPartials);

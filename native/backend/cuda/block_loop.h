@@ -29,9 +29,16 @@ constexpr bool kHoldsWeights =
 template <class Threads, class S>
 HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
                             S* shared) {
-  if (work.batchwise) return {args, shared, 0, static_cast<int>(args.walk.batch)};
-  const int64_t begin = int64_t{threads.block()} * args.rows, left = args.walk.batch - begin;
-  return {args, shared, begin, static_cast<int>(left < args.rows ? left : args.rows)};
+  S* const active = args.walk.active;
+  if (work.batchwise) return {args, shared, 0, static_cast<int>(args.walk.batch), 0, active};
+  const int64_t begin = int64_t{threads.block() / args.cluster} * args.rows;
+  const int64_t left = args.walk.batch - begin;
+  return {args,
+          shared,
+          begin,
+          static_cast<int>(left < args.rows ? left : args.rows),
+          threads.block() % args.cluster,
+          args.cluster > 1 ? shared + args.common : active + begin};
 }
 
 template <class Cell, int kQuads, class Threads, class S>

@@ -105,12 +105,10 @@ class Planner {
     if (choice.shared_bytes >= 0)
       limits_.shared_bytes = std::min(limits_.shared_bytes, choice.shared_bytes);
     plan_.threads = choose_threads();
-    plan_.rows = choice.rows > 0 && !shape_.coupled ? choice.rows : choose_rows();
-    place_rows();
-    plan_.forward = share(false);
-    plan_.backward = share(true);
+    choose_cluster(choice);
     choose_driver(choice);
     if (plan_.driver == BlockDriver::kStepwise) {
+      plan_.cluster = 1;
       plan_.rows = stepwise_rows(choice);
       place_rows();
       plan_.forward = plan_.backward = SharedPlan();
@@ -130,13 +128,24 @@ class Planner {
   }
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
   /// read serves up to eight rows, so more of them make no block faster.
-  int choose_rows() const {
+  int choose_rows(const BlockChoice& choice) const {
     if (shape_.coupled) return static_cast<int>(shape_.batch);
+    if (choice.rows > 0) return choice.rows;
     for (const int rows : {1, 2, 4}) {
-      if ((shape_.batch + rows - 1) / rows <= limits_.multiprocessors) return rows;
+      if ((shape_.batch + rows - 1) / rows * plan_.cluster <= limits_.multiprocessors) return rows;
     }
     return kMostRows;
   }
+  void lay_out(int cluster, const BlockChoice& choice) {
+    plan_.cluster = cluster;
+    plan_.rows = choose_rows(choice);
+    place_rows();
+    plan_.forward = share(false);
+    plan_.backward = share(true);
+  }
+  void choose_cluster(const BlockChoice& choice);
+  bool can_cluster() const;
+  double resident_step() const;
   int stepwise_rows(const BlockChoice& choice) const {
     if (choice.rows > 0) return choice.rows;
     const int64_t rows =
@@ -190,6 +199,10 @@ class Planner {
     if (kNominalThreads * kMostRows > budget) return out;
     out.partial_numbers = kNominalThreads * kMostRows;
     int64_t used = out.partial_numbers;
+    if (plan_.cluster > 1) {
+      out.common = static_cast<int32_t>(used);
+      used += round_up(plan_.rows + 1, 4);
+    }
     std::vector<size_t> order(d_.slots.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(),
@@ -199,7 +212,7 @@ class Planner {
       out.slots[s] = static_cast<int32_t>(used);
       used += slot_numbers(s);
     }
-    out.held = holds(backward);
+    out.held = plan_.cluster == 1 && holds(backward);
     share_weights(backward, budget, used, out);
     out.numbers = static_cast<int32_t>(used);
     return out;
@@ -224,27 +237,29 @@ class Planner {
   }
   void share_weights(bool backward, int64_t budget, int64_t& used, SharedPlan& out) const {
     struct Part {
-      int64_t numbers;
+      int64_t numbers, quad;  ///< a quad: of all the block's outputs
       size_t linear, source;
     };
     std::vector<Part> parts;
     for (size_t l = 0; l < d_.linears.size(); ++l) {
       for (size_t s = 0; s < d_.linears[l].sources.size(); ++s) {
         const PackedPlace& at = backward ? layout_.adjoint(l, s) : layout_.forward(l, s);
-        if (at.numbers > 0 && !out.held) parts.push_back({at.numbers, l, s});
-        out.weight_numbers += at.numbers;
+        if (at.numbers == 0) continue;
+        const int outputs = backward ? layout_.source_size(l, s) : d_.linears[l].rows;
+        const int64_t quad = int64_t{4} * cluster_part(outputs, plan_.cluster);
+        const int64_t numbers = at.numbers / (int64_t{4} * outputs) * quad;
+        if (!out.held) parts.push_back({numbers, quad, l, s});
+        out.weight_numbers += numbers;
       }
     }
     std::stable_sort(parts.begin(), parts.end(),
                      [](const Part& a, const Part& b) { return a.numbers < b.numbers; });
     for (const Part& part : parts) {
-      const int64_t outputs =
-          backward ? layout_.source_size(part.linear, part.source) : d_.linears[part.linear].rows;
-      const int64_t fit = std::min(part.numbers, budget - used) / (4 * outputs);
+      const int64_t fit = std::min(part.numbers, budget - used) / part.quad;
       out.weights[part.linear][part.source] = {static_cast<int32_t>(used),
                                                static_cast<int32_t>(fit)};
-      used += fit * 4 * outputs;
-      out.weight_numbers_shared += fit * 4 * outputs;
+      used += fit * part.quad;
+      out.weight_numbers_shared += fit * part.quad;
     }
   }
   int64_t slot_numbers(size_t s) const {
@@ -254,11 +269,9 @@ class Planner {
   /// Statistics over whole sequences walk through the tape more than once, so it stays where it is.
   bool may_share(size_t s, bool backward) const {
     const int id = static_cast<int>(s);
-    const bool pooled = std::any_of(d_.sites.begin(), d_.sites.end(),
-                                    [](const BatchSiteInfo& site) { return site.pooled; });
     switch (d_.slots[s].life) {
       case Life::kTape:
-        return id != d_.x.id && !pooled;
+        return id != d_.x.id && !pooled();
       case Life::kScratch:
         return backward ? id != d_.dx.id || !layout_.input_gradient_after()
                         : id != d_.dx.id && id != d_.dy.id;
@@ -267,11 +280,26 @@ class Planner {
         return backward;
       case Life::kRing:
         return true;
-      case Life::kPast:
+      case Life::kPast:  // few steps of a sequence read these
+        return plan_.cluster > 1;
       case Life::kPastGradient:
-        return false;
+        return plan_.cluster > 1 && backward;
     }
     return false;
+  }
+  /// Whether the loop has a product of that Linear, or of its gradient beside that of x.
+  bool has_product(size_t l, bool backward) const {
+    const LinearInfo& info = d_.linears[l];
+    for (size_t s = 0; s < info.sources.size(); ++s) {
+      if (backward ? layout_.adjoint(l, s).numbers > 0 && info.sources[s].gradient.id != d_.dx.id
+                   : layout_.forward(l, s).numbers > 0)
+        return true;
+    }
+    return false;
+  }
+  bool pooled() const {
+    return std::any_of(d_.sites.begin(), d_.sites.end(),
+                       [](const BatchSiteInfo& site) { return site.pooled; });
   }
 
   void choose_driver(const BlockChoice& choice);
@@ -283,27 +311,87 @@ class Planner {
   BlockPlan plan_;
 };
 
-/// A resident step costs the products' arithmetic on the blocks' multiprocessors, and what of the
-/// weights has to come from the second-level cache in every step; a stepwise one the launches. The
-/// numbers are those of ADR 0009 and stand until a device has measured them.
-void Planner::choose_driver(const BlockChoice& choice) {
-  constexpr double kClock = 1.9e3;  // cycles in a microsecond
-  constexpr double kProductsACycle =
-      32;  // multiply-adds of one multiprocessor, fed from shared memory
-  constexpr double kHeldProductsACycle = 128;  // with its weights in registers
-  constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
-  constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
-  const double waves =
-      static_cast<double>((plan_.blocks + limits_.multiprocessors - 1) / limits_.multiprocessors);
-  const auto numbers = static_cast<double>(plan_.forward.weight_numbers);
-  const auto far =
-      plan_.forward.held ? 0 : numbers - static_cast<double>(plan_.forward.weight_numbers_shared);
+// The numbers of the model: those of ADR 0009 and 0023, which stand until a device has measured
+// them.
+constexpr double kClock = 1.9e3;        // cycles in a microsecond
+constexpr double kProductsACycle = 32;  // multiply-adds of one multiprocessor from shared memory
+constexpr double kHeldProductsACycle = 128;  // with its weights in registers
+constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
+constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
+constexpr double kExchange = 0.5;            // of a product's results in a cluster, in microseconds
+constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
+constexpr double kWorthACluster = 0.9;       // of a single block's time, at most
+
+/// Whether weights come from far away in every step.
+bool is_far(const SharedPlan& plan) {
+  return !plan.held && plan.weight_numbers_shared < plan.weight_numbers;
+}
+
+/// Microseconds: a resident step costs the products' arithmetic on the blocks' multiprocessors, and
+/// what of the weights has to come from the second-level cache in every step. The blocks of a
+/// cluster share that, wait for each other, and do the rest over again.
+double Planner::resident_step() const {
+  const int at_once = std::max(1, limits_.multiprocessors / plan_.cluster);
+  const double waves = (plan_.blocks + at_once - 1) / at_once;
   const double groups = std::max(1.0, plan_.rows / static_cast<double>(kMostRows));
-  const double resident =
-      waves *
-      (numbers * plan_.rows / (plan_.forward.held ? kHeldProductsACycle : kProductsACycle) +
-       far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle) /
-      kClock;
+  const SharedPlan& plan = plan_.forward;
+  const auto far =
+      static_cast<double>(is_far(plan) ? plan.weight_numbers - plan.weight_numbers_shared : 0);
+  double products = 0, units = 0;
+  for (size_t l = 0; l < d_.linears.size(); ++l) {
+    units += d_.linears[l].rows * d_.linears[l].repeat;
+    if (has_product(l, false)) ++products;
+  }
+  return waves *
+         ((static_cast<double>(plan.weight_numbers) /
+               (plan.held ? kHeldProductsACycle : kProductsACycle) +
+           (plan_.cluster > 1 ? units / kUnitsACycle : 0)) *
+              plan_.rows / kClock +
+          far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
+          (plan_.cluster > 1 ? products * kExchange : 0));
+}
+
+/// Clusters are for weights that do not fit one block's shared memory.
+void Planner::choose_cluster(const BlockChoice& choice) {
+  lay_out(1, choice);
+  const bool wanted = is_far(plan_.forward) || (shape_.keep && is_far(plan_.backward));
+  BlockPlan best = plan_;
+  double least = resident_step() * kWorthACluster;
+  for (int cluster = 2; cluster <= std::min(limits_.max_cluster, kMostCluster); cluster *= 2) {
+    const bool fits = wanted && cluster <= limits_.multiprocessors;
+    if (choice.cluster > 0 ? choice.cluster != cluster : !fits) continue;
+    lay_out(cluster, choice);
+    if (!can_cluster()) continue;
+    const double step = resident_step();
+    if (choice.cluster != cluster && step >= least) continue;
+    least = step;
+    best = plan_;
+  }
+  plan_ = best;
+}
+
+/// Every block of a cluster runs the whole program on columns of its own, so whatever it writes has
+/// to be in its shared memory. Rows that meet would be a whole batch there. Every step of both
+/// directions needs a product, where the blocks meet: what one of them stores, others have read.
+bool Planner::can_cluster() const {
+  if (shape_.coupled || pooled()) return false;
+  for (const bool backward : {false, true}) {
+    if (backward && !shape_.keep) break;
+    const SharedPlan& plan = backward ? plan_.backward : plan_.forward;
+    bool meets = false;
+    for (size_t l = 0; l < d_.linears.size(); ++l) meets = meets || has_product(l, backward);
+    if (!meets) return false;
+    for (size_t s = 0; s < d_.slots.size(); ++s) {
+      if (plan.slots[s] < 0 && may_share(s, backward)) return false;
+    }
+  }
+  return true;
+}
+
+/// A stepwise step costs the launches and the products over the whole batch.
+void Planner::choose_driver(const BlockChoice& choice) {
+  const double resident = resident_step();
+  const auto numbers = static_cast<double>(plan_.forward.weight_numbers) * plan_.cluster;
   const double launches = 2.0 * static_cast<double>(d_.linears.size()) + 1 +
                           2.0 * static_cast<double>(shape_.coupled ? d_.sites.size() : 0);
   const double whole =
@@ -329,8 +417,15 @@ const char* word_of(BlockDriver driver) {
 std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) const {
   std::ostringstream out;
   const int64_t bytes = shape.number_bytes;
-  out << word_of(driver) << ": " << blocks << (blocks == 1 ? " block of " : " blocks of ") << rows
-      << (rows == 1 ? " row and " : " rows and ") << threads << " threads; " << why;
+  const char* const row_word = rows == 1 ? " row" : " rows";
+  out << word_of(driver) << ": ";
+  if (cluster > 1) {
+    out << blocks << (blocks == 1 ? " cluster of " : " clusters of ") << rows << row_word
+        << ", each " << cluster << " blocks of ";
+  } else {
+    out << blocks << (blocks == 1 ? " block of " : " blocks of ") << rows << row_word << " and ";
+  }
+  out << threads << " threads; " << why;
   if (driver == BlockDriver::kStepwise) return out.str();
   for (const bool back : {false, true}) {
     if (back && !shape.keep) break;
@@ -342,8 +437,8 @@ std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) co
       inside += (int64_t{slots[s].reach} + 1) * rows * slots[s].stride;
     }
     out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
-        << " bytes of shared memory, " << slots_inside << " of " << d.slots.size()
-        << " slots in it (" << inside * bytes << " bytes), ";
+        << " bytes of shared memory" << (cluster > 1 ? " a block, " : ", ") << slots_inside
+        << " of " << d.slots.size() << " slots in it (" << inside * bytes << " bytes), ";
     if (plan.held) {
       out << plan.weight_numbers * bytes << " bytes of weights in registers";
     } else {
@@ -369,8 +464,8 @@ LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSiz
   shape.keep = call.training;
   shape.coupled = call.training && !cell.sites.empty();
   shape.number_bytes = number_bytes;
-  const BlockPlan plan =
-      plan_blocks(BlockLayout(cell), shape, {gpu.multiprocessors, gpu.shared_bytes});
+  const BlockPlan plan = plan_blocks(BlockLayout(cell), shape,
+                                     {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
   return {"", word_of(plan.driver), plan.explain(cell, shape)};
 }
 

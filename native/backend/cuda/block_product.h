@@ -4,6 +4,8 @@
 /// neighbours in the sum at a time. Products of few outputs are cut along the sum as well, and the
 /// parts are added in order. A row's arithmetic depends neither on the other rows nor on the number
 /// of threads.
+///
+/// Of the blocks of a cluster each has all columns, and computes some outputs for all of them.
 #pragma once
 
 #include "backend/cuda/block_args.h"
@@ -40,6 +42,8 @@ struct BlockPlaces {
   S* shared;      ///< null: nothing is there
   int64_t begin;  ///< first row of the block
   int rows;       ///< real ones
+  int rank;       ///< of the block in its cluster
+  S* active;      ///< [rows] 1 where a row takes part in the step
 
   HD BlockColumn<S> column(int slot, int t) const {
     const BlockSlot& p = args.slots[slot];
@@ -56,6 +60,19 @@ struct BlockPlaces {
     // Rings run on into the steps before the first, where the index turns negative.
     if (index >= p.depth || index < 0) index = ((index % p.depth) + p.depth) % p.depth;
     return {args.walk.storage + p.offset + (index * args.padded + begin) * p.stride, p.stride};
+  }
+};
+
+/// The outputs of a product's matrix that a block has.
+template <class S>
+struct OwnOutputs {
+  int begin, count;
+
+  HD OwnOutputs(const BlockPlaces<S>& places, const BlockProduct<S>& p) : begin(0), count(p.rows) {
+    if (places.args.cluster == 1) return;
+    const int part = cluster_part(p.rows, places.args.cluster), left = p.rows - places.rank * part;
+    begin = places.rank * part;
+    count = left < 0 ? 0 : left < part ? left : part;
   }
 };
 
@@ -95,34 +112,46 @@ class ProductTile {
       : places_(places),
         time_(time),
         p_(product),
-        outputs_(product.rows * product.repeat),
+        own_(places, product),
+        outputs_(own_.count * product.repeat),
         groups_((places.rows + R - 1) / R) {}
 
   template <class Threads>
   HD void run(Threads threads) const {
+    // The other blocks may still read what the results replace.
+    const bool alone = places_.args.cluster == 1;
+    if (!alone) threads.arrive(SyncSite::kExchange);
     if (p_.chunks == 1) {
+      bool waits = !alone;
       for (int item = threads.thread(); item < outputs_ * groups_; item += threads.threads()) {
         const int output = item % outputs_, first = item / outputs_ * R;
         S sum[R];
         add(output, first, 0, quads(), sum);
-        leave(output, 0, first, sum);
+        if (waits) threads.wait(SyncSite::kExchange);
+        waits = false;
+        leave(threads, output, 0, first, sum);
       }
-      threads.sync(SyncSite::kProduct);
-      return;
+      if (waits) threads.wait(SyncSite::kExchange);
+    } else {
+      const int together = groups_at_once(), all = quads();
+      for (int group = 0; group < groups_; group += together) {
+        const int count = group + together < groups_ ? together : groups_ - group;
+        if (group > 0) threads.sync(SyncSite::kProduct);
+        share(threads, group, count, all);
+        threads.sync(SyncSite::kPartials);
+        if (!alone && group == 0) threads.wait(SyncSite::kExchange);
+        join(threads, group, count);
+      }
     }
-    const int together = groups_at_once(), all = quads();
-    for (int group = 0; group < groups_; group += together) {
-      const int count = group + together < groups_ ? together : groups_ - group;
-      share(threads, group, count, all);
-      threads.sync(SyncSite::kPartials);
-      join(threads, group, count);
-      threads.sync(SyncSite::kProduct);
-    }
+    if (alone) return threads.sync(SyncSite::kProduct);
+    threads.arrive(SyncSite::kExchanged);
+    threads.wait(SyncSite::kExchanged);
   }
 
   /// Sums of the rows from `row` on: an output's, or, where sums are cut, number `part` of the
   /// parts that `join` adds.
-  HD void leave(int output, int part, int row, const S (&sum)[R]) const {
+  template <class Threads>
+  HD void leave(Threads threads, int output, int part, int row, const S (&sum)[R]) const {
     if (p_.chunks > 1) {
       UNROLL(8)
       for (int r = 0; r < R; ++r) partials()[(part * R + r) * outputs_ + output] = sum[r];
@@ -131,7 +160,7 @@ class ProductTile {
     const BlockColumn<S> out = places_.column(p_.out, time_ + p_.out_dt);
     UNROLL(8)
     for (int r = 0; r < R; ++r) {
-      if (row + r < places_.rows) finish(out, row + r, output, sum[r]);
+      if (row + r < places_.rows) finish(threads, out, row + r, output, sum[r]);
     }
   }
   /// The parts of `count` groups of rows from `group` on, in order.
@@ -144,7 +173,7 @@ class ProductTile {
       const S* from = partials() + (own * p_.chunks * R + row % R) * outputs_ + output;
       S sum = from[0];
       for (int chunk = 1; chunk < p_.chunks; ++chunk) sum += from[chunk * R * outputs_];
-      finish(out, group * R + row, output, sum);
+      finish(threads, out, group * R + row, output, sum);
     }
   }
 
@@ -155,8 +184,9 @@ class ProductTile {
     return all;
   }
   HD int groups_at_once() const {
-    const int fit = places_.args.partial_numbers / (p_.chunks * outputs_ * R);
-    return fit < 1 ? 1 : fit;
+    const int group = p_.chunks * outputs_ * R;
+    return group > 0 && group < places_.args.partial_numbers ? places_.args.partial_numbers / group
+                                                             : 1;
   }
   HD S* partials() const { return places_.shared + places_.args.partials; }
 
@@ -168,13 +198,14 @@ class ProductTile {
       const int chunk = rest % p_.chunks, own = rest / p_.chunks;
       S sum[R];
       add(output, (group + own) * R, all * chunk / p_.chunks, all * (chunk + 1) / p_.chunks, sum);
-      leave(output, rest, (group + own) * R, sum);
+      leave(threads, output, rest, (group + own) * R, sum);
     }
   }
 
+  HD int repeat_of(int output) const { return p_.repeat == 1 ? 0 : output / own_.count; }
   /// Quads [first, last), counted through the sources, of one output and the rows from `row` on.
   HD void add(int output, int row, int first, int last, S (&sum)[R]) const {
-    const int o = output % p_.rows, repeat = output / p_.rows;
+    const int repeat = repeat_of(output), o = output - repeat * own_.count;
     UNROLL(8)
     for (int r = 0; r < R; ++r) sum[r] = S(0);
     for (int i = 0; i < p_.sources; ++i) {
@@ -196,8 +227,10 @@ class ProductTile {
         const int near = source.shared_quads < end ? source.shared_quads : end;
         for (int part = 0; part < 2; ++part) {
           const S* weights = part == 0 ? places_.shared + source.shared : source.weights;
-          add_quads<R>(weights, p_.rows, o, from.base, offset, source.size, aligned,
-                       part == 0 || begin > near ? begin : near, part == 0 ? near : end, sum);
+          const int outputs = part == 0 ? own_.count : p_.rows;
+          add_quads<R>(weights, outputs, part == 0 ? o : own_.begin + o, from.base, offset,
+                       source.size, aligned, part == 0 || begin > near ? begin : near,
+                       part == 0 ? near : end, sum);
         }
       }
       first -= here;
@@ -206,15 +239,23 @@ class ProductTile {
     }
   }
 
-  HD void finish(BlockColumn<S> out, int row, int output, S sum) const {
-    S& to = out.base[row * out.stride + p_.out_begin + output];
-    const S initial = p_.accumulate ? to : S(0);
-    to = (p_.bias != nullptr ? initial + p_.bias[output % p_.rows] : initial) + sum;
+  template <class Threads>
+  HD void finish(Threads threads, BlockColumn<S> out, int row, int output, S sum) const {
+    const int repeat = repeat_of(output), o = own_.begin + output - repeat * own_.count;
+    S* const to = out.base + row * out.stride + p_.out_begin + repeat * p_.rows + o;
+    const S initial = p_.accumulate ? *to : S(0);
+    const S result = (p_.bias != nullptr ? initial + p_.bias[o] : initial) + sum;
+    if (places_.args.cluster == 1) {
+      *to = result;
+      return;
+    }
+    for (int rank = 0; rank < places_.args.cluster; ++rank) *threads.peer(to, rank) = result;
   }
 
   const BlockPlaces<S>& places_;
   int time_;
   const BlockProduct<S>& p_;
+  OwnOutputs<S> own_;
   int outputs_, groups_;
 };
 
@@ -222,12 +263,18 @@ class ProductTile {
 template <class Threads, class S>
 HD_CALL void block_product(Threads threads, const BlockPlaces<S>& places, int time,
                            const BlockProduct<S>& product) {
+  int tile = places.rows > 4 ? 8 : places.rows > 2 ? 4 : places.rows;
+  if (places.args.cluster > 1) {
+    // Part of the outputs is too few for all threads, unless each takes fewer rows.
+    const int items = OwnOutputs<S>(places, product).count * product.repeat * product.chunks;
+    while (tile > 1 && items * ((places.rows + tile - 1) / tile) < threads.threads()) tile /= 2;
+  }
   // A thread's registers hold half as many sums of doubles.
-  if (sizeof(S) == 4 && places.rows > 4) {
+  if (sizeof(S) == 4 && tile == 8) {
     ProductTile<sizeof(S) == 4 ? 8 : 4, S>(places, time, product).run(threads);
-  } else if (places.rows > 2 || (sizeof(S) == 8 && places.rows == 2)) {
+  } else if (tile > 2 || (sizeof(S) == 8 && tile == 2)) {
     ProductTile<4, S>(places, time, product).run(threads);
-  } else if (places.rows == 2) {
+  } else if (tile == 2) {
     ProductTile<sizeof(S) == 4 ? 2 : 4, S>(places, time, product).run(threads);
   } else {
     ProductTile<1, S>(places, time, product).run(threads);

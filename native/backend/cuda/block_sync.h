@@ -1,7 +1,7 @@
-/// The places where the threads of a block wait for each other. Each has a name, so that a test can
-/// leave one out and see that it is missed. (Columns that move between shared and global memory
-/// need none: a thread moves the same numbers in both directions, and an operation always follows
-/// before another thread reads them.)
+/// The places where the threads of a block, or of a cluster of blocks, wait for each other. Each
+/// has a name, so that a test can leave one out and see that it is missed. (Columns that move
+/// between shared and global memory need none: a thread moves the same numbers in both directions,
+/// and an operation always follows before another thread reads them.)
 #pragma once
 
 namespace lookback {
@@ -11,6 +11,11 @@ enum class SyncSite {
   kPartials,   ///< between the parts of a sum and their total
   kProduct,    ///< after a product
   kReduction,  ///< after statistics over the batch
+  // Of all blocks of a cluster:
+  kBegun,      ///< before the first that one block writes into another's memory
+  kExchange,   ///< before a product's results go to all blocks
+  kExchanged,  ///< after that
+  kStop,       ///< after all have been told whether to go on
   kCount
 };
 

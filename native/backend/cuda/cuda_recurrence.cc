@@ -54,7 +54,8 @@ CudaRecurrence<S>::CudaRecurrence(Backend<S>& backend, CudaDevice& device, Multi
 
 template <class S>
 BlockLimits CudaRecurrence<S>::limits() const {
-  return {device_.info().multiprocessors, device_.info().shared_bytes};
+  const CudaDeviceInfo& gpu = device_.info();
+  return {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster};
 }
 
 template <class S>
@@ -66,8 +67,8 @@ BlockShape CudaRecurrence<S>::shape_of(int64_t batch, int64_t steps, bool keep,
 template <class S>
 LoopPlan CudaRecurrence<S>::plan_here(const PlanCall& call) const {
   const CudaDeviceInfo& gpu = device_.info();
-  return plan_on_gpu(cell_.declaration, call, {gpu.name, gpu.multiprocessors, gpu.shared_bytes},
-                     sizeof(S));
+  return plan_on_gpu(cell_.declaration, call,
+                     {gpu.name, gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster}, sizeof(S));
 }
 
 template <class S>
@@ -117,7 +118,7 @@ void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
   const Declaration& d = cell_.declaration;
   t.loop.index = cell_.index;
   t.loop.threads = t.plan.threads;
-  t.loop.blocks = t.plan.blocks;
+  t.loop.blocks = t.plan.blocks * t.plan.cluster;
   std::memcpy(a.cell, cell_.cell.get(), cell_.bytes);
   a.walk.storage = t.storage.data();
   a.walk.active = t.active.data();
@@ -126,6 +127,7 @@ void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
   a.slot_count = static_cast<int32_t>(t.plan.slots.size());
   std::copy(t.plan.slots.begin(), t.plan.slots.end(), a.slots);
   a.rows = t.plan.rows;
+  a.cluster = t.plan.cluster;
   a.padded = t.plan.padded;
   for (size_t v = 0; v < d.vectors.size(); ++v) a.vectors[v] = weights_.vector(v);
 }
@@ -202,6 +204,7 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
   const SharedPlan& shared = backward ? t.plan.backward : t.plan.forward;
   a.partials = shared.partials;
   a.partial_numbers = shared.partial_numbers;
+  a.common = shared.common;
   a.shared_numbers = shared.numbers;
   a.held = resident && shared.held;
   t.loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
@@ -224,7 +227,8 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
       const bool load = backward || before, store = backward ? is_result(s) : t.shape.keep;
       slot.staging = static_cast<uint8_t>((load ? kLoadStep : 0) | (store ? kStoreStep : 0));
     }
-    if (life == Life::kRing && t.shape.keep) slot.staging = backward ? kLoadAll : kStoreAll;
+    if ((life == Life::kRing || life == Life::kPast) && t.shape.keep)
+      slot.staging = backward ? kLoadAll : kStoreAll;
     if (life == Life::kSum) slot.staging = kStoreAll;
   }
 }

@@ -2,26 +2,35 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <vector>
 
 #include "backend/cuda/block_sync.h"
 #include "backend/cuda/emulated_fibers.h"
 
 namespace lookback {
 
-/// In which order the threads of a block run, and which barrier they leave out; for tests.
+/// In which order the threads of a block, and the blocks of a cluster, run, and which barrier they
+/// leave out; for tests.
 struct EmulatedSchedule {
   bool descending = false;  ///< the last thread goes first
   SyncSite left_out = SyncSite::kCount;
 };
 EmulatedSchedule& emulated_schedule();
 
-/// What the threads of one emulated block share.
-struct EmulatedBlock {
-  EmulatedBlock(int threads, SyncSite without) : team(threads), left_out(without) {}
+/// What the threads of an emulated cluster share; mostly it is a single block.
+struct EmulatedCluster {
+  EmulatedCluster(int blocks, int block_threads, SyncSite without)
+      : threads(block_threads),
+        team(blocks * block_threads, block_threads),
+        left_out(without),
+        stop(static_cast<size_t>(blocks)) {}
 
+  int threads;  ///< of a block
   FiberTeam team;
   SyncSite left_out;
-  bool stop = false;
+  std::vector<char> stop;          ///< of each block
+  std::vector<std::byte*> shared;  ///< memory of each block
 };
 
 class EmulatedThreads {
@@ -29,27 +38,45 @@ class EmulatedThreads {
   static constexpr int kStopEvery = 1;
   /// So that few threads have room for as many shares as those of a GPU's block.
   static constexpr int kHeldShares = 128;
-  EmulatedThreads(EmulatedBlock* shared, int thread, int threads, int block, int blocks)
-      : shared_(shared), thread_(thread), threads_(threads), block_(block), blocks_(blocks) {}
-  int thread() const { return thread_; }
-  int threads() const { return threads_; }
+  /// Member `member` of the cluster that begins with block `first`.
+  EmulatedThreads(EmulatedCluster* cluster, int member, int first, int blocks)
+      : cluster_(cluster),
+        member_(member),
+        rank_(member / cluster->threads),
+        block_(first + rank_),
+        blocks_(blocks) {}
+  int thread() const { return member_ % cluster_->threads; }
+  int threads() const { return cluster_->threads; }
   int block() const { return block_; }
   int blocks() const { return blocks_; }
   void sync(SyncSite site) const {
-    if (site != shared_->left_out) shared_->team.wait(thread_);
+    if (site != cluster_->left_out) cluster_->team.wait(member_);
+  }
+  void arrive(SyncSite site) const {
+    if (site != cluster_->left_out) cluster_->team.arrive_at_all(member_);
+  }
+  void wait(SyncSite site) const {
+    if (site != cluster_->left_out) cluster_->team.wait_for_all(member_);
+  }
+  template <class S>
+  S* peer(S* own, int rank) const {
+    const auto& shared = cluster_->shared;
+    const auto offset = reinterpret_cast<std::byte*>(own) - shared[static_cast<size_t>(rank_)];
+    return reinterpret_cast<S*>(shared[static_cast<size_t>(rank)] + offset);
   }
   bool agree(const std::atomic<bool>* flag) const {
     if (flag == nullptr) return false;
-    if (thread_ == 0) shared_->stop = flag->load(std::memory_order_relaxed);
-    shared_->team.wait(thread_);
-    const bool stop = shared_->stop;
-    shared_->team.wait(thread_);
+    char& told = cluster_->stop[static_cast<size_t>(rank_)];
+    if (thread() == 0) told = flag->load(std::memory_order_relaxed) ? 1 : 0;
+    cluster_->team.wait(member_);
+    const bool stop = told != 0;
+    cluster_->team.wait(member_);
     return stop;
   }
 
  private:
-  EmulatedBlock* shared_;
-  int thread_, threads_, block_, blocks_;
+  EmulatedCluster* cluster_;
+  int member_, rank_, block_, blocks_;
 };
 
 }  // namespace lookback

@@ -146,7 +146,7 @@ int32_t device_info(int32_t, CudaDeviceInfo* info, CudaFault*) {
   info->multiprocessors = 2;
   info->shared_bytes = 48 << 10;
   info->registers = 1 << 16;
-  info->max_cluster = 2;
+  info->max_cluster = 8;
   info->total_bytes = info->free_bytes = kReserved;
   info->can_map_host = 1;
   return kCudaOk;

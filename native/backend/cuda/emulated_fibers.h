@@ -1,7 +1,8 @@
-/// The threads of an emulated block as fibers of one host thread: each runs from barrier to barrier
-/// while the others wait. That is a hundred times as fast as threads that wait for each other, and
-/// a barrier left out gives wrong numbers, the same ones every time. To the sanitizers each fiber
-/// is a thread of its own: ThreadSanitizer reports what two of them touch without a barrier in
+/// The threads of an emulated block, or of a cluster of them, as fibers of one host thread: each
+/// runs from barrier to barrier while the others wait, and a block as far as it can before another
+/// gets its turn. That is a hundred times as fast as threads that wait for each other, and a
+/// barrier left out gives wrong numbers, the same ones every time. To the sanitizers each fiber is
+/// a thread of its own: ThreadSanitizer reports what two of them touch without a barrier in
 /// between, although they never run at the same time.
 #pragma once
 
@@ -21,12 +22,49 @@
 
 namespace lookback {
 
+/// Of functions that look at what all fibers share to find out who goes on, which is no race: one
+/// runs at a time.
+#if defined(__SANITIZE_THREAD__)
+#define LOOKBACK_FIBER_SWITCH __attribute__((no_sanitize("thread"), noinline))
+#else
+#define LOOKBACK_FIBER_SWITCH
+#endif
+
+/// Where some fibers wait for each other, time after time.
+struct FiberMeeting {
+  int size = 0;     ///< fibers that take part
+  int arrived = 0;  ///< this time
+  int times = 0;    ///< that all have come
+#if defined(__SANITIZE_THREAD__)
+  // Of two times in turn, so that what a fiber does after one is not taken for what the others have
+  // waited for.
+  char at[2] = {};
+#endif
+
+  /// Returns which time it is, for `over`.
+  LOOKBACK_FIBER_SWITCH int arrive() {
+    const int time = times;
+#if defined(__SANITIZE_THREAD__)
+    __tsan_release(&at[time % 2]);
+#endif
+    if (++arrived == size) {
+      arrived = 0;
+      ++times;
+    }
+    return time;
+  }
+  LOOKBACK_FIBER_SWITCH bool over(int time) const { return times != time; }
+};
+
 /// One fiber, or the host thread that starts them.
 struct Fiber {
   ucontext_t context = {};
   const void* stack = nullptr;
   size_t stack_bytes = 0;
-  int meetings = 0;  ///< barriers that it has come to
+  FiberMeeting* waits = nullptr;  ///< where it does; null: nowhere
+  int time = 0;                   ///< of that meeting
+  int arrived = 0;                ///< time of the meeting of all that it came to last
+  bool ended = false;
 #if defined(__SANITIZE_ADDRESS__)
   void* fake_stack = nullptr;
 #endif
@@ -77,7 +115,14 @@ class FiberStacks {
 /// A block's threads. All of them must meet equally often.
 class FiberTeam {
  public:
-  explicit FiberTeam(int count) : fibers_(static_cast<size_t>(count)) {}
+  /// `of_block`: fibers of one block, where there are several.
+  explicit FiberTeam(int count, int of_block = 0)
+      : fibers_(static_cast<size_t>(count)),
+        of_block_(static_cast<size_t>(of_block > 0 ? of_block : count)),
+        meetings_(fibers_.size() / of_block_) {
+    for (FiberMeeting& meeting : meetings_) meeting.size = static_cast<int>(of_block_);
+    all_.size = count;
+  }
   FiberTeam(const FiberTeam&) = delete;
   FiberTeam& operator=(const FiberTeam&) = delete;
 
@@ -98,24 +143,57 @@ class FiberTeam {
     __tsan_acquire(&end_);
 #endif
   }
-  /// A barrier: returns when all others have come to it too.
+  /// A barrier: returns when all others of the block have come to it too.
   void wait(int member) {
-    const size_t own = place(member);
-    Fiber& fiber = fibers_[own];
-    ++fiber.meetings;
-#if defined(__SANITIZE_THREAD__)
-    // Of two barriers in turn, so that what a fiber does after one is not taken for what the
-    // others have waited for.
-    char* const meeting = &meeting_[fiber.meetings % 2];
-    __tsan_release(meeting);
-#endif
-    switch_to(fiber, fibers_[(own + 1) % fibers_.size()]);
-#if defined(__SANITIZE_THREAD__)
-    __tsan_acquire(meeting);
-#endif
+    FiberMeeting& meeting = meetings_[place(member) / of_block_];
+    wait_at(member, meeting, meeting.arrive());
   }
+  /// A barrier of all blocks in two halves: a fiber that has arrived goes on until it waits.
+  void arrive_at_all(int member) { fibers_[place(member)].arrived = all_.arrive(); }
+  void wait_for_all(int member) { wait_at(member, all_, fibers_[place(member)].arrived); }
+  /// Whether some have waited at different barriers, where a GPU would hang.
+  bool stuck() const { return stuck_; }
 
  private:
+  LOOKBACK_FIBER_SWITCH void wait_at(int member, FiberMeeting& meeting, int time) {
+    const size_t own = place(member);
+    Fiber& fiber = fibers_[own];
+    fiber.waits = &meeting;
+    fiber.time = time;
+    Fiber& next = *next_after(own);
+    if (&next != &fiber) switch_to(fiber, next);
+    fiber.waits = nullptr;
+#if defined(__SANITIZE_THREAD__)
+    __tsan_acquire(&meeting.at[time % 2]);
+#endif
+  }
+  LOOKBACK_FIBER_SWITCH static bool can_run(const Fiber& fiber) {
+    return !fiber.ended && (fiber.waits == nullptr || fiber.waits->over(fiber.time));
+  }
+  /// Who goes on after a fiber: the next one of its block that can, or of another block; null where
+  /// all have ended.
+  LOOKBACK_FIBER_SWITCH Fiber* next_after(size_t own) {
+    const size_t block = own / of_block_ * of_block_;
+    for (size_t i = 1; i <= of_block_; ++i) {
+      Fiber& next = fibers_[block + (own - block + i) % of_block_];
+      if (can_run(next)) return &next;
+    }
+    bool ended = true;
+    for (Fiber& next : fibers_) {
+      if (can_run(next)) return &next;
+      ended = ended && next.ended;
+    }
+    if (ended) return nullptr;
+    // A GPU would hang; here the first one to wait goes on.
+    stuck_ = true;
+    size_t waiting = 0;
+    while (fibers_[waiting].ended) ++waiting;
+    FiberMeeting& meeting = *fibers_[waiting].waits;
+    meeting.arrived = 0;
+    ++meeting.times;
+    return &fibers_[waiting];
+  }
+
   size_t place(int member) const {
     const auto i = static_cast<size_t>(member);
     return descending_ ? fibers_.size() - 1 - i : i;
@@ -126,7 +204,8 @@ class FiberTeam {
     getcontext(&fiber.context);
     FiberStacks::of_this_thread().lend(static_cast<size_t>(i), fiber);
     fiber.context.uc_link = nullptr;
-    fiber.meetings = 0;
+    fiber.waits = nullptr;
+    fiber.ended = false;
     const auto self = reinterpret_cast<uintptr_t>(this);
     makecontext(&fiber.context, reinterpret_cast<void (*)()>(&FiberTeam::enter), 3,
                 static_cast<unsigned>(self), static_cast<unsigned>(uint64_t{self} >> 32), i);
@@ -178,7 +257,9 @@ class FiberTeam {
     __tsan_acquire(&begin_);
 #endif
     call_(body_, static_cast<int>(descending_ ? fibers_.size() - 1 - own : own));
-    Fiber* const next = own + 1 < fibers_.size() ? &fibers_[own + 1] : &caller_;
+    fibers_[own].ended = true;
+    Fiber* const following = next_after(own);
+    Fiber* const next = following != nullptr ? following : &caller_;
 #if defined(__SANITIZE_THREAD__)
     __tsan_release(&end_);
 #endif
@@ -186,12 +267,15 @@ class FiberTeam {
   }
 
   std::vector<Fiber> fibers_;
+  size_t of_block_;
+  std::vector<FiberMeeting> meetings_;  ///< of each block
+  FiberMeeting all_;
   Fiber caller_;
-  bool descending_ = false;
+  bool descending_ = false, stuck_ = false;
   const void* body_ = nullptr;
   void (*call_)(const void*, int) = nullptr;
 #if defined(__SANITIZE_THREAD__)
-  char begin_ = 0, end_ = 0, meeting_[2] = {};
+  char begin_ = 0, end_ = 0;
 #endif
 };
 

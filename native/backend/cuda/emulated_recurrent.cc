@@ -1,5 +1,7 @@
 /// The recurrent drivers on the host.
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "backend/cuda/block_loop.h"
@@ -43,30 +45,42 @@ struct Loops<S, CellList<Types...>> {
   static constexpr Loop<S> kLoops[] = {run_cell<S, Types>...};
 };
 
-/// One team runs all blocks, one after another.
+/// One team runs all clusters, one after another. What a block finds in shared memory when it
+/// begins is no number. False where a GPU would hang.
 template <class S>
-void run(const LoopOp<S>& op) {
+bool run(const LoopOp<S>& op) {
   const EmulatedSchedule schedule = emulated_schedule();
-  EmulatedBlock block(kThreads, schedule.left_out);
-  std::vector<Quad<S>> shared(static_cast<size_t>(op.args.shared_numbers) / 4 + 1);
-  S* const numbers = op.shared_bytes > 0 ? shared.front().v : nullptr;
+  EmulatedCluster cluster(op.args.cluster, kThreads, schedule.left_out);
+  const size_t quads = static_cast<size_t>(op.args.shared_numbers) / 4 + 1;
+  std::vector<Quad<S>> shared(quads * static_cast<size_t>(op.args.cluster));
+  for (int rank = 0; rank < op.args.cluster; ++rank) {
+    cluster.shared.push_back(
+        reinterpret_cast<std::byte*>(shared.data() + quads * static_cast<size_t>(rank)));
+  }
   const Loop<S> loop = Loops<S, Cells>::kLoops[op.index];
-  const auto member = [&](int thread) {
-    for (int index = 0; index < op.blocks; ++index) {
-      loop(EmulatedThreads(&block, thread, kThreads, index, op.blocks), op, numbers);
-      block.team.wait(thread);
+  const auto member = [&](int own) {
+    const auto rank = static_cast<size_t>(own / kThreads);
+    S* const numbers = shared[quads * rank].v;
+    for (int first = 0; first < op.blocks; first += op.args.cluster) {
+      if (own % kThreads == 0) std::fill_n(numbers, 4 * quads, std::numeric_limits<S>::quiet_NaN());
+      cluster.team.wait(own);
+      loop(EmulatedThreads(&cluster, own, first, op.blocks), op,
+           op.shared_bytes > 0 ? numbers : nullptr);
+      cluster.team.wait(own);
     }
   };
-  block.team.run(member, schedule.descending);
+  cluster.team.run(member, schedule.descending);
+  return !cluster.team.stuck();
 }
 
 /// In an order that no item may rely on.
 template <class Op>
 requires requires(const Op& op) { op.items(); }
-void run(const Op& op) {
+bool run(const Op& op) {
   const int64_t n = op.items();
   for (int64_t i = 1; i < n; i += 2) op(i);
   for (int64_t i = (n - 1) / 2 * 2; i >= 0 && n > 0; i -= 2) op(i);
+  return true;
 }
 
 }  // namespace
@@ -78,11 +92,13 @@ EmulatedSchedule& emulated_schedule() {
 
 int32_t launch_recurrent(CudaSession*, int32_t operation, int32_t dtype, const void* arguments,
                          int64_t bytes, CudaFault* fault) {
-  const auto go = [](const auto& op) { run(op); };
+  bool ended = true;
+  const auto go = [&ended](const auto& op) { ended = run(op); };
   const bool known =
       dtype == sizeof(float)
           ? with_operation(RecurrentOperations<float>(), operation, arguments, bytes, go)
           : with_operation(RecurrentOperations<double>(), operation, arguments, bytes, go);
+  if (!ended) return set_fault(fault, kCudaFailed, "a time loop", "threads at different barriers");
   return known ? kCudaOk : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
 

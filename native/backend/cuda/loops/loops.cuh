@@ -34,9 +34,17 @@ cudaError_t launch_loop_holding(const LoopOp<S>& op, cudaStream_t stream) {
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_bytes);
     if (result != cudaSuccess) return result;
   }
-  kernel<<<static_cast<unsigned>(op.blocks), static_cast<unsigned>(op.threads),
-           static_cast<unsigned>(op.shared_bytes), stream>>>(op.args, op.work);
-  return cudaGetLastError();
+  cudaLaunchAttribute cluster = {};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {static_cast<unsigned>(op.args.cluster), 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(op.blocks));
+  config.blockDim = dim3(static_cast<unsigned>(op.threads));
+  config.dynamicSmemBytes = static_cast<size_t>(op.shared_bytes);
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = op.args.cluster > 1 ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, op.args, op.work);
 }
 
 template <class Cell, class S>
