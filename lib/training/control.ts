@@ -20,7 +20,7 @@ export interface FitSnapshot {
   callbackTensors: CallbackTensor[];
 }
 
-/** @internal How a run begins, pauses and keeps checkpoints. */
+/** How a run begins, pauses and keeps checkpoints. */
 export interface FitHooks {
   history?: History;
   /** Where to go on. */

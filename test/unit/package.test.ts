@@ -53,6 +53,36 @@ describe('the tarball', () => {
   });
 });
 
+it('types hold in a project that checks those of its packages too', () => {
+  const dist = join(root, 'dist');
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    /\.d\.m?ts$/.test(file),
+  );
+  const options = [
+    '--ignoreConfig',
+    '--noEmit',
+    '--strict',
+    '--skipLibCheck',
+    'false',
+    '--types',
+    'node',
+  ];
+  const target = [
+    '--target',
+    'es2022',
+    '--lib',
+    'es2022,esnext.disposable',
+    '--module',
+    'nodenext',
+  ];
+  const names = files.map((file) => join('dist', file));
+  const { text } = node(installed('typescript', 'bin', 'tsc'), ...options, ...target, ...names);
+  const ours = text
+    .split('\n')
+    .filter((line) => /error TS/.test(line) && !/^node_modules|^\.\.\//.test(line));
+  expect(ours).toEqual([]);
+}, 120_000);
+
 it('no public type is any', () => {
   const dist = join(root, 'dist');
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) =>
