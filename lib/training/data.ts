@@ -5,7 +5,7 @@ import { LookbackError } from '../errors';
 import type { RowShape } from '../layers';
 import { featuresOf } from '../layers';
 import type { NativeEngine } from '../native';
-import { show } from '../options';
+import { closest, show } from '../options';
 import type { DType, FloatArray, Tensor, TensorLike } from '../tensor';
 import {
   asTensor,
@@ -32,7 +32,7 @@ export interface TrainingData {
    * `[n, steps, targets]` where the model gives an output at every step.
    */
   readonly y: RawAnswers;
-  /** Valid steps of each row, `[n]` as Int32Array, 0 to `steps`; what is behind them is never read. Default: all. */
+  /** Valid steps of each row, `[n]` as Int32Array, 0 to `steps`; what is behind them is finite and changes nothing. Default: all. */
   readonly lengths?: TensorLike;
   /** 1 before a step at which a row starts afresh (packed sequences, episodes), else 0: `[n, steps]` as Int32Array. Default: none. */
   readonly resets?: TensorLike;
@@ -89,6 +89,8 @@ export function prepareData(given: unknown, wish: DataWish, where: string): Prep
   return { rows, steps, x, y, lengths, weights, resets };
 }
 
+const optionalKeys: readonly string[] = ['lengths', 'resets', 'sampleWeight'];
+
 interface NamedData {
   x: unknown;
   y: unknown;
@@ -100,6 +102,7 @@ interface NamedData {
 function namedData(given: unknown, where: string): NamedData {
   if (Array.isArray(given) && given.length === 2) return { x: given[0], y: given[1] };
   if (typeof given === 'object' && given !== null && 'x' in given) {
+    refuseMisspelt(given, where);
     return {
       x: given.x,
       y: 'y' in given ? given.y : undefined,
@@ -110,6 +113,16 @@ function namedData(given: unknown, where: string): NamedData {
   }
   const message = `${where} is ${show(given)}; expected { x, y } such as datasets.har().train, or [x, y]`;
   throw new LookbackError('ERR_SHAPE', message);
+}
+
+/** Data sets say more of themselves than is read here; a name next to one that may be left out is a slip. */
+function refuseMisspelt(given: object, where: string): void {
+  for (const key of Object.keys(given)) {
+    const meant = optionalKeys.includes(key) ? null : closest(key, optionalKeys);
+    if (meant === null || meant in given) continue;
+    const message = `${where} has ${show(key)}, which nothing reads; did you mean "${meant}"?`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
 }
 
 /** Sequences alone: `[n, steps, features]`, at least one row, finite. */

@@ -270,6 +270,23 @@ describe('evaluate and predict', () => {
     expect(batch.all).not.toEqual(training.all);
   });
 
+  it.each([
+    ['length', 'lengths'],
+    ['sampleWeights', 'sampleWeight'],
+    ['reset', 'resets'],
+  ])('are refused where %s stands for %s, which would be passed over', async (wrong, right) => {
+    using model = sequential({ inputShape: [2, 1], layers: [layers.lstm({ units: 2 })] });
+    model.compile({ optimizer: 'sgd', loss: 'sparseCategoricalCrossentropy' });
+    const data = { x: [[[1], [2]]], y: [1], classNames: ['a', 'b'] };
+    await expect(model.fit({ ...data, [wrong]: [1] }, { verbose: 0 })).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: `fit: data has "${wrong}", which nothing reads; did you mean "${right}"?`,
+    });
+    // What has both knows what it does.
+    const both = { ...data, lengths: [2], length: 1 };
+    await expect(model.fit(both, { verbose: 0 })).resolves.toBeDefined();
+  });
+
   it('never read beyond lengths', async () => {
     using model = tinyModel();
     const lengths = Int32Array.from({ length: 40 }, (_, row) => 1 + (row % steps));
