@@ -92,7 +92,7 @@ export type RunConfig = Omit<Parsed, '$schema' | Resolved> & {
 export async function readConfig(path: string, sets: readonly string[]): Promise<RunConfig> {
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, 'utf8'));
+    json = parseJson(await readFile(path, 'utf8'));
   } catch (cause) {
     const reason = reasonOf(cause);
     const what =
@@ -177,6 +177,11 @@ function replaceAt(json: unknown, keys: readonly string[], value: unknown, set: 
   const object = typeof json === 'object' && json !== null ? json : {};
   const before = Object.hasOwn(object, key) ? (object as Record<string, unknown>)[key] : undefined;
   return { ...object, [key]: replaceAt(before, rest, value, set) };
+}
+
+/** The JSON of a file, which editors on Windows begin with a byte order mark. @throws {SyntaxError} */
+export function parseJson(text: string): unknown {
+  return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
 }
 
 /** JSON where it is JSON, else the text itself, so that strings need no quotes. */

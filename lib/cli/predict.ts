@@ -7,6 +7,7 @@ import { loadModel } from '../load-model';
 import { reasonOf } from '../storage/atomic';
 import type { RawRows } from '../preprocessing/preprocessing';
 import type { Tensor } from '../tensor';
+import { parseJson } from './config';
 import { lengthsOf } from './confusion';
 import type { Output } from './output';
 import { loadRunData } from './run-data';
@@ -61,7 +62,7 @@ async function testInputs(
 /** Rows as they are: nested numbers, or what the model's preprocessing takes. */
 async function readInputs(path: string): Promise<RawRows> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as RawRows;
+    return parseJson(await readFile(path, 'utf8')) as RawRows;
   } catch (cause) {
     const code = cause instanceof SyntaxError ? 'ERR_FORMAT' : 'ERR_IO';
     throw new LookbackError(code, `${path}: ${reasonOf(cause)}`, { cause, details: { path } });

@@ -297,6 +297,14 @@ describe('a wrong configuration', () => {
     });
   });
 
+  it('an unknown key, and not the mark with which editors on Windows begin a file', () => {
+    writeFileSync(join(folder, 'marked.json'), '\uFEFF{"epoch": 1}');
+    expect(lookback('train', 'marked.json')).toMatchObject({
+      status: 2,
+      stderr: expect.not.stringContaining('is not JSON') as string,
+    });
+  });
+
   it('wrong words on the command line', () => {
     expect(lookback('trian', 'x')).toMatchObject({
       status: 2,
