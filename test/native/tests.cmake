@@ -20,7 +20,7 @@ function(lookback_add_test name)
   target_link_libraries(test_${name} PRIVATE ${test_core} lookback_eigen)
   add_dependencies(lookback_tests test_${name})
   add_test(NAME ${name} COMMAND test_${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600 SKIP_REGULAR_EXPRESSION "^SKIPPED: ")
+  set_tests_properties(${name} PROPERTIES TIMEOUT 1200 SKIP_REGULAR_EXPRESSION "^SKIPPED: ")
 endfunction()
 
 foreach(isa IN LISTS LOOKBACK_KERNEL_ISAS)
