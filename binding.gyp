@@ -70,6 +70,7 @@
         "native/backend/cuda/block_plan.cc",
         "native/backend/cuda/block_weights.cc",
         "native/backend/cuda/cuda_backend.cc",
+        "native/backend/cuda/cuda_call.cc",
         "native/backend/cuda/cuda_gradients.cc",
         "native/backend/cuda/cuda_loops.cc",
         "native/backend/cuda/cuda_recurrence.cc",

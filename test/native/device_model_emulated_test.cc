@@ -22,14 +22,7 @@ namespace {
 
 std::unique_ptr<Engine> on(DeviceKind device, const std::vector<LayerSpec>& layers, int64_t inputs,
                            DType dtype = DType::kFloat64) {
-  EngineSpec made;
-  made.dtype = dtype;
-  made.device = device;
-  made.seed = 3;
-  made.threads = 1;
-  made.input_size = inputs;
-  made.layers = layers;
-  return make_engine(made);
+  return engine(layers, inputs, dtype, 1, device);
 }
 
 Spec entry(Spec base, const char* key, const Spec::Value& value) {
@@ -141,6 +134,30 @@ TEST(launches_of_a_pass_that_repeats_are_recorded) {
   emulated_refuse_records(false);
   CHECK_EQUAL(emulated_replays(), replayed);
   check_close(direct, recorded, 0);
+}
+
+/// What the host makes for them in every update gives no memory back.
+TEST(cells_that_the_host_prepares_are_recorded_too) {
+  const StepByStep driver;
+  const Spec enrnn =
+      spec({{"kind", std::string("enrnn")}, {"longUnits", 4.0}, {"shortUnits", 2.0}});
+  const Spec rra = spec({{"kind", std::string("rra")}, {"units", 4.0}, {"K", 3.0}});
+  for (const Spec& cell : {enrnn, rra}) {
+    Numbers states[2];
+    const int64_t before = emulated_replays();
+    for (const int i : {0, 1}) {
+      const auto model =
+          on(i == 0 ? DeviceKind::kEmulated : DeviceKind::kCpu, {cell, dense(4)}, kInputs);
+      const int64_t data = add_labels(*model, false);
+      model->compile(named("softmaxCrossEntropy"),
+                     spec({{"kind", std::string("sgd")}, {"learningRate", 0.05}}));
+      for (int epoch = 0; epoch < 3; ++epoch) train(*model, data, first_rows(8), 4, 1);
+      states[i] = state_of(*model);
+    }
+    // Of six updates, forward and backward, the second to the last.
+    CHECK_EQUAL(emulated_replays() - before, int64_t{2 * 5});
+    check_close(states[0], states[1], kBound64);
+  }
 }
 
 TEST(a_record_is_made_anew_where_memory_was_given_back) {

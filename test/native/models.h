@@ -37,9 +37,11 @@ inline Spec dropout(double rate) {
 inline Spec named(const char* kind) { return spec({{"kind", std::string(kind)}}); }
 
 inline std::unique_ptr<Engine> engine(const std::vector<LayerSpec>& layers, int64_t input_size,
-                                      DType dtype = DType::kFloat64, int threads = 1) {
+                                      DType dtype = DType::kFloat64, int threads = 1,
+                                      DeviceKind device = DeviceKind::kCpu) {
   EngineSpec made;
   made.dtype = dtype;
+  made.device = device;
   made.seed = 3;
   made.threads = threads;
   made.input_size = input_size;

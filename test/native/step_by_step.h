@@ -19,17 +19,11 @@ class StepByStep {
 inline Numbers trained_step_by_step(DeviceKind device) {
   constexpr int64_t kBatchRows = 11, kBatchSteps = 5, kBatchInputs = 3;
   const StepByStep driver;
-  EngineSpec made;
-  made.dtype = DType::kFloat64;
-  made.device = device;
-  made.seed = 3;
-  made.threads = 1;
-  made.input_size = kBatchInputs;
   Spec normalized = named("bnlstm");
   normalized.set("units", 4.0);
   normalized.set("tMax", double{kBatchSteps});
-  made.layers = {lstm(6, true), dropout(0.4), normalized, dense(4)};
-  const auto model = make_engine(made);
+  const auto model = engine({lstm(6, true), dropout(0.4), normalized, dense(4)}, kBatchInputs,
+                            DType::kFloat64, 1, device);
   std::vector<int32_t> y, lengths;
   for (int32_t i = 0; i < kBatchRows; ++i) {
     y.push_back(i % 4);

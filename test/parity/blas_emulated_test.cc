@@ -40,14 +40,8 @@ class WithCublas {
 constexpr int64_t kRows = 9, kSteps = 4, kInputs = 3;
 
 std::unique_ptr<Engine> model_on(DeviceKind device) {
-  EngineSpec made;
-  made.dtype = DType::kFloat64;
-  made.device = device;
-  made.seed = 3;
-  made.threads = 1;
-  made.input_size = kInputs;
-  made.layers = {lstm(6, true), lstm(5), dense(4, "tanh"), dense(4)};
-  auto model = make_engine(made);
+  auto model = engine({lstm(6, true), lstm(5), dense(4, "tanh"), dense(4)}, kInputs,
+                      DType::kFloat64, 1, device);
   model->compile(named("softmaxCrossEntropy"),
                  spec({{"kind", std::string("sgd")}, {"learningRate", 0.1}}));
   return model;

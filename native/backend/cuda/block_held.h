@@ -88,8 +88,9 @@ class HeldProduct {
     }
     UNROLL(16)
     for (int q = 0; q < kQuads; ++q) {
+      if (q >= count) continue;
       UNROLL(8)
-      for (int r = 0; r < R && q < count; ++r) {
+      for (int r = 0; r < R; ++r) {
         const Quad<S> s = *reinterpret_cast<const Quad<S>*>(at[r] + 4 * q);
         sum[r] = fma(held[q].v[0], s.v[0], sum[r]);
         sum[r] = fma(held[q].v[1], s.v[1], sum[r]);

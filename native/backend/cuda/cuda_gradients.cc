@@ -309,9 +309,10 @@ void CudaRecurrence<S>::gradients_on_host(const BackwardCall<S>& call) {
   for (size_t p = 0; p < d.params.size(); ++p) {
     if (std::all_of(sums[p].begin(), sums[p].end(), [](S number) { return number == S(0); }))
       continue;
-    Buffer<S> added(static_cast<int64_t>(sums[p].size()), "gradients", device_);
-    device_.copy_in(sums[p].data(), added.size(), added.data());
-    backend_.add(added.size(), added.data(), call.d_params[p]);
+    const auto count = static_cast<int64_t>(sums[p].size());
+    host_gradients_.ensure(count, "gradients");
+    device_.copy_in(sums[p].data(), count, host_gradients_.data());
+    backend_.add(count, host_gradients_.data(), call.d_params[p]);
   }
 }
 

@@ -96,6 +96,7 @@ class CudaRecurrence final : public CellHost<S> {
   BlockLayout layout_;
   BlockWeights<S> weights_;
   std::vector<Buffer<S>> derived_values_, derived_gradients_;
+  Buffer<S> host_gradients_;  ///< on their way from the host, one parameter's at a time
   std::unique_ptr<OrthogonalWeights<S>> own_weights_;  ///< that the device makes; null: none
   HostShare host_share_ = HostShare::kAll;             ///< of the last build
   std::vector<const S*> all_weights_;
