@@ -13,6 +13,7 @@ namespace lookback {
 template <class S>
 struct CellLoops {
   const char* key = nullptr;
+  int tile_rows = 0;  ///< batch rows that one of its tiles holds
   void (*forward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
   void (*backward)(const SequenceArgs<S>& args, const void* cell, int worker) = nullptr;
   /// The same over tiles of one row each, a lane to a unit; null where the cell has no such loops.
@@ -34,7 +35,6 @@ struct WeightGradient {
 
 template <class S>
 struct DriverTable {
-  int tile_rows = 0;  ///< batch rows that one tile holds
   int max_block = 0;  ///< outputs per register block; packings use any of `blocks`
   int blocks[5] = {};
   bool couples_workers =

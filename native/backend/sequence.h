@@ -120,7 +120,7 @@ template <class S>
 struct SequenceArgs {
   int64_t batch = 0;
   int steps = 0;
-  int tiles = 0;
+  int tiles = 0, tile_rows = 0;  ///< rows that a tile has room for
   int workers = 1;
   bool training = false;
   bool coupled = false;  ///< rows meet in batch statistics: all tiles walk through time together

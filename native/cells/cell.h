@@ -22,6 +22,10 @@
 /// r(column, m n + j) for whole m and number j of a vector, says `kUnitwise`: a driver may hand it
 /// several units at a time, j being the first of them.
 ///
+/// A cell whose rows have much storage beside its weights (a window of keys and values) may say
+/// `kTileVectors = 1`: the CPU's tiles of such a cell hold one vector of rows in place of two, so
+/// that more of it stays in the near caches, while weights are read twice as often.
+///
 /// A cell whose statistics are of whole sequences has passes beside the loop: where `pools(x)` says
 /// so, `survey(x)` runs for every step before the loop and `pool(x, steps)` after that; `settle(x)`
 /// runs once after the backward loop, and `settle_step(x, totals, steps)` then for every step.
@@ -72,10 +76,12 @@ enum class Life {
   kCarry,    ///< a ring of `history` + 1 steps: gradients on their way to earlier steps. The driver
              ///< zeroes the oldest one before each step of backward, so programs only ever add
   kScratch,  ///< this step only
-  kRing,  ///< the last `history` + 1 steps, which programs fill; backward finds it as forward left
-          ///< it
-  kSum,   ///< zero before the first step; summed over rows after the last
-  kPast,  ///< only the `history` steps before the first: values of a window that was carried in
+  kRing,   ///< the last `history` + 1 steps, which programs fill; backward finds it as forward left
+           ///< it
+  kSum,    ///< zero before the first step; summed over rows after the last
+  kTotal,  ///< likewise, and only ever added to, by r.add(column, j, number): a device may keep one
+           ///< number for all rows
+  kPast,   ///< only the `history` steps before the first: values of a window that was carried in
   kPastGradient,  ///< their gradients, zero before backward
 };
 
@@ -304,6 +310,12 @@ class Declaration {
   /// Per-row sums whose total over rows is the gradient of `of`.
   Slot sum(Vector of) {
     const Slot s = slot(Life::kSum, vectors[static_cast<size_t>(of.id)].size, 0);
+    sums.push_back({s, of.id});
+    return s;
+  }
+  /// The same, which programs only add to.
+  Slot total(Vector of) {
+    const Slot s = slot(Life::kTotal, vectors[static_cast<size_t>(of.id)].size, 0);
     sums.push_back({s, of.id});
     return s;
   }

@@ -44,6 +44,7 @@ template <NormKind kNorm>
 struct Larnn {
   static constexpr char kKey[] = "larnn";
   static constexpr bool kLayered = true;  ///< its spec describes a stack of layers
+  static constexpr int kTileVectors = 1;
   enum Gate { kG, kF, kI, kO, kGates };
 
   int units = 0, heads = 0;

@@ -294,7 +294,11 @@ class LarnnBuilder {
                          codes_,
                          {{W_k_, column, H_, 0, b_k_}, {W_v_, column, H_, H_, b_v_}},
                          cell_.window.bent});
-    cell_.window.d_table = d_.sum(cell_.window.table);
+    // Kept for every row a large table leaves the second-level cache; a small one is faster so.
+    constexpr int kLarge = 4096;
+    cell_.window.total_table = cell_.window.length * 2 * H_ >= kLarge;
+    cell_.window.d_table =
+        cell_.window.total_table ? d_.total(cell_.window.table) : d_.sum(cell_.window.table);
   }
 
   void declare_reprojection() {

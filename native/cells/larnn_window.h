@@ -39,6 +39,7 @@ struct LarnnWindow {
   Linear project, reproject;
   Vector table, codes;
   Slot d_table;
+  bool total_table = false;  ///< d_table is one number for all rows
   NormSite<kNorm> norm_key, norm_value;
   int entry_mask = 0;
 
@@ -55,7 +56,7 @@ struct LarnnWindow {
     using V = typename X::Number;
     const X* x;
     int units;
-    bool bent, written, reprojected, normalised;
+    bool bent, written, reprojected, normalised, total_table;
     Slot projected, d_projected;
     typename X::Column made, stats, d_table;
     typename NormSite<kNorm>::template Reader<X> key_norm, value_norm;
@@ -117,7 +118,11 @@ struct LarnnWindow {
         r(e.gradient, e.begin + i) = d_u;
       } else {
         r(e.gradient, i) += d_u;
-        r(d_table, e.begin + i) += d_u;
+        if (total_table) {
+          r.add(d_table, e.begin + i, d_u);
+        } else {
+          r(d_table, e.begin + i) += d_u;
+        }
       }
     }
     /// The gradients of unit j of a key and a value that no norm has touched.
@@ -148,6 +153,7 @@ struct LarnnWindow {
               made_each_step(),
               entries == Entries::kReprojected,
               norm_key.on,
+              total_table,
               projected,
               d_projected,
               {},

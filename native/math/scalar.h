@@ -39,9 +39,23 @@ HD double select(double mask, double a, double b) { return mask != 0 ? a : b; }
 HD float where_positive(float x, float a, float b) { return x > 0 ? a : b; }
 HD double where_positive(double x, double a, double b) { return x > 0 ? a : b; }
 
-/// a * b + c. Not every machine has a fused form for scalars, so the reference spells it out.
-HD float fma(float a, float b, float c) { return a * b + c; }
-HD double fma(double a, double b, double c) { return a * b + c; }
+/// a * b + c, rounded once on a GPU. Not every host has a fused form for scalars, so the reference
+/// spells it out. Elsewhere no compiler may contract: bits would depend on how it arranged a
+/// kernel.
+HD float fma(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return ::fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+HD double fma(double a, double b, double c) {
+#if defined(__CUDA_ARCH__)
+  return ::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 HD float lane(float x, int) { return x; }
 HD double lane(double x, int) { return x; }
 

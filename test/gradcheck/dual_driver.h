@@ -26,13 +26,13 @@ struct DriverLoops;
 template <class V, class... Types>
 struct DriverLoops<V, CellList<Types...>> {
   static constexpr CellLoops<ScalarOf<V>> kLoops[] = {
-      {Types::kKey, run_forward<V, Types>, run_backward<V, Types>}...};
+      {Types::kKey, kTileRows<V, tile_vectors<V, Types>()>, run_forward<V, Types>,
+       run_backward<V, Types>}...};
 };
 
 template <class V>
 const DriverTable<ScalarOf<V>>& driver_table() {
   static const DriverTable<ScalarOf<V>> kernels = {
-      kTileRows<V>,
       kMaxBlock,
       {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
       true,
@@ -41,7 +41,7 @@ const DriverTable<ScalarOf<V>>& driver_table() {
       weight_gradient<V>,
       gradient_scratch<V>,
       gemm<V>,
-      kTileRows<V>,
+      kPanelColumns<V>,
       kGemmScratch<V>,
   };
   return kernels;

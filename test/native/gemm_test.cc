@@ -53,7 +53,7 @@ struct GemmShape {
 /// long.
 template <class S>
 std::vector<S> run_gemm(const GemmShape<S>& s) {
-  constexpr int kPanel = kTileRows<Lanes<S>>;
+  constexpr int kPanel = kPanelColumns<Lanes<S>>;
   Guarded<S> a(s.m * s.k), b(s.k * s.n), scratch(kGemmScratch<Lanes<S>>);
   const int64_t c_row = s.n + 3;
   Guarded<S> c(s.m * c_row);
@@ -98,7 +98,7 @@ std::vector<S> run_gemm(const GemmShape<S>& s) {
 
 template <class S>
 void check_gemm() {
-  constexpr int kPanel = kTileRows<Lanes<S>>;
+  constexpr int kPanel = kPanelColumns<Lanes<S>>;
   for (const int64_t n : {1, 2, kPanel - 1, kPanel, kPanel + 1, 2 * kPanel + 1}) {
     for (const int64_t m : {1, 5, 6, 7, 13, kPackedRows<Lanes<S>> + 1}) {
       // The last one is summed in three parts.
@@ -133,7 +133,7 @@ TEST(dense_product_overwrites_nan) {
 /// several parts of k, with A by rows and by columns.
 template <class S>
 void check_gemm_bits(bool a_transposed) {
-  constexpr int kRows = 13, kColumns = 2 * kTileRows<Lanes<S>> + 1,
+  constexpr int kRows = 13, kColumns = 2 * kPanelColumns<Lanes<S>> + 1,
                 kDepth = 2 * kPanelDepth<Lanes<S>> + 3;
   Guarded<S> a(kRows * kDepth), b(kDepth * kColumns), scratch(kGemmScratch<Lanes<S>>);
   fill(a, 1);
@@ -191,10 +191,10 @@ struct TileShape {
   bool bias, accumulate;
 };
 
-/// linear_tile on one tile; returns all of `out`.
-template <class S>
+/// linear_tile on one tile of kVectors vectors; returns all of `out`.
+template <class S, int kVectors>
 std::vector<S> run_tile(const TileShape<S>& s) {
-  constexpr int kStride = kTileRows<Lanes<S>>, kWidth = Lanes<S>::kWidth;
+  constexpr int kStride = kTileRows<Lanes<S>, kVectors>, kWidth = Lanes<S>::kWidth;
   int depth = 0;
   for (const int size : s.operands) depth += size;
   std::vector<S> w, bias;
@@ -213,7 +213,7 @@ std::vector<S> run_tile(const TileShape<S>& s) {
   }
   const PackedMatrix<S> matrix{packed.data(), s.bias ? bias.data() : nullptr, s.rows, s.block};
   linear_tile<Lanes<S>>(matrix, operands.data(), static_cast<int>(operands.size()), out.data(),
-                        s.accumulate, s.filled);
+                        s.accumulate, {s.filled, kStride});
   // Few rows are computed one by one, more of them a vector at a time.
   const bool few = s.filled <= few_rows<Lanes<S>>();
   const int computed = few ? s.filled : s.filled > kWidth ? kStride : kWidth;
@@ -238,7 +238,7 @@ std::vector<S> run_tile(const TileShape<S>& s) {
   return std::vector<S>(out.data(), out.data() + out.size());
 }
 
-template <class S>
+template <class S, int kVectors>
 void check_linear_tile() {
   for (int rows = 1; rows <= 2 * kMaxBlock + 1; ++rows) {
     for (const std::vector<int>& operands :
@@ -247,15 +247,16 @@ void check_linear_tile() {
         std::vector<S> first;
         for (const int block : kBlockSizes) {
           const bool bias = kind % 2 == 1, accumulate = kind / 2 == 1;
-          constexpr int kStride = kTileRows<Lanes<S>>;
+          constexpr int kStride = kTileRows<Lanes<S>, kVectors>;
           const std::vector<S> out =
-              run_tile<S>({rows, block, kStride, operands, bias, accumulate});
+              run_tile<S, kVectors>({rows, block, kStride, operands, bias, accumulate});
           // Blocks and the number of rows are choices of speed: they must not show in the bits.
           if (first.empty()) first = out;
           CHECK(out == first);
           for (const int filled : {1, 2, kFewRows, Lanes<S>::kWidth}) {
+            if (filled > kStride) continue;
             const std::vector<S> part =
-                run_tile<S>({rows, block, filled, operands, bias, accumulate});
+                run_tile<S, kVectors>({rows, block, filled, operands, bias, accumulate});
             for (int i = 0; i < rows * kStride; ++i) {
               const auto at = static_cast<size_t>(i);
               if (i % kStride < filled) CHECK_EQUAL(part[at], out[at]);
@@ -267,8 +268,12 @@ void check_linear_tile() {
   }
 }
 
-TEST(linear_tile_in_float) { check_linear_tile<float>(); }
-TEST(linear_tile_in_double) { check_linear_tile<double>(); }
+TEST(linear_tile_in_float) { check_linear_tile<float, kGroups>(); }
+TEST(linear_tile_in_double) { check_linear_tile<double, kGroups>(); }
+TEST(linear_tile_of_one_vector) {
+  check_linear_tile<float, 1>();
+  check_linear_tile<double, 1>();
+}
 
 /// Units of the two sources of a Linear, and whether it has a bias.
 struct Units {
@@ -280,11 +285,11 @@ struct Units {
 
 /// One Linear over two sources, the second a step back, applied to two groups of units: its storage
 /// laid out by hand, tile by tile.
-template <class S>
+template <class S, int kVectors = kGroups>
 class GradientFixture {
  public:
-  static constexpr int kStride = kTileRows<Lanes<S>>;
-  static constexpr int kRepeat = 2, kRows = 2 * kStride + 1;
+  static constexpr int kStride = kTileRows<Lanes<S>, kVectors>;
+  static constexpr int kRepeat = 2, kRows = 2 * kPanelColumns<Lanes<S>> + 1;
 
   GradientFixture(int64_t batch, int steps, const Units& units = Units())
       : batch_(batch),
@@ -317,6 +322,7 @@ class GradientFixture {
     args_.batch = batch;
     args_.steps = steps;
     args_.tiles = tiles_;
+    args_.tile_rows = kStride;
     args_.tile_stride = tile_stride_;
     args_.storage = base();
     args_.slots = slots_;
@@ -385,9 +391,9 @@ class GradientFixture {
   SequenceArgs<S> args_;
 };
 
-template <class S>
+template <class S, int kVectors>
 void check_weight_gradient() {
-  using Fixture = GradientFixture<S>;
+  using Fixture = GradientFixture<S, kVectors>;
   for (const int64_t batch :
        {int64_t{1}, int64_t{Fixture::kStride} - 1, int64_t{Fixture::kStride} + 1}) {
     // Within one run of steps and beyond it, at every width.
@@ -439,8 +445,12 @@ TEST(weight_gradient_in_chunks) {
   check_chunks<double>();
 }
 
-TEST(weight_gradient_in_float) { check_weight_gradient<float>(); }
-TEST(weight_gradient_in_double) { check_weight_gradient<double>(); }
+TEST(weight_gradient_in_float) { check_weight_gradient<float, kGroups>(); }
+TEST(weight_gradient_in_double) { check_weight_gradient<double, kGroups>(); }
+TEST(weight_gradient_of_tiles_of_one_vector) {
+  check_weight_gradient<float, 1>();
+  check_weight_gradient<double, 1>();
+}
 
 }  // namespace
 }  // namespace lookback

@@ -94,6 +94,54 @@ struct Leak {
   void finish(X&) const {}
 };
 
+/// y = (v + w) x by units: dv is kept for every row, dw is one number for all rows where the driver
+/// can do that. Tiles of kVectors vectors.
+template <int kVectors>
+struct Scales {
+  static constexpr int kTileVectors = kVectors;
+  int units = 0;
+  Slot x, dx, y, dy, dv, dw;
+  Vector v, w;
+
+  static Scales declare(int units, Declaration& d) {
+    Scales cell;
+    cell.units = units;
+    d.x = cell.x = d.tape(units);
+    d.dx = cell.dx = d.scratch(units);
+    d.y = cell.y = d.scratch(units);
+    d.dy = cell.dy = d.scratch(units);
+    cell.v = d.vector(d.param("v", {units}), units);
+    cell.w = d.vector(d.param("w", {units}), units);
+    cell.dv = d.sum(cell.v);
+    cell.dw = d.total(cell.w);
+    return cell;
+  }
+  template <class X>
+  void begin(X&) const {}
+  template <class X>
+  void forward(X& x_) const {
+    using V = typename X::Number;
+    const auto in = x_.at(x), out = x_.at(y);
+    const auto first = x_.vector(v), second = x_.vector(w);
+    x_.each(units, [=](auto r, int j) { r(out, j) = V(first[j] + second[j]) * r(in, j); });
+  }
+  template <class X>
+  void backward(X& x_) const {
+    using V = typename X::Number;
+    const auto in = x_.at(x), d_in = x_.at(dx), d_out = x_.at(dy), d_first = x_.at(dv),
+               d_second = x_.at(dw);
+    const auto first = x_.vector(v), second = x_.vector(w);
+    x_.each(units, [=](auto r, int j) {
+      const V d = r(d_out, j) * r(in, j);
+      r(d_first, j) += d;
+      r.add(d_second, j, d);
+      r(d_in, j) = V(first[j] + second[j]) * r(d_out, j);
+    });
+  }
+  template <class X>
+  void finish(X&) const {}
+};
+
 /// y = (x - mean) rstd over the entries x and 3 x (or x alone) of the running rows. Its backward is
 /// no derivative: dx = 2 sum dy + sum dy x, to show the sums.
 struct Centre {

@@ -34,18 +34,46 @@ HD void swap_blocks(Lanes<T>& a, Lanes<T>& b) {
   swap_blocks<kBlock>(a, b, std::make_index_sequence<Lanes<T>::kWidth>());
 }
 
-template <int kBlock, class T>
-HD Lanes<T> sum_by_halves(Lanes<T> x) {
-  Lanes<T> odd = x;
-  swap_blocks<kBlock>(x, odd);
-  x += odd;
-  if constexpr (kBlock > 1) x = sum_by_halves<kBlock / 2>(x);
-  return x;
+// Parts of vectors, by name for the reason that VectorOf has.
+typedef float Floats4 __attribute__((vector_size(16)));
+typedef float Floats8 __attribute__((vector_size(32)));
+typedef double Doubles2 __attribute__((vector_size(16)));
+typedef double Doubles4 __attribute__((vector_size(32)));
+
+HD float sum_parts(Floats4 x) {
+  x += __builtin_shufflevector(x, x, 2, 3, 2, 3);
+  return x[0] + x[1];
 }
+HD double sum_parts(Doubles2 x) { return x[0] + x[1]; }
+
 /// The sum of all lanes: l and l + kWidth / 2 first, then halving, in every width.
-template <class T>
-HD T sum_lanes(Lanes<T> x) {
-  return sum_by_halves<Lanes<T>::kWidth / 2>(x).v[0];
+HD float sum_lanes(Lanes<float> x) {
+#if defined(__AVX512F__)
+  const Floats8 low = __builtin_shufflevector(x.v, x.v, 0, 1, 2, 3, 4, 5, 6, 7);
+  const Floats8 eight = low + __builtin_shufflevector(x.v, x.v, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX2__)
+  const Floats8 eight = x.v;
+#endif
+#if defined(__AVX2__)
+  return sum_parts(__builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+                   __builtin_shufflevector(eight, eight, 4, 5, 6, 7));
+#else
+  return sum_parts(x.v);
+#endif
+}
+HD double sum_lanes(Lanes<double> x) {
+#if defined(__AVX512F__)
+  const Doubles4 low = __builtin_shufflevector(x.v, x.v, 0, 1, 2, 3);
+  const Doubles4 four = low + __builtin_shufflevector(x.v, x.v, 4, 5, 6, 7);
+#elif defined(__AVX2__)
+  const Doubles4 four = x.v;
+#endif
+#if defined(__AVX2__)
+  return sum_parts(__builtin_shufflevector(four, four, 0, 1) +
+                   __builtin_shufflevector(four, four, 2, 3));
+#else
+  return sum_parts(x.v);
+#endif
 }
 template <class V>
 HD ScalarOf<V> sum_lanes(V x) {

@@ -129,15 +129,22 @@ void CellRecurrence<S>::row_weight_gradient(size_t linear, int begin, int end, C
   }
 }
 
+/// Rows that a tile keeps sums of, one by one.
+template <class S>
+int CellRecurrence<S>::rows_of_sum(const SumInfo& sum, const CellTape<S>& t) const {
+  const SlotInfo& slot = cell_.declaration.slots[static_cast<size_t>(sum.slot.id)];
+  return slot.life == Life::kTotal ? 1 : t.rows;
+}
+
 template <class S>
 void CellRecurrence<S>::sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t) {
-  const int rows = t.rows;
   for (const SumInfo& s : cell_.declaration.sums) {
+    const int rows = rows_of_sum(s, t);
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     t.sum.assign(static_cast<size_t>(place.size), S(0));
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
       const S* from = t.args.storage + tile * t.args.tile_stride + place.offset;
-      const int64_t real = std::min<int64_t>(rows, t.batch - int64_t{tile} * rows);
+      const int64_t real = std::min<int64_t>(rows, t.batch - int64_t{tile} * t.rows);
       for (int j = 0; j < place.size; ++j) {
         for (int64_t row = 0; row < real; ++row)
           t.sum[static_cast<size_t>(j)] += from[int64_t{j} * rows + row];
@@ -164,12 +171,13 @@ void CellRecurrence<S>::initial_gradients(const std::vector<S*>& d_params, CellT
   }
 }
 
-#define LOOKBACK_INSTANTIATE(S)                                                         \
-  template void CellRecurrence<S>::begin_recent(CellTape<S>&);                          \
-  template void CellRecurrence<S>::finish_recent(CellTape<S>&);                         \
-  template void CellRecurrence<S>::weight_gradients(CellTape<S>&);                      \
-  template void CellRecurrence<S>::row_weight_gradients(CellTape<S>&);                  \
-  template void CellRecurrence<S>::sum_gradients(const std::vector<S*>&, CellTape<S>&); \
+#define LOOKBACK_INSTANTIATE(S)                                                          \
+  template void CellRecurrence<S>::begin_recent(CellTape<S>&);                           \
+  template void CellRecurrence<S>::finish_recent(CellTape<S>&);                          \
+  template void CellRecurrence<S>::weight_gradients(CellTape<S>&);                       \
+  template void CellRecurrence<S>::row_weight_gradients(CellTape<S>&);                   \
+  template int CellRecurrence<S>::rows_of_sum(const SumInfo&, const CellTape<S>&) const; \
+  template void CellRecurrence<S>::sum_gradients(const std::vector<S*>&, CellTape<S>&);  \
   template void CellRecurrence<S>::initial_gradients(const std::vector<S*>&, CellTape<S>&);
 LOOKBACK_INSTANTIATE(float)
 LOOKBACK_INSTANTIATE(double)

@@ -124,7 +124,7 @@ template <class S>
 int CellRecurrence<S>::rows_of_tile(int64_t batch) const {
   const bool alone =
       batch <= kernels_.few_rows && kernels_.cells[cell_.index].row_forward != nullptr;
-  return alone ? 1 : kernels_.tile_rows;
+  return alone ? 1 : kernels_.cells[cell_.index].tile_rows;
 }
 
 /// Threads that take part in a loop over that many tiles.
@@ -161,6 +161,7 @@ template <class S>
 void CellRecurrence<S>::bind_tape(CellTape<S>& t, const PackedWeights<S>& weights) {
   SequenceArgs<S>& a = t.args;
   a.tiles = t.plan.tiles;
+  a.tile_rows = t.rows;
   a.keep = t.keep;
   a.workers = workers_for(t.plan.tiles, a.coupled);
   a.storage = t.storage.data();
@@ -321,8 +322,8 @@ void CellRecurrence<S>::backward(const BackwardCall<S>& call, Tape& tape) {
   for (const SumInfo& s : d.sums) {
     const SlotPlace& place = t.plan.slots[static_cast<size_t>(s.slot.id)];
     for (int tile = 0; tile < t.plan.tiles; ++tile) {
-      std::fill_n(a.storage + tile * a.tile_stride + place.offset, int64_t{place.size} * t.rows,
-                  S(0));
+      std::fill_n(a.storage + tile * a.tile_stride + place.offset,
+                  int64_t{place.size} * rows_of_sum(s, t), S(0));
     }
   }
   begin_recent(t);

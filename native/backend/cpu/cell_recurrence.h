@@ -85,6 +85,7 @@ class CellRecurrence final : public CellHost<S> {
   void add_in_runs(const Gemm<S>& g, int begin, int end, const AlignedArray<S>& scratch);
   void row_weight_gradient(size_t linear, int begin, int end, CellTape<S>& t,
                            const AlignedArray<S>& scratch);
+  int rows_of_sum(const SumInfo& sum, const CellTape<S>& t) const;
   void sum_gradients(const std::vector<S*>& d_weights, CellTape<S>& t);
   void initial_gradients(const std::vector<S*>& d_params, CellTape<S>& t);
   Multiply multiply() const;

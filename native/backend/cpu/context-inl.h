@@ -16,28 +16,33 @@ struct TileColumn {
 };
 
 /// The rows of one vector of a tile.
-template <class V>
+template <class V, int kStride>
 class RowGroup {
  public:
   using S = ScalarOf<V>;
-  HD RowGroup(S* base, const S* active) : base_(base), active_(active) {}
+  HD RowGroup(S* tile, int first, const S* active) : tile_(tile), first_(first), active_(active) {}
   HD V& operator()(TileColumn c, int j) const {
-    return at<V>(base_ + c.offset + int64_t{j} * kTileRows<V>);
+    return at<V>(tile_ + first_ + c.offset + int64_t{j} * kStride);
   }
   HD V active() const { return at<V>(active_); }
+  /// One number for all rows of the tile.
+  HD void add(TileColumn total, int j, V numbers) const {
+    tile_[total.offset + j] += sum_lanes(select(active(), numbers, V(0)));
+  }
 
  private:
-  S* base_;
+  S* tile_;
+  int first_;
   const S* active_;
 };
 
 /// One real row of a tile, for moving numbers in and out.
-template <class V>
+template <class V, int kStride>
 class TileRow {
  public:
   using S = ScalarOf<V>;
   HD TileRow(S* base, int64_t batch) : base_(base), batch_(batch) {}
-  HD S& at(TileColumn c, int j) const { return base_[c.offset + int64_t{j} * kTileRows<V>]; }
+  HD S& at(TileColumn c, int j) const { return base_[c.offset + int64_t{j} * kStride]; }
   HD int64_t batch() const { return batch_; }
   HD int first() const { return 0; }
   HD int stride() const { return 1; }
@@ -47,14 +52,15 @@ class TileRow {
   int64_t batch_;
 };
 
-template <class V>
+/// Its tiles hold kVectors vectors of rows.
+template <class V, int kVectors = kGroups>
 class TileContext {
  public:
   using Number = V;
   using Column = TileColumn;
   using S = ScalarOf<V>;
-  using Row = RowGroup<V>;
-  static constexpr int kStride = kTileRows<V>;
+  static constexpr int kStride = kTileRows<V, kVectors>;
+  using Row = RowGroup<V, kStride>;
   static constexpr int kWidth = NumberTraits<V>::kLanes;
 
   TileContext(const SequenceArgs<S>& args, S* active, int tile_begin, int tile_end, int worker)
@@ -167,7 +173,7 @@ class TileContext {
     for (int tile = begin_; tile < end_; ++tile) {
       S* base = tile_base(tile);
       const int count = rows_of(tile);
-      for (int i = 0; i < count; ++i) f(TileRow<V>(base + i, int64_t{tile} * kStride + i));
+      for (int i = 0; i < count; ++i) f(TileRow<V, kStride>(base + i, int64_t{tile} * kStride + i));
     }
   }
   /// Moves rows of the public arrays into a column, a square of numbers at a time where a whole
@@ -249,7 +255,7 @@ class TileContext {
     }
   }
   HD Row row(S* base, int tile, int group) const {
-    return Row(base + group * kWidth, active_ + int64_t{tile} * kStride + group * kWidth);
+    return Row(base, group * kWidth, active_ + int64_t{tile} * kStride + group * kWidth);
   }
   bool cancelled() const {
     return args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed);
@@ -257,7 +263,8 @@ class TileContext {
   /// linear_tile; that of a large model in parts of a few milliseconds, with a look at the cancel
   /// flag between them. What a cancelled call leaves undone is never read.
   void product(const PackedMatrix<S>& m, const Operand<S>* operands, int count, S* out,
-               bool accumulate, int rows) const {
+               bool accumulate, int real) const {
+    const TileRows rows = {real, kStride};
     constexpr int64_t kPartWeights = int64_t{1} << 22;
     int64_t depth = 0;
     for (int i = 0; i < count; ++i) depth += operands[i].size;
@@ -307,9 +314,9 @@ class TileContext {
   void read_fresh_moments(bool fresh) { fresh_ = fresh; }
 };
 
-template <class V>
+template <class V, int kVectors>
 template <class F>
-void TileContext<V>::tile_moments(int tile, int features, int entries, F& value) {
+void TileContext<V, kVectors>::tile_moments(int tile, int features, int entries, F& value) {
   S* base = tile_base(tile);
   S* out = partial(tile);
   const int groups = groups_of(tile);
@@ -341,8 +348,9 @@ void TileContext<V>::tile_moments(int tile, int features, int entries, F& value)
   }
 }
 
-template <class V>
-void TileContext<V>::combine_moments(const BatchSiteState<S>& site, int entries, S* total) {
+template <class V, int kVectors>
+void TileContext<V, kVectors>::combine_moments(const BatchSiteState<S>& site, int entries,
+                                               S* total) {
   const int F = site.features;
   const S all = batch_rows() * static_cast<S>(entries);
   for (int j = 0; j < F; ++j) {
@@ -368,8 +376,8 @@ void TileContext<V>::combine_moments(const BatchSiteState<S>& site, int entries,
   }
 }
 
-template <class V>
-void TileContext<V>::update_running(const BatchSiteState<S>& site, S count) {
+template <class V, int kVectors>
+void TileContext<V, kVectors>::update_running(const BatchSiteState<S>& site, S count) {
   if (site.running_mean == nullptr || count == S(0)) return;
   const int F = site.features;
   const int stat_row = time_ < site.stat_rows ? time_ : site.stat_rows - 1;
@@ -385,9 +393,9 @@ void TileContext<V>::update_running(const BatchSiteState<S>& site, S count) {
   }
 }
 
-template <class V>
+template <class V, int kVectors>
 template <class F>
-void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
+void TileContext<V, kVectors>::moments(BatchSite id, int features, int entries, F value) {
   const BatchSiteState<S>& site = args_.sites[id.id];
   if (abandoned()) return;
   parity_ ^= 1;
@@ -408,8 +416,8 @@ void TileContext<V>::moments(BatchSite id, int features, int entries, F value) {
 
 /// Behind a pooled site's numbers: the mean of the means so far, and the sum of all squares about
 /// it divided by the rows. Every worker keeps its own, all the same.
-template <class V>
-void TileContext<V>::add_to_pool(const BatchSiteState<S>& site) {
+template <class V, int kVectors>
+void TileContext<V, kVectors>::add_to_pool(const BatchSiteState<S>& site) {
   const int F = site.features;
   const S* total = args_.totals + worker_ * args_.partial_stride + site.total_offset;
   S* pool = args_.totals + worker_ * args_.partial_stride + site.total_offset + 2 * F;
@@ -422,8 +430,8 @@ void TileContext<V>::add_to_pool(const BatchSiteState<S>& site) {
   }
 }
 
-template <class V>
-void TileContext<V>::pool_moments(BatchSite id, int steps) {
+template <class V, int kVectors>
+void TileContext<V, kVectors>::pool_moments(BatchSite id, int steps) {
   const BatchSiteState<S>& site = args_.sites[id.id];
   if (abandoned()) return;
   const int F = site.features;
@@ -440,9 +448,9 @@ void TileContext<V>::pool_moments(BatchSite id, int steps) {
   }
 }
 
-template <class V>
+template <class V, int kVectors>
 template <class F>
-const ScalarOf<V>* TileContext<V>::sums(int features, F f) {
+const ScalarOf<V>* TileContext<V, kVectors>::sums(int features, F f) {
   S* total = args_.totals + worker_ * args_.partial_stride;
   if (abandoned()) return total;
   parity_ ^= 1;

@@ -12,16 +12,18 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
-/// Lanes groups of a tile: two vectors of rows per broadcast weight. With kMaxBlock outputs that
-/// makes 24 accumulators of 32 registers (AVX-512, NEON), or 12 of 16, beside the two rows vectors
-/// and the broadcast.
+/// Vectors of rows of a tile, or of columns of a panel, at most: two per broadcast weight. With
+/// kMaxBlock outputs that makes 24 accumulators of 32 registers (AVX-512, NEON), or 12 of 16,
+/// beside the two rows vectors and the broadcast.
 constexpr int kGroups = 2;
 constexpr int kMaxBlock = kVectorRegisters == 32 ? 12 : 6;
 constexpr int kBlockSizes[5] = {kMaxBlock / 3, kMaxBlock / 2, kMaxBlock * 2 / 3, kMaxBlock * 5 / 6,
                                 kMaxBlock};
 
+template <class V, int kVectors = kGroups>
+constexpr int kTileRows = kVectors* NumberTraits<V>::kLanes;
 template <class V>
-constexpr int kTileRows = kGroups* NumberTraits<V>::kLanes;
+constexpr int kPanelColumns = kGroups* NumberTraits<V>::kLanes;
 
 template <class S>
 struct Operand {
@@ -38,12 +40,17 @@ HD const V& at(const ScalarOf<V>* p) {
   return *reinterpret_cast<const V*>(p);
 }
 
-/// kBlock outputs of `groups` vectors of rows; only the first `valid` are stored.
+/// The rows of a tile that are real, and those that it has room for: the stride of its columns.
+struct TileRows {
+  int real = 0, stride = 0;
+};
+
+/// kBlock outputs of kUsed vectors of rows; only the first `valid` are stored.
 template <class V, int kBlock, int kUsed>
 void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
                   const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
-                  int valid, bool accumulate) {
-  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+                  int64_t stride, int valid, bool accumulate) {
+  constexpr int kWidth = NumberTraits<V>::kLanes;
   // Every loop over accumulators is unrolled: one that is not keeps them all in memory.
   V acc[kBlock][kUsed];
   UNROLL(12)
@@ -51,7 +58,7 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
     UNROLL(2)
     for (int g = 0; g < kUsed; ++g) {
       if (accumulate && o < valid) {
-        acc[o][g] = at<V>(out + o * kStride + g * kWidth);
+        acc[o][g] = at<V>(out + o * stride + g * kWidth);
       } else {
         acc[o][g] = bias != nullptr && o < valid ? V(bias[o]) : V(0);
       }
@@ -61,13 +68,13 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
     UNROLL(12)
     for (int o = 0; o < kBlock; ++o) {
       UNROLL(2)
-      for (int g = 0; g < kUsed; ++g) __builtin_prefetch(out + o * kStride + g * kWidth, 1);
+      for (int g = 0; g < kUsed; ++g) __builtin_prefetch(out + o * stride + g * kWidth, 1);
     }
   }
   for (int i = 0; i < operand_count; ++i) {
     const ScalarOf<V>* row = operands[i].data;
     const int size = operands[i].size;
-    for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
+    for (int k = 0; k < size; ++k, row += stride, w += kBlock) {
       V x[kUsed];
       UNROLL(2)
       for (int g = 0; g < kUsed; ++g) x[g] = at<V>(row + g * kWidth);
@@ -83,40 +90,40 @@ void linear_block(const ScalarOf<V>* w, const ScalarOf<V>* bias,
   for (int o = 0; o < kBlock; ++o) {
     UNROLL(2)
     for (int g = 0; g < kUsed; ++g) {
-      if (o < valid) at<V>(out + o * kStride + g * kWidth) = acc[o][g];
+      if (o < valid) at<V>(out + o * stride + g * kWidth) = acc[o][g];
     }
   }
 }
 
 template <class V, int kUsed>
 void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
-                        int operand_count, ScalarOf<V>* out, bool accumulate) {
+                        int operand_count, ScalarOf<V>* out, int64_t stride, bool accumulate) {
   int64_t k = 0;
   for (int i = 0; i < operand_count; ++i) k += operands[i].size;
   for (int o = 0; o < m.rows; o += m.block) {
     const ScalarOf<V>* w = m.data + o * k;
     const ScalarOf<V>* bias = m.bias != nullptr ? m.bias + o : nullptr;
-    ScalarOf<V>* to = out + static_cast<int64_t>(o) * kTileRows<V>;
+    ScalarOf<V>* to = out + o * stride;
     const int valid = m.rows - o < m.block ? m.rows - o : m.block;
     switch (m.block) {
       case kBlockSizes[0]:
-        linear_block<V, kBlockSizes[0], kUsed>(w, bias, operands, operand_count, to, valid,
+        linear_block<V, kBlockSizes[0], kUsed>(w, bias, operands, operand_count, to, stride, valid,
                                                accumulate);
         break;
       case kBlockSizes[1]:
-        linear_block<V, kBlockSizes[1], kUsed>(w, bias, operands, operand_count, to, valid,
+        linear_block<V, kBlockSizes[1], kUsed>(w, bias, operands, operand_count, to, stride, valid,
                                                accumulate);
         break;
       case kBlockSizes[2]:
-        linear_block<V, kBlockSizes[2], kUsed>(w, bias, operands, operand_count, to, valid,
+        linear_block<V, kBlockSizes[2], kUsed>(w, bias, operands, operand_count, to, stride, valid,
                                                accumulate);
         break;
       case kBlockSizes[3]:
-        linear_block<V, kBlockSizes[3], kUsed>(w, bias, operands, operand_count, to, valid,
+        linear_block<V, kBlockSizes[3], kUsed>(w, bias, operands, operand_count, to, stride, valid,
                                                accumulate);
         break;
       default:
-        linear_block<V, kBlockSizes[4], kUsed>(w, bias, operands, operand_count, to, valid,
+        linear_block<V, kBlockSizes[4], kUsed>(w, bias, operands, operand_count, to, stride, valid,
                                                accumulate);
     }
   }
@@ -138,9 +145,9 @@ static_assert(kVectorBytes / sizeof(float) <= kPackedOverrun);
 template <class V, int kBlock, int kBlocks>
 void row_blocks(const ScalarOf<V>* w, int64_t depth, const ScalarOf<V>* bias,
                 const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
-                int valid, bool accumulate) {
+                int64_t stride, int valid, bool accumulate) {
   using S = ScalarOf<V>;
-  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  constexpr int kWidth = NumberTraits<V>::kLanes;
   constexpr int kParts = (kBlock + kWidth - 1) / kWidth;
   alignas(64) S line[kBlocks][kParts * kWidth];
   V acc[kBlocks][kParts];
@@ -149,7 +156,7 @@ void row_blocks(const ScalarOf<V>* w, int64_t depth, const ScalarOf<V>* bias,
     for (int i = 0; i < kParts * kWidth; ++i) {
       const int o = b * kBlock + i;
       const bool real = i < kBlock && o < valid;
-      line[b][i] = !real ? S(0) : accumulate ? out[o * kStride] : bias != nullptr ? bias[o] : S(0);
+      line[b][i] = !real ? S(0) : accumulate ? out[o * stride] : bias != nullptr ? bias[o] : S(0);
     }
     UNROLL(4)
     for (int p = 0; p < kParts; ++p) acc[b][p] = at<V>(line[b] + p * kWidth);
@@ -157,7 +164,7 @@ void row_blocks(const ScalarOf<V>* w, int64_t depth, const ScalarOf<V>* bias,
   for (int i = 0; i < operand_count; ++i) {
     const S* row = operands[i].data;
     const int size = operands[i].size;
-    for (int k = 0; k < size; ++k, row += kStride, w += kBlock) {
+    for (int k = 0; k < size; ++k, row += stride, w += kBlock) {
       const V x(*row);
       UNROLL(4)
       for (int b = 0; b < kBlocks; ++b) {
@@ -175,32 +182,32 @@ void row_blocks(const ScalarOf<V>* w, int64_t depth, const ScalarOf<V>* bias,
     UNROLL(4)
     for (int p = 0; p < kParts; ++p) at<V>(line[b] + p * kWidth) = acc[b][p];
     for (int i = 0; i < kBlock && b * kBlock + i < valid; ++i)
-      out[(b * kBlock + i) * kStride] = line[b][i];
+      out[(b * kBlock + i) * stride] = line[b][i];
   }
 }
 
 template <class V, int kBlock>
 void row_outputs(const PackedMatrix<ScalarOf<V>>& m, int64_t depth,
                  const Operand<ScalarOf<V>>* operands, int operand_count, ScalarOf<V>* out,
-                 bool accumulate) {
+                 int64_t stride, bool accumulate) {
   constexpr int kBlocks = 4;
   for (int o = 0; o < m.rows;) {
     const bool wide = o + (kBlocks - 1) * kBlock < m.rows;
     const auto blocks = wide ? row_blocks<V, kBlock, kBlocks> : row_blocks<V, kBlock, 1>;
     const ScalarOf<V>* bias = m.bias != nullptr ? m.bias + o : nullptr;
-    blocks(m.data + o * depth, depth, bias, operands, operand_count,
-           out + static_cast<int64_t>(o) * kTileRows<V>, m.rows - o, accumulate);
+    blocks(m.data + o * depth, depth, bias, operands, operand_count, out + o * stride, stride,
+           m.rows - o, accumulate);
     o += wide ? kBlocks * kBlock : kBlock;
   }
 }
 
-/// linear_tile for the first `rows` rows of a tile. The other lanes of `out` stay as they are.
+/// linear_tile for the real rows of a tile. The other lanes of `out` stay as they are.
 template <class V>
 void linear_rows(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
-                 int operand_count, ScalarOf<V>* out, bool accumulate, int rows) {
+                 int operand_count, ScalarOf<V>* out, bool accumulate, TileRows rows) {
   int64_t depth = 0;
   for (int i = 0; i < operand_count; ++i) depth += operands[i].size;
-  for (int row = 0; row < rows; ++row) {
+  for (int row = 0; row < rows.real; ++row) {
     Operand<ScalarOf<V>> of_row[kMaxSources];
     for (int i = 0; i < operand_count; ++i) of_row[i] = {operands[i].data + row, operands[i].size};
     const auto run = m.block == kBlockSizes[0]   ? row_outputs<V, kBlockSizes[0]>
@@ -208,27 +215,26 @@ void linear_rows(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>*
                      : m.block == kBlockSizes[2] ? row_outputs<V, kBlockSizes[2]>
                      : m.block == kBlockSizes[3] ? row_outputs<V, kBlockSizes[3]>
                                                  : row_outputs<V, kBlockSizes[4]>;
-    run(m, depth, of_row, operand_count, out + row, accumulate);
+    run(m, depth, of_row, operand_count, out + row, rows.stride, accumulate);
   }
 }
 
-/// out[rows][tile rows] = bias + packed weights times the operands, for the tile's first `rows`
-/// rows.
+/// out[outputs][tile rows] = bias + packed weights times the operands, for the tile's real rows.
 template <class V>
 void linear_tile(const PackedMatrix<ScalarOf<V>>& m, const Operand<ScalarOf<V>>* operands,
-                 int operand_count, ScalarOf<V>* out, bool accumulate, int rows) {
+                 int operand_count, ScalarOf<V>* out, bool accumulate, TileRows rows) {
   constexpr int kWidth = NumberTraits<V>::kLanes;
-  if (rows <= few_rows<V>()) {
+  if (rows.real <= few_rows<V>()) {
     linear_rows<V>(m, operands, operand_count, out, accumulate, rows);
-  } else if (rows > kWidth) {
-    linear_tile_blocks<V, kGroups>(m, operands, operand_count, out, accumulate);
+  } else if (rows.real > kWidth) {
+    linear_tile_blocks<V, kGroups>(m, operands, operand_count, out, rows.stride, accumulate);
   } else {
-    linear_tile_blocks<V, 1>(m, operands, operand_count, out, accumulate);
+    linear_tile_blocks<V, 1>(m, operands, operand_count, out, rows.stride, accumulate);
   }
 }
 
 #define LOOKBACK_LINEAR_TILE(S) \
-  void linear_tile<Lanes<S>>(const PackedMatrix<S>&, const Operand<S>*, int, S*, bool, int)
+  void linear_tile<Lanes<S>>(const PackedMatrix<S>&, const Operand<S>*, int, S*, bool, TileRows)
 // Instantiated in kernels/table.cc alone: the products are a third of what a cell's loops compile.
 extern template LOOKBACK_LINEAR_TILE(float);
 extern template LOOKBACK_LINEAR_TILE(double);
@@ -239,7 +245,7 @@ constexpr int kPanelRows = 6;
 
 /// Rows of B in a panel: half of a first-level cache of 32 KB.
 template <class V>
-constexpr int kPanelDepth = 16384 / (kTileRows<V> * int{sizeof(ScalarOf<V>)});
+constexpr int kPanelDepth = 16384 / (kPanelColumns<V> * int{sizeof(ScalarOf<V>)});
 
 /// c = beta c + sum for the first `count` lanes; with beta 0 what was in c does not matter.
 template <class V>
@@ -260,7 +266,7 @@ void add_to(ScalarOf<V>* c, V sum, int count, ScalarOf<V> beta) {
   for (int j = 0; j < count; ++j) c[j] = beta == S(0) ? line[j] : line[j] + beta * c[j];
 }
 
-/// kRows rows of g.a times a packed panel [g.k][tile rows] of which g.n columns count, in kUsed
+/// kRows rows of g.a times a packed panel [g.k][kPanelColumns] of which g.n columns count, in kUsed
 /// vectors.
 template <class V, int kRows, int kUsed>
 void panel_block(const Gemm<ScalarOf<V>>& g, const ScalarOf<V>* panel) {
@@ -272,7 +278,7 @@ void panel_block(const Gemm<ScalarOf<V>>& g, const ScalarOf<V>* panel) {
     for (int v = 0; v < kUsed; ++v) acc[i][v] = V(0);
   }
   const ScalarOf<V>* a = g.a;
-  for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kTileRows<V>) {
+  for (int64_t k = 0; k < g.k; ++k, a += g.a_col, panel += kPanelColumns<V>) {
     V b[kUsed];
     UNROLL(2)
     for (int v = 0; v < kUsed; ++v) b[v] = at<V>(panel + v * kWidth);
@@ -318,7 +324,7 @@ void multiply_panel(const Gemm<ScalarOf<V>>& g, const ScalarOf<V>* panel) {
 template <class V>
 void pack_columns(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* panel) {
   using S = ScalarOf<V>;
-  constexpr int kPanel = kTileRows<V>;
+  constexpr int kPanel = kPanelColumns<V>;
   const int columns = static_cast<int>(g.n);
   for (int64_t k = 0; k < g.k; ++k, panel += kPanel) {
     const S* b = g.b + k * g.b_row;
@@ -356,12 +362,12 @@ void pack_rows(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* to) {
 
 /// Numbers of a packed panel and of the packed rows behind it.
 template <class V>
-constexpr int64_t kGemmScratch = int64_t{kPanelDepth<V>} * (kTileRows<V> + kPackedRows<V>);
+constexpr int64_t kGemmScratch = int64_t{kPanelDepth<V>} * (kPanelColumns<V> + kPackedRows<V>);
 
 /// The rows of `g`, a part of k at most kPanelDepth long, times every column.
 template <class V>
 void multiply_part(const Gemm<ScalarOf<V>>& g, ScalarOf<V>* scratch) {
-  constexpr int kPanel = kTileRows<V>;
+  constexpr int kPanel = kPanelColumns<V>;
   ScalarOf<V>* const packed = scratch + kPanelDepth<V> * kPanel;
   const bool across = g.a_col != 1;
   if (across) pack_rows<V>(g, packed);
@@ -436,7 +442,7 @@ constexpr int gradient_units(int units) {
 
 /// Numbers of a panel with what whole vectors may write beyond its last row.
 template <class V>
-constexpr int64_t kGradientPanel = (kPanelDepth<V> + NumberTraits<V>::kLanes) * kTileRows<V>;
+constexpr int64_t kGradientPanel = (kPanelDepth<V> + NumberTraits<V>::kLanes) * kPanelColumns<V>;
 
 /// Numbers in a panel and a chunk of a Linear with `units` units, the bias among them.
 template <class V>
@@ -448,16 +454,16 @@ int64_t gradient_scratch(int units) {
 /// rows that a last tile lacks. In a tape the steps of a unit lie a power of two apart, where they
 /// would evict each other from every cache.
 template <class V>
-void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int rows,
+void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, TileRows tile,
                 ScalarOf<V>* to) {
-  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
-  const int groups = (rows + kWidth - 1) / kWidth;
+  constexpr int kWidth = NumberTraits<V>::kLanes;
+  const int rows = tile.real, groups = (rows + kWidth - 1) / kWidth;
   for (int t = 0; t < steps; ++t) {
     for (int k = 0; k < count; ++k) {
       // Whole vectors: what is too much, the next step writes over.
       ScalarOf<V>* const place = to + k * kGradientLine<V> + t * rows;
       for (int g = 0; g < groups; ++g) {
-        const V numbers = at<V>(from + t * step + k * kStride + g * kWidth);
+        const V numbers = at<V>(from + t * step + k * tile.stride + g * kWidth);
         __builtin_memcpy(place + g * kWidth, &numbers, sizeof(V));
       }
     }
@@ -467,30 +473,30 @@ void pack_lines(const ScalarOf<V>* from, int64_t step, int count, int steps, int
 /// Turns up to a panel's width of the `left` outputs over a run of steps into a panel:
 /// [step][row][output].
 template <class V>
-void pack_panel(const ScalarOf<V>* from, int64_t step, int left, int steps, int rows,
+void pack_panel(const ScalarOf<V>* from, int64_t step, int left, int steps, TileRows tile,
                 ScalarOf<V>* panel) {
-  constexpr int kStride = kTileRows<V>, kWidth = NumberTraits<V>::kLanes;
+  constexpr int kColumns = kPanelColumns<V>, kWidth = NumberTraits<V>::kLanes;
   constexpr int kCacheLine = 64 / int{sizeof(ScalarOf<V>)};
-  const int outs = left < kStride ? left : kStride;
-  const int next = left - outs < kStride ? left - outs : kStride;
+  const int rows = tile.real, outs = left < kColumns ? left : kColumns;
+  const int next = left - outs < kColumns ? left - outs : kColumns;
   for (int t = 0; t < steps; ++t) {
     // The next panel's outputs lie behind these; from step to step it is too far to be foreseen.
     for (int o = outs; o < outs + next; ++o)
       for (int row = 0; row < rows; row += kCacheLine)
-        __builtin_prefetch(from + t * step + o * kStride + row, 0, 2);
+        __builtin_prefetch(from + t * step + o * tile.stride + row, 0, 2);
     for (int first = 0; first < rows; first += kWidth) {
       for (int g = 0; g < kGroups && g * kWidth < outs; ++g) {
         V square[kWidth];
         UNROLL(16)
         for (int i = 0; i < kWidth; ++i) {
           const int o = g * kWidth + i;
-          square[i] = o < outs ? at<V>(from + t * step + o * kStride + first) : V(0);
+          square[i] = o < outs ? at<V>(from + t * step + o * tile.stride + first) : V(0);
         }
         if constexpr (kWidth > 1) transpose(square);
         // Whole vectors of rows, likewise.
-        ScalarOf<V>* const to = panel + (t * rows + first) * kStride + g * kWidth;
+        ScalarOf<V>* const to = panel + (t * rows + first) * kColumns + g * kWidth;
         UNROLL(16)
-        for (int i = 0; i < kWidth; ++i) at<V>(to + i * kStride) = square[i];
+        for (int i = 0; i < kWidth; ++i) at<V>(to + i * kColumns) = square[i];
       }
     }
   }

@@ -72,9 +72,10 @@ StoragePlan plan_storage(const Declaration& d, int64_t batch, int64_t steps, boo
     const int64_t depth = place.history + (before_first ? 0 : kept ? length : 1);
     place.depth = static_cast<int32_t>(depth);
     place.reciprocal = depth > 1 ? ~uint64_t{0} / static_cast<uint64_t>(depth) + 1 : 0;
-    const int64_t column = tile_rows > 1 ? slot.size : row_column(slot.size);
-    const int64_t numbers =
-        checked_mul(checked_mul(depth, column, "activations"), tile_rows, "activations");
+    const bool total = slot.life == Life::kTotal;
+    const int64_t column = tile_rows > 1 && !total ? slot.size : row_column(slot.size);
+    const int64_t numbers = checked_mul(checked_mul(depth, column, "activations"),
+                                        total ? 1 : tile_rows, "activations");
     offset = checked_add(offset, numbers, "activations");
     plan.slots.push_back(place);
   }

@@ -9,6 +9,17 @@
 namespace lookback {
 inline namespace LOOKBACK_ISA {
 
+/// Vectors of rows of a cell's tiles. (A tile of one row is a thing of its own, see
+/// unit_context-inl.h.)
+template <class V, class Cell>
+constexpr int tile_vectors() {
+  if constexpr (requires { Cell::kTileVectors; } && NumberTraits<V>::kLanes > 1)
+    return Cell::kTileVectors;
+  return kGroups;
+}
+template <class V, class Cell>
+using ContextOf = TileContext<V, tile_vectors<V, Cell>()>;
+
 template <class V, class Cell, class Walk>
 void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker, Walk walk) {
   const int first = args.coupled ? args.tiles * worker / args.workers : worker;
@@ -16,7 +27,7 @@ void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int work
   // The walk is called in one place, so that all of a cell's code is compiled once.
   for (int tile = first; tile < args.tiles; tile += next) {
     const int end = args.coupled ? args.tiles * (worker + 1) / args.workers : tile + 1;
-    TileContext<V> x(args, args.active, tile, end, worker);
+    ContextOf<V, Cell> x(args, args.active, tile, end, worker);
     // The first step of a tile touches memory that may be fresh: a cancelled call begins no other.
     if (x.stop()) return;
     walk(args, *static_cast<const Cell*>(cell), x);
@@ -25,12 +36,12 @@ void run_tiles(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int work
 
 template <class V, class Cell>
 void run_forward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker) {
-  run_tiles<V, Cell>(args, cell, worker, walk_forward<TileContext<V>, Cell>);
+  run_tiles<V, Cell>(args, cell, worker, walk_forward<ContextOf<V, Cell>, Cell>);
 }
 
 template <class V, class Cell>
 void run_backward(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker) {
-  run_tiles<V, Cell>(args, cell, worker, walk_backward<TileContext<V>, Cell>);
+  run_tiles<V, Cell>(args, cell, worker, walk_backward<ContextOf<V, Cell>, Cell>);
 }
 
 /// The part of a weight gradient that stays in the second-level cache: some units of all sources,
@@ -42,9 +53,11 @@ struct GradientChunk {
 };
 
 /// Packs the chunk's units; they may lie in several sources.
-template <class V>
-void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-                  const PackedLinear<ScalarOf<V>>& p, const GradientChunk& chunk, ScalarOf<V>* to) {
+template <class X>
+void pack_sources(const X& x, const SequenceArgs<typename X::S>& args,
+                  const PackedLinear<typename X::S>& p, const GradientChunk& chunk,
+                  typename X::S* to) {
+  using V = typename X::Number;
   const int end = chunk.unit_begin + chunk.units;
   const int rows = x.rows_of(chunk.tile);
   int begin = 0;
@@ -53,33 +66,34 @@ void pack_sources(const TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args
     const int first = chunk.unit_begin > begin ? chunk.unit_begin - begin : 0;
     const int last = end - begin < source.size ? end - begin : source.size;
     if (first < last) {
-      const auto* from =
-          x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
-          (source.begin + int64_t{chunk.repeat} * source.size + first) * kTileRows<V>;
-      pack_lines<V>(from, int64_t{args.slots[source.slot].size} * kTileRows<V>, last - first,
-                    chunk.steps, rows, to + (begin + first - chunk.unit_begin) * kGradientLine<V>);
+      const auto* from = x.tile_base(chunk.tile) + x.place(source.slot, source.dt).offset +
+                         (source.begin + int64_t{chunk.repeat} * source.size + first) * X::kStride;
+      pack_lines<V>(from, int64_t{args.slots[source.slot].size} * X::kStride, last - first,
+                    chunk.steps, {rows, X::kStride},
+                    to + (begin + first - chunk.unit_begin) * kGradientLine<V>);
     }
     begin += source.size;
   }
   if (end > begin) {
-    ScalarOf<V>* ones = to + (begin - chunk.unit_begin) * kGradientLine<V>;
-    for (int k = 0; k < chunk.steps * rows; ++k) ones[k] = ScalarOf<V>(1);
+    auto* ones = to + (begin - chunk.unit_begin) * kGradientLine<V>;
+    for (int k = 0; k < chunk.steps * rows; ++k) ones[k] = typename X::S(1);
   }
 }
 
 /// Adds one chunk to dW: its units are packed once, a panel of d_out after the other beside them in
 /// the first-level cache.
-template <class V>
-void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-               const WeightGradient<ScalarOf<V>>& g, const GradientChunk& chunk) {
-  using S = ScalarOf<V>;
-  constexpr int kStride = kTileRows<V>;
+template <class X>
+void add_chunk(X& x, const SequenceArgs<typename X::S>& args,
+               const WeightGradient<typename X::S>& g, const GradientChunk& chunk) {
+  using V = typename X::Number;
+  using S = typename X::S;
+  constexpr int kStride = X::kStride, kColumns = kPanelColumns<V>;
   const PackedLinear<S>& p = args.linears[g.linear];
   const int tile_rows = x.rows_of(chunk.tile);
   S* const panel = g.scratch;
   S* const units = panel + kGradientPanel<V>;
   x.set_time(chunk.time);
-  pack_sources<V>(x, args, p, chunk, units);
+  pack_sources(x, args, p, chunk, units);
   const S* d_out = x.tile_base(chunk.tile) + x.place(p.d_out, 0).offset +
                    int64_t{p.d_out_begin + chunk.repeat * p.rows} * kStride;
   const int64_t d_step = int64_t{args.slots[p.d_out].size} * kStride;
@@ -90,25 +104,25 @@ void add_chunk(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
   product.a_row = kGradientLine<V>;
   product.c_row = p.rows;
   product.beta = S(1);
-  for (int o = g.row_begin; o < g.row_end; o += kStride) {
-    product.n = g.row_end - o < kStride ? g.row_end - o : kStride;
+  for (int o = g.row_begin; o < g.row_end; o += kColumns) {
+    product.n = g.row_end - o < kColumns ? g.row_end - o : kColumns;
     product.c = g.dW + int64_t{chunk.unit_begin} * p.rows + o;
-    pack_panel<V>(d_out + int64_t{o} * kStride, d_step, g.row_end - o, chunk.steps, tile_rows,
-                  panel);
+    pack_panel<V>(d_out + int64_t{o} * kStride, d_step, g.row_end - o, chunk.steps,
+                  {tile_rows, kStride}, panel);
     multiply_panel<V>(product, panel);
   }
 }
 
 /// Adds steps [begin, end) of one tile to dW, for the units of `chunk`.
-template <class V>
-void add_steps(TileContext<V>& x, const SequenceArgs<ScalarOf<V>>& args,
-               const WeightGradient<ScalarOf<V>>& g, GradientChunk chunk, int begin, int end) {
-  const int most = kPanelDepth<V> / x.rows_of(chunk.tile);
+template <class X>
+void add_steps(X& x, const SequenceArgs<typename X::S>& args,
+               const WeightGradient<typename X::S>& g, GradientChunk chunk, int begin, int end) {
+  const int most = kPanelDepth<typename X::Number> / x.rows_of(chunk.tile);
   for (chunk.repeat = 0; chunk.repeat < args.linears[g.linear].repeat; ++chunk.repeat) {
     for (chunk.time = begin; chunk.time < end; chunk.time += most) {
       if (x.stop()) return;  // the caller sees that as well, and throws
       chunk.steps = end - chunk.time < most ? end - chunk.time : most;
-      add_chunk<V>(x, args, g, chunk);
+      add_chunk(x, args, g, chunk);
     }
   }
 }
@@ -123,24 +137,31 @@ int gradient_units_of(const PackedLinear<S>& p, bool bias) {
 
 /// Outputs [row_begin, row_end) of dW = sum over tiles, steps and batch rows of source d_out^T, in
 /// that fixed order.
-template <class V>
-void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
-  using S = ScalarOf<V>;
+template <class X>
+void tiles_gradient(const SequenceArgs<typename X::S>& args,
+                    const WeightGradient<typename X::S>& g) {
+  using V = typename X::Number;
+  using S = typename X::S;
   const PackedLinear<S>& p = args.linears[g.linear];
   const int all = gradient_units_of(p, g.bias);
   for (int k = 0; k < all; ++k)
     for (int o = g.row_begin; o < g.row_end; ++o) g.dW[int64_t{k} * p.rows + o] = S(0);
-  TileContext<V> x(args, args.active, 0, args.tiles, 0);
+  X x(args, args.active, 0, args.tiles, 0);
   const int units = gradient_units<V>(all);
   for (int begin = 0; begin < all; begin += units) {
     const int count = all - begin < units ? all - begin : units;
     for (int tile = 0; tile < args.tiles; ++tile)
-      add_steps<V>(x, args, g, {begin, count, tile, 0, 0, 0}, g.first_step, args.steps);
+      add_steps(x, args, g, {begin, count, tile, 0, 0, 0}, g.first_step, args.steps);
   }
 }
-
 template <class V>
-void TileContext<V>::sum_recent() {
+void weight_gradient(const SequenceArgs<ScalarOf<V>>& args, const WeightGradient<ScalarOf<V>>& g) {
+  const bool narrow = args.tile_rows < kTileRows<V>;
+  narrow ? tiles_gradient<TileContext<V, 1>>(args, g) : tiles_gradient<TileContext<V>>(args, g);
+}
+
+template <class V, int kVectors>
+void TileContext<V, kVectors>::sum_recent() {
   const int time = time_;
   if (time < 0 || time % kRecentSteps != 0) return;
   const int end = args_.steps - time < kRecentSteps ? args_.steps : time + kRecentSteps;
@@ -157,7 +178,7 @@ void TileContext<V>::sum_recent() {
       g.dW = recent.dW + tile * recent.numbers;
       for (int begin = 0; begin < all; begin += units) {
         const int count = all - begin < units ? all - begin : units;
-        add_steps<V>(*this, args_, g, {begin, count, tile, 0, 0, 0}, time, end);
+        add_steps(*this, args_, g, {begin, count, tile, 0, 0, 0}, time, end);
       }
     }
   }

@@ -29,6 +29,7 @@ class BlockRow {
   HD S& operator()(BlockColumn<S> c, int j) const { return c.base[row_ * c.stride + j]; }
   HD S& at(BlockColumn<S> c, int j) const { return (*this)(c, j); }
   HD S active() const { return *active_; }
+  HD void add(BlockColumn<S> total, int j, S number) const { (*this)(total, j) += number; }
   HD int64_t batch() const { return batch_; }
   HD int first() const { return first_; }
   HD int stride() const { return stride_; }

@@ -172,7 +172,7 @@ class Planner {
               " are too many; at most 2^30");
       place.depth = static_cast<int32_t>(depth);
       place.carry = info.life == Life::kCarry;
-      place.sum = info.life == Life::kSum;
+      place.sum = info.life == Life::kSum || info.life == Life::kTotal;
       place.reach = info.history;
       const int64_t column = checked_mul(plan_.padded, place.stride, "activations");
       offset = checked_add(offset, checked_mul(depth, column, "activations"), "activations");
@@ -277,6 +277,7 @@ class Planner {
                         : id != d_.dx.id && id != d_.dy.id;
       case Life::kCarry:
       case Life::kSum:
+      case Life::kTotal:
         return backward;
       case Life::kRing:
         return true;

@@ -230,7 +230,7 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
     }
     if ((life == Life::kRing || life == Life::kPast) && t.shape.keep)
       slot.staging = backward ? kLoadAll : kStoreAll;
-    if (life == Life::kSum) slot.staging = kStoreAll;
+    if (life == Life::kSum || life == Life::kTotal) slot.staging = kStoreAll;
   }
 }
 

@@ -9,15 +9,19 @@ namespace lookback {
 inline namespace LOOKBACK_ISA {
 
 // Instantiated in kernels/table.cc alone: what a loop does beside its cell's programs.
-extern template class TileContext<Lanes<float>>;
-extern template class TileContext<Lanes<double>>;
+extern template class TileContext<Lanes<float>, 1>;
+extern template class TileContext<Lanes<float>, 2>;
+extern template class TileContext<Lanes<double>, 1>;
+extern template class TileContext<Lanes<double>, 2>;
 extern template class UnitContext<Lanes<float>>;
 extern template class UnitContext<Lanes<double>>;
 
 }  // namespace LOOKBACK_ISA
 
-extern template class Exchange<TileContext<Lanes<float>>>;
-extern template class Exchange<TileContext<Lanes<double>>>;
+extern template class Exchange<TileContext<Lanes<float>, 1>>;
+extern template class Exchange<TileContext<Lanes<float>, 2>>;
+extern template class Exchange<TileContext<Lanes<double>, 1>>;
+extern template class Exchange<TileContext<Lanes<double>, 2>>;
 extern template class Exchange<UnitContext<Lanes<float>>>;
 extern template class Exchange<UnitContext<Lanes<double>>>;
 

@@ -12,15 +12,19 @@ inline namespace LOOKBACK_ISA {
 
 template LOOKBACK_LINEAR_TILE(float);
 template LOOKBACK_LINEAR_TILE(double);
-template class TileContext<Lanes<float>>;
-template class TileContext<Lanes<double>>;
+template class TileContext<Lanes<float>, 1>;
+template class TileContext<Lanes<float>, 2>;
+template class TileContext<Lanes<double>, 1>;
+template class TileContext<Lanes<double>, 2>;
 template class UnitContext<Lanes<float>>;
 template class UnitContext<Lanes<double>>;
 
 }  // namespace LOOKBACK_ISA
 
-template class Exchange<TileContext<Lanes<float>>>;
-template class Exchange<TileContext<Lanes<double>>>;
+template class Exchange<TileContext<Lanes<float>, 1>>;
+template class Exchange<TileContext<Lanes<float>, 2>>;
+template class Exchange<TileContext<Lanes<double>, 1>>;
+template class Exchange<TileContext<Lanes<double>, 2>>;
 template class Exchange<UnitContext<Lanes<float>>>;
 template class Exchange<UnitContext<Lanes<double>>>;
 
@@ -42,7 +46,8 @@ struct LoopOf<Cell> {
 template <class V, class Cell>
 constexpr CellLoops<ScalarOf<V>> loops_of() {
   using Loop = typename LoopOf<Cell>::Type;
-  CellLoops<ScalarOf<V>> loops{Cell::kKey, cell_forward<V, Loop>, cell_backward<V, Loop>};
+  CellLoops<ScalarOf<V>> loops{Cell::kKey, kTileRows<V, tile_vectors<V, Loop>()>,
+                               cell_forward<V, Loop>, cell_backward<V, Loop>};
   if constexpr (kIsUnitwise<Cell>) {
     loops.row_forward = cell_row_forward<V, Loop>;
     loops.row_backward = cell_row_backward<V, Loop>;
@@ -60,7 +65,6 @@ struct LoopTable<V, CellList<Types...>> {
 
 template <class T>
 constexpr DriverTable<T> kKernelTable = {
-    kTileRows<Lanes<T>>,
     kMaxBlock,
     {kBlockSizes[0], kBlockSizes[1], kBlockSizes[2], kBlockSizes[3], kBlockSizes[4]},
     true,
@@ -69,7 +73,7 @@ constexpr DriverTable<T> kKernelTable = {
     weight_gradient<Lanes<T>>,
     gradient_scratch<Lanes<T>>,
     gemm<Lanes<T>>,
-    kTileRows<Lanes<T>>,
+    kPanelColumns<Lanes<T>>,
     kGemmScratch<Lanes<T>>,
     few_rows<Lanes<T>>(),
     NumberTraits<Lanes<T>>::kLanes,
