@@ -63,7 +63,14 @@ TEST(a_gpu_with_cublas_for_every_product_agrees_with_the_cpu) {
 TEST(a_gpu_agrees_with_the_cpu) {
   const CudaTable* const table = library();
   if (table == nullptr) return;
-  check_drivers(*table, std::stoul(variable("PARITY_EVERY", "1")), variable("PARITY_ONLY", ""));
+  const std::string only = variable("PARITY_ONLY", "");
+  const size_t cases = check_drivers(*table, std::stoul(variable("PARITY_EVERY", "1")), only);
+  if (cases == 0) check::fail("PARITY_ONLY", 0, "no case has '" + only + "' in its name");
+}
+
+TEST(clusters_with_wide_products_give_the_bits_of_one_block) {
+  const CudaTable* const table = library();
+  if (table != nullptr && cuda_devices().front().max_cluster > 1) check_wide_clusters(*table);
 }
 
 TEST(weights_in_registers_give_the_same_bits) {

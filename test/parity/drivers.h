@@ -61,25 +61,36 @@ void check_same(const std::string& what, const CellResult<S>& first, const CellR
   }
 }
 
+/// Until it goes, what a test chooses in place of the model of sizes.
+class Chosen {
+ public:
+  explicit Chosen(const BlockChoice& choice) { block_choice() = choice; }
+  ~Chosen() { block_choice() = BlockChoice(); }
+  Chosen(const Chosen&) = delete;
+  Chosen& operator=(const Chosen&) = delete;
+};
+
+template <class S>
+CellResult<S> run_on_device(LoneDevice<S>& device, const CellCase& c, const CellData& data,
+                            const BlockChoice& choice) {
+  const Chosen chosen(choice);
+  DeviceCell<S> cell(device.memory(), device.recurrence(c.cell, c.spec));
+  return run_cell<S>(cell, data);
+}
+
 template <class S>
 CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const CellData& data,
                             const BlockChoice& choice) {
-  block_choice() = choice;
   LoneDevice<S> device(table);
-  DeviceCell<S> cell(device.memory(), device.recurrence(c.cell, c.spec));
-  CellResult<S> result = run_cell<S>(cell, data);
-  block_choice() = BlockChoice();
-  return result;
+  return run_on_device(device, c, data, choice);
 }
 
 /// Whether several blocks have the same rows, as cells with rows that meet do not.
 template <class S>
-bool has_clusters(const CudaTable& table, const CellCase& c, const BlockChoice& choice) {
-  block_choice() = choice;
-  LoneDevice<S> device(table);
+bool has_clusters(LoneDevice<S>& device, const CellCase& c, const BlockChoice& choice) {
+  const Chosen chosen(choice);
   const auto cell = device.recurrence(c.cell, c.spec);
   const std::string plan = cell->explain({c.batch, c.steps, true, {}}).front().text;
-  block_choice() = BlockChoice();
   return plan.find(" cluster") != std::string::npos;
 }
 
@@ -105,15 +116,36 @@ inline void check_held(const CudaTable& table) {
   }
 }
 
-/// Each case by each driver in double, and by one after the other in float. `every`: of the cases.
-inline void check_drivers(const CudaTable& table, size_t every, const std::string& only = "",
-                          const std::vector<DriverChoice>& choices = driver_choices()) {
-  Worst floats, doubles;
-  const std::vector<CellCase> cases = cell_cases();
-  size_t clusters = 0;
-  for (size_t i = 0; i < cases.size(); i += every) {
-    const CellCase& c = cases[i];
-    if (c.name.find(only) == std::string::npos) continue;
+/// Every block of a cluster writes to all others what it has of a product whose sums nobody cuts,
+/// which is another way than that of the small cells: the bits of a single block.
+inline void check_wide_clusters(const CudaTable& table) {
+  LoneDevice<float> device(table);
+  for (const char* kind : {"lstm", "gru"}) {
+    for (const int cluster : {2, 4, 8}) {
+      CellCase c = {text(kind, ", clusters of ", cluster), kind,
+                    spec_of({{"inputSize", 3.0}, {"units", 66.0}}), 7};
+      c.lengths = true;
+      CpuRuntime runtime(1);
+      CellData data = make_data(c, *make_cpu_recurrence<double>(runtime, c.cell, c.spec));
+      round_to_float(data);
+      const BlockChoice choice = {BlockChoice::kResident, 3, -1, cluster};
+      BlockChoice alone = choice;
+      alone.cluster = 1;
+      CHECK(has_clusters(device, c, choice));
+      check_same(c.name, run_on_device(device, c, data, alone),
+                 run_on_device(device, c, data, choice));
+    }
+  }
+}
+
+/// Cells by all drivers of a device, beside the CPU.
+class DriverCheck {
+ public:
+  explicit DriverCheck(const CudaTable& table) : table_(table) {}
+
+  /// By each driver in double, and by number `in_float` of them in float. What one throws is a
+  /// failure of its own, and the others go on, unless the device is lost.
+  void check(const CellCase& c, const std::vector<DriverChoice>& choices, size_t in_float) {
     CpuRuntime runtime(1);
     const auto cpu = make_cpu_recurrence<double>(runtime, c.cell, c.spec);
     CellData data = make_data(c, *cpu);
@@ -122,27 +154,70 @@ inline void check_drivers(const CudaTable& table, size_t every, const std::strin
     const Allowance allowance(data, reference, [&](const CellData& changed_data) {
       return run_cell(*cpu, changed_data);
     });
+    // One session for all drivers: on a GPU it costs more than the passes.
+    LoneDevice<float> floats(table_);
+    LoneDevice<double> doubles(table_);
     for (size_t d = 0; d < choices.size(); ++d) {
-      const auto& [name, choice] = choices[d];
-      BlockChoice alone = choice;
-      alone.cluster = 1;
-      const CellResult<double> result = run_on_device<double>(table, c, data, choice);
-      compare(c, name, allowance, reference, result, doubles);
-      const bool has = choice.cluster > 0 && has_clusters<double>(table, c, choice);
-      // A cluster cuts no sum otherwise than a block does.
-      if (has)
-        check_same(text(c.name, ", ", name), run_on_device<double>(table, c, data, alone), result);
-      clusters += has ? 1 : 0;
-      if (i / every % choices.size() != d) continue;
-      const CellResult<float> rounded = run_on_device<float>(table, c, data, choice);
-      compare(c, name, allowance, reference, rounded, floats);
-      if (choice.cluster > 0)
-        check_same(text(c.name, ", ", name), run_on_device<float>(table, c, data, alone), rounded);
+      const auto compare_with = [&](auto& device, Worst& worst) {
+        compare(c, choices[d].name, allowance, reference, run(device, c, choices[d], data), worst);
+      };
+      try {
+        compare_with(doubles, doubles_);
+        if (d == in_float) compare_with(floats, floats_);
+      } catch (const Error& error) {
+        check::fail(text(c.name, ", ", choices[d].name).c_str(), 0, error.message());
+        if (++thrown_ == kMostThrown || error.message().find("is lost") != std::string::npos) throw;
+      }
     }
   }
-  std::cout << "     " << clusters << " passes by clusters\n";
-  std::cout << "     float: worst " << floats.ratio << " of its bound: " << floats.where << "\n"
-            << "     double: worst " << doubles.ratio << " of its bound: " << doubles.where << "\n";
+  void tell_progress(size_t cases) const {
+    std::cout << "     after " << cases << " cases: float " << floats_.ratio << ", double "
+              << doubles_.ratio << " of the bound at worst" << std::endl;
+  }
+  void tell() const {
+    std::cout << "     " << clusters_ << " passes by clusters\n";
+    std::cout << "     float: worst " << floats_.ratio << " of its bound: " << floats_.where << "\n"
+              << "     double: worst " << doubles_.ratio << " of its bound: " << doubles_.where
+              << std::endl;
+  }
+
+ private:
+  /// More than that says nothing new.
+  static constexpr int kMostThrown = 20;
+
+  template <class S>
+  CellResult<S> run(LoneDevice<S>& device, const CellCase& c, const DriverChoice& driver,
+                    const CellData& data) {
+    CellResult<S> result = run_on_device(device, c, data, driver.choice);
+    if (driver.choice.cluster == 0 || !has_clusters(device, c, driver.choice)) return result;
+    // A cluster cuts no sum otherwise than a block does.
+    BlockChoice alone = driver.choice;
+    alone.cluster = 1;
+    check_same(text(c.name, ", ", driver.name), run_on_device(device, c, data, alone), result);
+    ++clusters_;
+    return result;
+  }
+
+  const CudaTable& table_;
+  Worst floats_, doubles_;
+  size_t clusters_ = 0;
+  int thrown_ = 0;
+};
+
+/// `every`: of the cases. Returns how many there were. Tells how far it has come, since a check
+/// that is cut short is to have said something.
+inline size_t check_drivers(const CudaTable& table, size_t every, const std::string& only = "",
+                            const std::vector<DriverChoice>& choices = driver_choices()) {
+  DriverCheck drivers(table);
+  const std::vector<CellCase> cases = cell_cases();
+  size_t count = 0;
+  for (size_t i = 0; i < cases.size(); i += every) {
+    if (cases[i].name.find(only) == std::string::npos) continue;
+    drivers.check(cases[i], choices, i / every % choices.size());
+    if (++count % 200 == 0) drivers.tell_progress(count);
+  }
+  drivers.tell();
+  return count;
 }
 
 }  // namespace lookback
