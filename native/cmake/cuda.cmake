@@ -24,9 +24,12 @@ endif()
 
 # Machine code for each architecture, and PTX of the newest for those to come.
 list(GET LOOKBACK_CUDA_ARCHITECTURES -1 newest)
-set(LOOKBACK_NVCC_FLAGS -std=c++20 -O3 -Werror all-warnings -Xptxas -v
+set(LOOKBACK_NVCC_FLAGS -std=c++20 -O3 -Xptxas -v
   -Xcompiler -fPIC,-fvisibility=hidden -I "${PROJECT_SOURCE_DIR}/native"
   "-DLOOKBACK_BUILD=\\\"version ${LOOKBACK_VERSION}\\\"")
+if(LOOKBACK_WERROR)
+  list(APPEND LOOKBACK_NVCC_FLAGS -Werror all-warnings)
+endif()
 foreach(arch IN LISTS LOOKBACK_CUDA_ARCHITECTURES)
   list(APPEND LOOKBACK_NVCC_FLAGS -gencode arch=compute_${arch},code=sm_${arch})
 endforeach()
