@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Checks and measures the CUDA device on a machine that has a GPU: bash scripts/gpu-check.sh [--help] [PART...]
-# Needs CMake, a C++20 compiler and the CUDA toolkit, for comparisons PyTorch, and for the part 'javascript' Node or the
-# archive that scripts/gpu-archive.cjs makes; no network.
+# Needs CMake, a C++20 compiler, Eigen's headers (the system's, or a copy as vendor/eigen) and the CUDA toolkit, for
+# comparisons PyTorch, and for the part 'javascript' Node or the archive that scripts/gpu-archive.cjs makes; no network.
 set -u
 self=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/$(basename "${BASH_SOURCE[0]}")
 cd "$(dirname "$self")/.."
 
-# In the order in which they run, with the seconds that each may take: together nine minutes.
+# In the order in which they run, with the seconds that each may take: together nine minutes, less ten seconds so that the
+# report is still made where all of them are used up.
 order=(machine build parity roofline device javascript host plans sanitize compile report)
 declare -A limits=([machine]=20 [build]=120 [parity]=85 [roofline]=20 [device]=110 [javascript]=60 [host]=40 [plans]=10
-  [sanitize]=40 [compile]=25 [report]=10)
+  [sanitize]=40 [compile]=15 [report]=10)
 
 usage() {
   cat <<'HELP'
@@ -27,8 +28,8 @@ Parts, in the order in which they run when none is named, with the seconds that 
   host     40   our CPU kernels beside that machine's PyTorch, at 1, 2 and 16 threads
   plans    10   what the drivers' model of sizes says of the reference shapes
   sanitize 40   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
-  compile  25   PyTorch's eager cells through torch.compile, where it finishes in time
-  report   10   bench/results/<gpu>.md from the files of the other parts
+  compile  15   PyTorch's eager cells through torch.compile, where it finishes in time
+  report   10   bench/results/<gpu>.md, and $OUT/page.md, from the files of the other parts
 
 Environment:
   OUT              folder for the results (default: build/gpu-check)
@@ -146,20 +147,23 @@ part_compile() {
 
 part_plans() { "$BUILD/test_block_plan_test"; }
 
+# The cells of the GPU alone: a sanitizer takes a hundred times as long. All tools look at a case before the next one.
 part_sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer was not found"; return 1; }
   local tool only rc=0
-  for tool in memcheck racecheck synccheck; do
-    for only in "lstm ifog" "larnn none" "bnlstm default, joint" "rra default"; do
+  for only in "lstm ifog" "larnn none window 1" "bnlstm default, lengths" "rra default, mask"; do
+    for tool in racecheck memcheck synccheck; do
       echo "=== $tool, cases with '$only'"
-      PARITY_ONLY=$only PARITY_EVERY=${SANITIZE_EVERY:-7} timeout 25 compute-sanitizer --tool "$tool" \
-        --error-exitcode 9 "$BUILD/test_cuda_parity_test" || rc=1
+      # In the foreground, so that it ends with this part.
+      PARITY_ONLY=$only PARITY_EVERY=1 LOOKBACK_CUBLAS=off timeout --foreground 25 compute-sanitizer --tool "$tool" \
+        --error-exitcode 9 "$BUILD/test_cuda_parity_test" a_gpu_agrees_with_the_cpu || rc=1
     done
   done
   return "$rc"
 }
 
-part_report() { python3 bench/device/report.py "$OUT"; }
+# Also beside the files that it is made from, which may be all that comes back from a machine.
+part_report() { python3 bench/device/report.py "$OUT" "$OUT/page.md" && python3 bench/device/report.py "$OUT"; }
 
 # Runs a part as a process of its own, so that one that hangs ends with all that it has started.
 run_part() {

@@ -95,6 +95,28 @@ describe('gpu-check.sh', () => {
     expect(asked('11', 'off')).toBe('off');
   });
 
+  it('has every tool of compute-sanitizer look at a case, and at nothing else, before the next one', () => {
+    const bin = join(folder, 'sanitizer');
+    mkdirSync(bin);
+    const words = 'echo "$2: $PARITY_ONLY, $PARITY_EVERY, $LOOKBACK_CUBLAS, ${5##*/} $6"';
+    writeFileSync(join(bin, 'compute-sanitizer'), `#!/bin/sh\n${words}\n`);
+    chmodSync(join(bin, 'compute-sanitizer'), 0o755);
+    const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}`, PARITY_EVERY: '7' };
+    const out = join(folder, 'sanitized');
+    const { status } = spawnSync('bash', [script, 'sanitize'], {
+      cwd: root,
+      env: { ...env, OUT: out, BUILD: join(folder, 'build') },
+    });
+    expect(status).toBe(0);
+    const said = readFileSync(join(out, 'sanitize.txt'), 'utf8').match(/^\w+: .*$/gm) ?? [];
+    expect(said).toHaveLength(12);
+    expect(said.slice(0, 3)).toEqual(
+      ['racecheck', 'memcheck', 'synccheck'].map(
+        (tool) => `${tool}: lstm ifog, 1, off, test_cuda_parity_test a_gpu_agrees_with_the_cpu`,
+      ),
+    );
+  });
+
   it('refuses a part that it does not know', () => {
     const { status, stderr } = run('machin');
     expect([status, String(stderr).split('\n')[0]]).toEqual([
