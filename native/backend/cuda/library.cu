@@ -236,6 +236,9 @@ int32_t wait_for(CudaSession* session, cudaEvent_t event, CudaFault* fault) {
     const cudaError_t state = cudaEventQuery(event);
     if (state == cudaSuccess) break;
     if (state != cudaErrorNotReady) return cuda_check(state, "waiting for the device", fault);
+    // NVIDIA's guide says that this is no error that is remembered; were it, the next launch would
+    // be taken to have failed.
+    cudaGetLastError();
     if (session->cancel != nullptr && session->cancel->load(std::memory_order_relaxed))
       *session->flag = 1;
     if (spins > kSpins) std::this_thread::sleep_for(std::chrono::microseconds(20));
