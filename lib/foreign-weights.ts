@@ -1,10 +1,11 @@
 /**
  * Weights of recurrent layers from and to PyTorch and Keras. The mappings are those of docs/weights.md.
  */
+import { z } from 'zod';
 import type { Cell } from './cell';
 import { LookbackError } from './errors';
 import { byNameSchema } from './model-options';
-import { parseOptions, show } from './options';
+import { parseOptions } from './options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, dtypeOf, zeros } from './tensor';
 
@@ -22,6 +23,14 @@ export interface ForeignWeightsOptions {
   /** What the foreign names begin with, `encoder.rnn.`. Default none. */
   prefix?: string;
 }
+
+const optionsSchema = z.strictObject({
+  format: z.enum(['pytorch', 'keras']),
+  layer: z.int().min(0).default(0),
+  reverse: z.boolean().default(false),
+  prefix: z.string().default(''),
+});
+type Checked = z.output<typeof optionsSchema>;
 
 /** What of a cell decides how its weights are stored. */
 export type StoredCell = Pick<Cell, 'kind' | 'spec' | 'weights' | 'dtype'>;
@@ -71,8 +80,8 @@ interface Foreign {
   strange: (name: string) => boolean;
 }
 
-function foreignTensors(cell: StoredCell, options: ForeignWeightsOptions): Foreign {
-  const { format, layer = 0, reverse = false, prefix = '' } = options;
+function foreignTensors(cell: StoredCell, options: Checked): Foreign {
+  const { format, layer, reverse, prefix } = options;
   const units = Number(cell.spec['units']);
   const inputs = Number(cell.spec['inputSize']);
   const rows = units * order(cell, format).ours.length;
@@ -159,10 +168,11 @@ export function importWeights(
   tensors: Readonly<Record<string, TensorLike>>,
   options: ForeignWeightsOptions,
 ): Record<string, Tensor<FloatArray>> {
-  const { format } = checked(options);
+  const given = parseOptions(optionsSchema, options, 'importWeights');
+  const { format } = given;
   requireCounterpart(cell, format);
   parseOptions(byNameSchema, tensors, 'importWeights');
-  const foreign = foreignTensors(cell, options);
+  const foreign = foreignTensors(cell, given);
   const taken = takeAll(cell, foreign, tensors);
   const { ours, theirs } = order(cell, format);
   const rows = (data: FloatArray, width: number): FloatArray =>
@@ -213,9 +223,10 @@ export function exportWeights(
   weights: Readonly<Record<string, TensorLike>>,
   options: ForeignWeightsOptions,
 ): Record<string, Tensor<FloatArray>> {
-  const { format } = checked(options);
+  const given = parseOptions(optionsSchema, options, 'exportWeights');
+  const { format } = given;
   requireCounterpart(cell, format);
-  const foreign = foreignTensors(cell, options);
+  const foreign = foreignTensors(cell, given);
   const units = Number(cell.spec['units']);
   const { ours, theirs } = order(cell, format);
   const own = Object.fromEntries(
@@ -252,14 +263,6 @@ export function exportWeights(
     result[first.name] = { shape: first.shape, data: sum };
   }
   return result;
-}
-
-function checked(options: ForeignWeightsOptions): ForeignWeightsOptions {
-  if (options.format !== 'pytorch' && options.format !== 'keras') {
-    const message = `format is ${show(options.format)}; expected "pytorch" or "keras"`;
-    throw new LookbackError('ERR_OPTION', message);
-  }
-  return options;
 }
 
 function converted(data: FloatArray, dtype: string): FloatArray {

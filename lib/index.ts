@@ -122,6 +122,7 @@ export type {
   NamedTensors,
   PredictOptions,
   SequentialOptions,
+  SummaryOptions,
 } from './model-options';
 export type { Stream, StreamOptions, StreamSnapshot } from './stream';
 export type { DType, FloatArray, NestedNumbers, Tensor, TensorLike, TypedArray } from './tensor';
@@ -143,7 +144,7 @@ export { History } from './training/fit';
 export type { FitEvent, FitEventsOptions } from './training/events';
 export type { FitOptions } from './training/fit';
 export type { GroupOptions, GroupSpec } from './training/groups';
-export type { BatchSource } from './training/source';
+export type { BatchSource, SyncBatchSource } from './training/source';
 export { losses } from './training/losses';
 export type {
   BinaryCrossentropyOptions,

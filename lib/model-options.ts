@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import type { Device } from './devices';
+import type { ExplainOptions } from './explain';
 import type { LayerSpec } from './layers';
 import { Preprocessing } from './preprocessing/preprocessing';
 import type { PreprocessingOptions } from './preprocessing/preprocessing';
@@ -150,6 +151,26 @@ export const backwardSchema = z.strictObject({
 export const saveSchema = z.strictObject({
   path: z.string().min(1),
   metadata: z.record(z.string(), z.string()).default({}),
+});
+
+/** Options of {@link Model.summary}. */
+export interface SummaryOptions {
+  /** Takes one line. Default: standard output. */
+  print?: (line: string) => void;
+  /** Also how every recurrent layer runs, as {@link Model.explain} with those options. Default false. */
+  explain?: boolean | ExplainOptions;
+}
+
+export const summarySchema = z.strictObject({
+  print: z
+    .custom<(line: string) => void>((value) => typeof value === 'function', 'expected a function')
+    .optional(),
+  explain: z
+    .custom<boolean | ExplainOptions>(
+      (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+      'expected true, false or options of explain',
+    )
+    .optional(),
 });
 
 /** Anything by name: what a name stands for is checked where the names are known. */

@@ -15,6 +15,7 @@ import type {
   NamedTensors,
   PredictOptions,
   SequentialOptions,
+  SummaryOptions,
 } from './model-options';
 import {
   attentionSchema,
@@ -28,6 +29,7 @@ import {
   saveSchema,
   sequentialSchema,
   stepSchema,
+  summarySchema,
 } from './model-options';
 import type { BackwardOptions, GradientsOf, OutputsOf } from './model-states';
 import { nativeStateGradients, nativeStates, withStateGradients, withStates } from './model-states';
@@ -68,7 +70,7 @@ import type { Cursor, FitHost, FitOptions } from './training/fit';
 import { checkContinuing, History, runFit } from './training/fit';
 import type { FitCall } from './training/fit-call';
 import { resolveFit, runOf } from './training/fit-call';
-import type { BatchSource } from './training/source';
+import type { BatchSource, SyncBatchSource } from './training/source';
 import { assignGroups, nativeOptimizer, resolveGroups } from './training/groups';
 import type { LossSpec } from './training/losses';
 import { checkLossFits, nativeLoss, resolveLoss } from './training/losses';
@@ -186,7 +188,7 @@ export class Model {
    * @throws {LookbackError} ERR_STATE when not compiled or busy, ERR_SHAPE and ERR_DATA for data that does not fit,
    * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
    */
-  fit(data: DataLike | BatchSource, options?: FitOptions): Promise<History>;
+  fit(data: DataLike | BatchSource | SyncBatchSource, options?: FitOptions): Promise<History>;
   fit(x: RawRows, y: RawAnswers, options?: FitOptions): Promise<History>;
   async fit(first: unknown, second?: unknown, third?: FitOptions): Promise<History> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
@@ -228,7 +230,7 @@ export class Model {
    * @throws as `fit`, out of the loop
    */
   fitEvents(
-    data: DataLike | BatchSource,
+    data: DataLike | BatchSource | SyncBatchSource,
     options: FitEventsOptions = {},
   ): AsyncGenerator<FitEvent, void> {
     return fitEvents(this, data, options);
@@ -429,7 +431,8 @@ export class Model {
   /**
    * Replaces the named parameters and running statistics; others stay.
    *
-   * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE; nothing is changed then
+   * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE, ERR_DATA for numbers that are not finite; nothing is
+   * changed then
    */
   setWeights(weights: Record<string, TensorLike>): void {
     parseOptions(byNameSchema, weights, 'setWeights');
@@ -468,11 +471,9 @@ export class Model {
    * runs, as {@link Model.explain} with those options, or `true` for none; default false
    * @throws {LookbackError} ERR_OPTION, ERR_DEVICE of `explain`; nothing is printed then
    */
-  summary(
-    options: { print?: (line: string) => void; explain?: boolean | ExplainOptions } = {},
-  ): string {
+  summary(options: SummaryOptions = {}): string {
     const { dtype, device, seed } = this;
-    const { print, explain = false } = options;
+    const { print, explain = false } = parseOptions(summarySchema, options, 'summary');
     const engine = this.#built('summary');
     const table = summaryText(engine.layers(), `${dtype}, ${device}, seed ${seed}`);
     if (explain === false) return printLines(table, print);

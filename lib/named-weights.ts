@@ -5,7 +5,7 @@ import { LookbackError } from './errors';
 import type { NamedTensors } from './model-options';
 import type { EngineTensor } from './native';
 import type { DType, FloatArray, TensorLike } from './tensor';
-import { asTensor } from './tensor';
+import { asTensor, requireFinite } from './tensor';
 
 /** Tensors by name. */
 export function named(tensors: readonly EngineTensor[]): NamedTensors {
@@ -15,7 +15,7 @@ export function named(tensors: readonly EngineTensor[]): NamedTensors {
 /**
  * `tensors` with those that `weights` names in their place.
  *
- * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE
+ * @throws {LookbackError} ERR_OPTION for an unknown name, ERR_SHAPE, ERR_DATA for numbers that are not finite
  */
 export function replaced(
   tensors: readonly EngineTensor[],
@@ -32,7 +32,9 @@ export function replaced(
       );
     }
     const wish = { name: `setWeights: ${name}`, dtype, shape: known.shape };
-    current.set(name, { ...known, data: asTensor(value, wish).data as FloatArray });
+    const tensor = asTensor(value, wish);
+    requireFinite(wish.name, tensor);
+    current.set(name, { ...known, data: tensor.data as FloatArray });
   }
   return [...current.values()];
 }

@@ -131,17 +131,24 @@ export function show(value: unknown): string {
   return String(value);
 }
 
-/** Null for what JSON has no words for, such as a BigInt or an array that holds itself, and for what takes many. */
+/**
+ * As JSON, but numbers that it does not have as they are. Null for what it has no words for, such as a BigInt or an array
+ * that holds itself, and for what takes many.
+ */
 function jsonOf(value: unknown): string | null {
   let seen = 0;
-  const short = (_: string, each: unknown): unknown => {
+  const text = (each: unknown): string => {
     seen += 1;
     if (seen > 32 || ArrayBuffer.isView(each)) throw new RangeError('too much for a message');
-    return each;
+    if (Array.isArray(each)) return `[${Array.from(each, text).join(',')}]`;
+    if (typeof each === 'number' || each === undefined) return String(each);
+    if (!isRecord(each) || 'toJSON' in each) return JSON.stringify(each) ?? show(each);
+    const entries = Object.entries(each).map(([key, own]) => `${JSON.stringify(key)}:${text(own)}`);
+    return `{${entries.join(',')}}`;
   };
   try {
-    const text = JSON.stringify(value, short);
-    return text.length > 200 ? null : text;
+    const told = text(value);
+    return told.length > 200 ? null : told;
   } catch {
     return null;
   }

@@ -48,7 +48,8 @@ export function fromCSV(path: string, options: FromCsvOptions): TableDataset {
   const file = readTextFile(requirePath(path, 'datasets.fromCSV'), 'a CSV file');
   const builder = new TableBuilder(table, file.path);
   let names: string[] = [];
-  const row: Record<string, string> = {};
+  // Without a prototype, a column may have any name, such as __proto__.
+  const row = Object.create(null) as Record<string, string>;
   readCsv(
     file,
     { delimiter },

@@ -81,7 +81,7 @@ export class TableBuilder {
   /** Checks one row and keeps what is needed of it. @throws {@link LookbackError} `ERR_DATA` that names the row */
   add(row: TableRow, where: string): void {
     const { groupBy, time } = this.#options;
-    const kept: Record<string, string | number> = {};
+    const kept = Object.create(null) as Record<string, string | number>;
     for (const name of this.columns) {
       const isNumber = this.#numeric.has(name);
       if (name === time) this.#moments.push(momentIn(row, name, where, isNumber));

@@ -5,7 +5,7 @@ import type { Model } from '../model';
 import type { Callback } from './callbacks/contract';
 import type { DataLike } from './data';
 import type { FitOptions, History } from './fit';
-import type { BatchSource } from './source';
+import type { BatchSource, SyncBatchSource } from './source';
 import type { Logs } from './metrics';
 
 /** What happens in a run. Epochs and batches count from 0. */
@@ -22,7 +22,7 @@ export interface FitEventsOptions extends FitOptions {
 /** As {@link Model.fitEvents}. */
 export async function* fitEvents(
   model: Model,
-  data: DataLike | BatchSource,
+  data: DataLike | BatchSource | SyncBatchSource,
   { batches = false, ...options }: FitEventsOptions,
 ): AsyncGenerator<FitEvent, void, undefined> {
   const line = new Handover();

@@ -11,12 +11,13 @@ import { CheckpointFolder } from '../storage/checkpoint';
 import { parseOptions } from '../options';
 import type { PreparedData } from './data';
 import { splitTail, weighClasses } from './data';
+import { requireCallbackNames } from './callbacks/names';
 import type { FitHooks } from './control';
 import { requireCallbacks } from './control';
 import type { FitRun, History, ResolvedFit } from './fit';
 import { fitSchema } from './fit';
 import { makeReporter } from './progress';
-import { checkSourceOptions, isBatchSource, noRows, SourceEpochs } from './source';
+import { batchSourceOf, checkSourceOptions, noRows, SourceEpochs } from './source';
 import { resolveSchedule, warnOfStandingSchedule } from './schedules';
 import type { ValidationData } from './validation';
 import { firstSteps, prepareValidation, requireValidation } from './validation';
@@ -41,18 +42,20 @@ export function resolveFit(
   learn: (heldOut: number) => void,
 ): FitCall {
   const options = parseOptions(fitSchema, given, 'fit');
+  requireCallbackNames(options.callbacks);
   const { validationData, validationSplit, schedule, classWeight } = options;
   const weighed = (part: PreparedData) => (classWeight ? weighClasses(part, classWeight) : part);
   const held = () =>
     validationData === undefined ? null : prepareValidation(validationData, options, prepare);
   if (validationData === undefined && validationSplit === 0) requireValidation(options);
   if (typeof schedule !== 'function') options.schedule = resolveSchedule(schedule, 'fit: schedule');
-  if (isBatchSource(data)) {
+  const batches = batchSourceOf(data);
+  if (batches) {
     checkSourceOptions(data, options);
     if (options.stepsPerEpoch === undefined) warnOfStandingSchedule(options.schedule);
     const validation = held();
     const batch = (part: unknown, where: string) => weighed(prepare(part, where));
-    const source = new SourceEpochs(data, batch, options.stepsPerEpoch);
+    const source = new SourceEpochs(batches, batch, options.stepsPerEpoch);
     return { options, train: noRows, validation, source };
   }
   learn(validationData === undefined ? validationSplit : 0);

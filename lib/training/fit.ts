@@ -12,7 +12,7 @@ import { RunControl } from './control';
 import type { DataLike, PreparedData } from './data';
 import { addData } from './data';
 import type { Continuing } from './evaluation';
-import type { BatchSource, SourceEpochs } from './source';
+import type { BatchSource, SourceEpochs, SyncBatchSource } from './source';
 import type { Logs, LossSums, MetricSpec } from './metrics';
 import { addSums, logsOf, noSums } from './metrics';
 import type { Reporter } from './progress';
@@ -32,7 +32,7 @@ export interface FitOptions {
    * Evaluated after epochs; their logs get `valLoss`, `valAccuracy`, .... In memory, or batches that come one after
    * another and begin anew for every validation: then without `stateful`, `burnIn` and metrics of predictions.
    */
-  validationData?: DataLike | BatchSource;
+  validationData?: DataLike | BatchSource | SyncBatchSource;
   /** Share of the rows, from the end and before shuffling, that is kept for validation. 0 to below 1. Default 0. */
   validationSplit?: number;
   /**

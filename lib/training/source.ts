@@ -19,8 +19,27 @@ export interface BatchSource extends AsyncIterable<TrainingData> {
   readonly prefetch?: number;
 }
 
-export function isBatchSource(value: unknown): value is BatchSource {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+/** As {@link BatchSource}, from what makes its batches at once, such as the generator of a plain `function*`. */
+export interface SyncBatchSource {
+  [Symbol.iterator](): Iterator<TrainingData>;
+  /** Default 2. */
+  readonly prefetch?: number;
+  /** Arrays are data in memory. */
+  readonly length?: never;
+}
+
+/** The batches that a value gives one after another, now or later; null for every other value. */
+export function batchSourceOf(value: unknown): BatchSource | null {
+  if (typeof value !== 'object' || value === null) return null;
+  if (Symbol.asyncIterator in value) return value as BatchSource;
+  if (!(Symbol.iterator in value) || Array.isArray(value) || ArrayBuffer.isView(value)) return null;
+  const source = value as SyncBatchSource;
+  return {
+    prefetch: source.prefetch ?? 2,
+    async *[Symbol.asyncIterator]() {
+      for (const batch of source) yield await Promise.resolve(batch);
+    },
+  };
 }
 
 /** How a source is gone through. */
@@ -83,7 +102,7 @@ export const noRows: PreparedData = {
  * @throws {LookbackError} ERR_OPTION for what needs rows that can be taken in any order, and for checkpoints over what can be
  * gone through once
  */
-export function checkSourceOptions(source: BatchSource, options: ResolvedFit): void {
+export function checkSourceOptions(source: unknown, options: ResolvedFit): void {
   const { validationSplit, accumulateSteps, checkpoint, stateful, burnIn } = options;
   if (checkpoint) requireBeginsAnew(source, 'checkpoint');
   const unfit = {
@@ -99,9 +118,10 @@ export function checkSourceOptions(source: BatchSource, options: ResolvedFit): v
 }
 
 /** @throws {LookbackError} ERR_OPTION for an iterator: it goes on where it stands, and cannot be put back */
-export function requireBeginsAnew(source: BatchSource, purpose: string): void {
-  if (!('next' in source)) return;
-  const message = `fit: ${purpose} needs a source that can begin anew, and this one is an iterator, which can be gone through once; give an object whose [Symbol.asyncIterator] makes a new one, as { [Symbol.asyncIterator]: () => batches() } of a generator function`;
+export function requireBeginsAnew(source: unknown, purpose: string): void {
+  if (typeof source !== 'object' || source === null || !('next' in source)) return;
+  const way = Symbol.asyncIterator in source ? '[Symbol.asyncIterator]' : '[Symbol.iterator]';
+  const message = `fit: ${purpose} needs a source that can begin anew, and this one is an iterator, which can be gone through once; give an object whose ${way} makes a new one, as { ${way}: () => batches() } of a generator function`;
   throw new LookbackError('ERR_OPTION', message);
 }
 

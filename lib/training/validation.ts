@@ -12,7 +12,7 @@ import { addSums, logsOf, metricKey, noSums } from './metrics';
 import { needPredictions } from './predicted-metrics';
 import { throwIfAborted } from './signal';
 import type { BatchSource } from './source';
-import { isBatchSource, prefetched, requireAlive, requireBeginsAnew } from './source';
+import { batchSourceOf, prefetched, requireAlive, requireBeginsAnew } from './source';
 
 /** Checks one part of the data, or one batch; `where` names it. */
 type Prepare = (part: unknown, where: string) => PreparedData;
@@ -43,11 +43,12 @@ export function prepareValidation(
   options: ResolvedFit,
   prepare: Prepare,
 ): ValidationData {
-  if (!isBatchSource(given)) return firstSteps(prepare(given, 'fit: validationData'), options);
+  const source = batchSourceOf(given);
+  if (!source) return firstSteps(prepare(given, 'fit: validationData'), options);
   const { stateful, burnIn, initialEpoch } = options;
   if (validationsFrom(initialEpoch, options) > 1)
     requireBeginsAnew(given, 'validation after several epochs');
-  if (!stateful && burnIn === 0) return { source: given, prepare };
+  if (!stateful && burnIn === 0) return { source, prepare };
   const message = `fit: ${stateful ? 'stateful' : 'burnIn'} does not go with validationData that come as batches; leave it out, or give validation data in memory`;
   throw new LookbackError('ERR_OPTION', message);
 }

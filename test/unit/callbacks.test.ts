@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Callback, CallbackContext, FitOptions, Logs, Model } from '../../lib';
+import type { Callback, CallbackContext, FitOptions, Logs, LookbackError, Model } from '../../lib';
 import { callbacks, layers, loadModel, sequential } from '../../lib';
 import { crc32c } from '../../lib/storage/tfevents';
 import type { Event } from './support/events';
@@ -43,6 +43,65 @@ describe('a callback', () => {
       [0, 7],
       [1, 7],
     ]);
+  });
+
+  class Older {
+    onBatchBegin(): void {}
+  }
+  class Newer extends Older {
+    onEpochEnd(): void {}
+  }
+  const nothing = (): void => undefined;
+  it.each<[object, string]>([
+    [{ onEpochEnds: nothing }, 'has onEpochEnds, which nothing calls; did you mean onEpochEnd?'],
+    [{ on_epoch_end: nothing }, 'has on_epoch_end, which nothing calls; did you mean onEpochEnd?'],
+    [{ onepochend: nothing }, 'has onepochend, which nothing calls; did you mean onEpochEnd?'],
+    [
+      new Newer(),
+      'has onBatchBegin, which nothing calls; did you mean onEpochBegin? A callback may have onTrainBegin, onEpochBegin, onBatchEnd,',
+    ],
+    [
+      { onPredict: nothing },
+      'has onPredict, which nothing calls. A callback may have onTrainBegin,',
+    ],
+    [
+      { getState: nothing, setSate: nothing },
+      'has setSate, which nothing calls; did you mean setSt',
+    ],
+    [{ onEpochEnd: 5 }, ': onEpochEnd is 5; expected a function'],
+    [{ kind: 'timeLimit', seconds: 1 }, ' is an object with kind, seconds and has none of the'],
+  ])('that would not be called is refused: %j', async (callback, message) => {
+    using model = tinyModel();
+    const given = [callbacks.terminateOnNaN(), callback as Callback];
+    const error = (await model
+      .fit(train, { ...fit, callbacks: given })
+      .catch((e: unknown) => e)) as LookbackError | undefined;
+    expect([error?.code, error?.message]).toEqual([
+      'ERR_OPTION',
+      expect.stringContaining(
+        `fit: callbacks[1]${message.startsWith(':') ? '' : ' '}${message.trim()}`,
+      ),
+    ]);
+    expect(model.history.epoch).toEqual([]);
+  });
+
+  it('may have methods, fields and getters of its own', async () => {
+    class Own implements Callback {
+      best = 0;
+      online = true;
+      get onLine(): never {
+        throw new Error('a getter was run');
+      }
+      only(): void {}
+      resetState(): void {}
+      onEpochEnd(): void {
+        this.best += 1;
+      }
+    }
+    const own = new Own();
+    const bare = Object.assign(Object.create(null) as Callback, { onEpochEnd: () => own.only() });
+    await ran([own, {}, bare, { onTrainEnd: undefined } as unknown as Callback]);
+    expect(own.best).toBe(4);
   });
 
   it('is called in this order, and waited for', async () => {

@@ -247,6 +247,30 @@ describe('fit on a source', () => {
     },
   };
 
+  it('takes what gives its batches at once, such as a plain generator, with the same bits', async () => {
+    function* batches() {
+      for (let row = 0; row < 64; row += 16) yield half(row);
+    }
+    using later = tinyModel();
+    using atOnce = tinyModel();
+    using once = tinyModel();
+    const fit = { epochs: 2, verbose: 0 } as const;
+    await later.fit(source, fit);
+    await atOnce.fit({ [Symbol.iterator]: batches, prefetch: 1 }, fit);
+    expect(weightsOf(atOnce)).toEqual(weightsOf(later));
+    const validated = { epochs: 1, verbose: 0, validationData: batches() } as const;
+    expect((await once.fit(batches(), validated)).history).toHaveProperty('valLoss');
+    await expect(once.fit(batches(), fit)).rejects.toThrow(
+      /no batch in epoch 1; expected an object that begins anew for every epoch/,
+    );
+    await expect(once.fit(batches(), { checkpoint: { dir: 'none' } })).rejects.toThrow(
+      /iterator, which can be gone through once; give .*\{ \[Symbol.iterator\]: \(\) => batches\(\) \}/,
+    );
+    await expect(once.fit(new Float32Array(3) as never, fit)).rejects.toThrow(
+      /expected \{ x, y \}/,
+    );
+  });
+
   it('trains as on the same batches in memory, to the bit', async () => {
     using streamed = tinyModel();
     using whole = tinyModel();

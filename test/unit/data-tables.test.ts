@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { datasets, layers, sequential } from '../../lib';
-import type { FromCsvOptions } from '../../lib';
+import type { FromCsvOptions, FromTableOptions } from '../../lib';
 import { damaged, failureOf, requireTyped } from './support/damage';
 import { temporaryFolder } from './support/uci-tree';
 
@@ -305,6 +305,20 @@ describe('datasets.fromJSONL and fromArrays', () => {
       `${rows.map((row) => JSON.stringify({ ...row, load: Number(row['load']) })).join('\n\n')}\n`,
     );
     expect(datasets.fromJSONL(join(folder.path, 't.jsonl'), options)).toEqual(plain);
+  });
+
+  it.each(['__proto__', 'constructor', 'length'])('take a column named %s', (name) => {
+    using folder = temporaryFolder();
+    const numbers = [1, 2, 3, 4];
+    folder.write('t.csv', `${name},b\n${numbers.map((number) => `${number},0`).join('\n')}\n`);
+    const lines = numbers.map((number) => `{"${name}": ${number}, "b": 0}`);
+    folder.write('t.jsonl', lines.join('\n'));
+    const wish: FromTableOptions = { features: ['b'], target: name, steps: 1, split: { test: 0 } };
+    const { train } = datasets.fromCSV(join(folder.path, 't.csv'), wish);
+    expect(train.y).toEqual({ shape: [3, 1], data: Float32Array.of(2, 3, 4) });
+    expect(datasets.fromJSONL(join(folder.path, 't.jsonl'), wish).train).toEqual(train);
+    const table = lines.map((line) => JSON.parse(line) as Record<string, number>);
+    expect(datasets.fromArrays(table, wish).train).toEqual(train);
   });
 
   it.each([

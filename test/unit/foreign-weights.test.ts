@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cells } from '../../lib/cell';
 import type { Cell } from '../../lib/cell';
+import type { ForeignWeightsOptions } from '../../lib/foreign-weights';
 import { exportWeights, importWeights } from '../../lib/foreign-weights';
 import type { Tensor } from '../../lib/tensor';
 
@@ -201,7 +202,14 @@ describe('foreign weights that do not fit', () => {
 
   it('name the formats there are', () => {
     expect(() => importWeights(lstm(), {}, { format: 'jax' as 'keras' })).toThrow(
-      /format is "jax"; expected "pytorch" or "keras"/,
+      /format is "jax"; expected one of "pytorch", "keras"/,
     );
+  });
+
+  it('are refused with an option that is misspelt', () => {
+    const options = { format: 'pytorch', revers: true } as ForeignWeightsOptions;
+    const message = /Weights: unknown option revers; did you mean reverse\?/;
+    expect(() => importWeights(lstm(), {}, options)).toThrow(message);
+    expect(() => exportWeights(lstm(), {}, options)).toThrow(message);
   });
 });

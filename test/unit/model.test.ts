@@ -367,6 +367,15 @@ describe('weights and files', () => {
     expect(() =>
       model.setWeights({ 'dense.b': Float32Array.of(1, 2), 'dense.W': Float32Array.of(1) }),
     ).toThrow(/dense.W has shape/);
+    for (const bad of [NaN, Infinity, 1e39]) {
+      const given = { 'lstm.b_x': new Float32Array(32), 'dense.b': [1, bad] };
+      expect(() => model.setWeights(given)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_DATA',
+          message: `setWeights: dense.b[1] is ${Math.fround(bad)}; expected finite numbers: remove or fill such entries`,
+        }) as Error,
+      );
+    }
     expect(weightsOf(model)).toEqual(before);
     model.setWeights({ 'dense.b': [1, 2] });
     expect(weightsOf(model)['dense.b']).toEqual([1, 2]);
@@ -380,6 +389,9 @@ describe('weights and files', () => {
     // 4 * 8 * (2 + 8) weights and 2 * 32 biases; 2 * 8 + 2.
     expect(text).toMatch(/lstm +lstm +\[8\] +384\n/);
     expect(text).toMatch(/402 parameters, float32, cpu, seed 3$/);
+    expect(() => model.summary({ prnt: () => undefined } as object)).toThrow(
+      /^summary: unknown option prnt; did you mean print\?$/,
+    );
   });
 
   it('layers may be added one by one', () => {

@@ -57,6 +57,8 @@ describe('show', () => {
   own.push(own);
   it.each<[unknown, string]>([
     [[1, 'a'], '[1,"a"]'],
+    [[NaN, -Infinity, { at: [NaN] }], '[NaN,-Infinity,{"at":[NaN]}]'],
+    [[null, undefined, new Date(0)], '[null,undefined,"1970-01-01T00:00:00.000Z"]'],
     [5n, '5n'],
     [[5n], 'an array of 1'],
     [own, 'an array of 1'],
