@@ -7,7 +7,8 @@ import { join, resolve } from 'node:path';
 import { LookbackError } from '../errors';
 import type { ComparedRun } from '../report/comparison';
 import { show } from '../options';
-import { reasonOf, writeAtomically } from '../storage/atomic';
+import { writeAtomically } from '../storage/atomic';
+import { reasonOf } from '../storage/reasons';
 import type { Logs } from '../training/metrics';
 import type { Output } from './output';
 

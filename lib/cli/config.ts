@@ -8,7 +8,7 @@ import { LookbackError } from '../errors';
 import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
-import { reasonOf } from '../storage/atomic';
+import { reasonOf } from '../storage/reasons';
 import { scalerSchema } from '../preprocessing/scaler';
 import type { CallbackSpec } from '../training/callbacks';
 import { resolveCallback } from '../training/callbacks';

@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import { loadModel } from '../load-model';
-import { reasonOf } from '../storage/atomic';
+import { reasonOf } from '../storage/reasons';
 import type { RawRows } from '../preprocessing/preprocessing';
 import type { Tensor } from '../tensor';
 import { parseJson } from './config';

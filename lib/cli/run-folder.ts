@@ -2,13 +2,15 @@
  * The folder of a run: model, log, report and checkpoints, and the configuration they came from.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LookbackError } from '../errors';
 import { show } from '../options';
-import { reasonOf, removeLeftovers, writeAtomically } from '../storage/atomic';
+import { removeLeftovers, writeAtomically } from '../storage/atomic';
+import { reasonOf } from '../storage/reasons';
 import type { Checkpoint } from '../storage/checkpoint';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { makeFolder, makeFolders } from '../storage/folders';
 import { setAside } from '../storage/set-aside';
 import type { Logs } from '../training/metrics';
 import { differingKey } from '../training/fit-call';
@@ -36,7 +38,7 @@ export class RunFolder {
 
   /** Makes the folder, where it is not there. @throws {LookbackError} ERR_IO */
   async make(): Promise<void> {
-    await ioErrors(this.path, () => mkdir(this.path, { recursive: true }));
+    await makeFolder(this.path);
   }
 
   /**
@@ -53,7 +55,7 @@ export class RunFolder {
     if (worthKeeping) await setAside(this.path, files);
     await ioErrors(this.path, async () => {
       for (const file of files) await rm(file, { recursive: true, force: true });
-      await mkdir(checkpoints, { recursive: true });
+      await makeFolders(checkpoints);
     });
     await removeLeftovers(this.path);
     await this.writeConfig(config);
@@ -74,7 +76,7 @@ export class RunFolder {
 
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     const { path } = this.#checkpoints;
-    await ioErrors(path, () => mkdir(path, { recursive: true }));
+    await makeFolder(path);
     await this.#checkpoints.write(checkpoint);
   }
 

@@ -4,11 +4,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
 import { show } from '../options';
+import { whyNot } from '../storage/reasons';
+import { makeFolders } from '../storage/folders';
 import type { ClosedHomeName, Home, HomeName, PublishedFile } from './homes';
 import { homes } from './homes';
 
@@ -122,6 +124,8 @@ async function downloadFile(
       return await new Transfer(file, url, dir, options).run();
     } catch (error) {
       if (!(error instanceof LookbackError) || error.code === 'ERR_ABORTED') throw error;
+      // What this machine's disk refuses, it refuses from every source.
+      if ('path' in error.details) throw error;
       failures.push(error);
     }
   }
@@ -155,7 +159,7 @@ class Transfer {
 
   async run(): Promise<void> {
     const { bytes, sha256, name } = this.#file;
-    await this.#local(() => mkdir(join(this.#path, '..'), { recursive: true }));
+    await this.#local(() => makeFolders(dirname(this.#path)));
     this.#received = await this.#sizeOfPart();
     if (this.#received < bytes) await this.#fetch();
     const seen = await this.#local(() => this.#checksum());
@@ -271,7 +275,7 @@ class Transfer {
     try {
       return await work();
     } catch (cause) {
-      const message = `${this.#path} could not be written: ${(cause as Error).message}`;
+      const message = `${this.#path} could not be written: ${whyNot(cause)}`;
       throw new LookbackError('ERR_IO', message, { cause, details: { path: this.#path } });
     }
   }

@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LookbackError } from '../errors';
+import { whyNot } from './reasons';
 
 /** What writing uses of the file system; tests put failures in its place. @internal */
 export const disk = { open, rename, rm };
@@ -52,7 +53,7 @@ export async function writeAtomically(
 }
 
 function notWritten(path: string, cause: unknown): LookbackError {
-  const message = `${path} could not be written: ${reasonOf(cause)}; what was there before is untouched`;
+  const message = `${path} could not be written: ${whyNot(cause)}; what was there before is untouched`;
   return new LookbackError('ERR_IO', message, { cause, details: { path } });
 }
 
@@ -117,11 +118,6 @@ export async function syncFolder(folder: string): Promise<void> {
   } catch {
     // The data itself is on the disk.
   }
-}
-
-/** The system's own words for an error of the file system. */
-export function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /**

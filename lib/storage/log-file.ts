@@ -1,10 +1,12 @@
 /**
  * A file that only grows, and that a resumed run cuts back to where its checkpoint stands.
  */
-import { appendFile, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LookbackError } from '../errors';
-import { disk, reasonOf, syncFolder } from './atomic';
+import { disk, syncFolder } from './atomic';
+import { whyNot } from './reasons';
+import { makeFolders, requireNoFolder, requireWritable } from './folders';
 
 /** Bytes. What is larger, and long enough, is cut without a look at it. */
 const largestRead = 2 ** 28;
@@ -45,6 +47,12 @@ export class LogFile {
     this.#synced = true;
   }
 
+  /** Before a run that would fail at its first entry. @throws {LookbackError} ERR_IO */
+  async requireWritable(): Promise<void> {
+    await requireNoFolder(this.path);
+    await requireWritable(this.path);
+  }
+
   /**
    * @param head what an empty file begins with
    * @throws {LookbackError} ERR_IO
@@ -64,14 +72,14 @@ export class LogFile {
     try {
       await work();
     } catch (cause) {
-      const message = `${path} could not be written: ${reasonOf(cause)}`;
+      const message = `${path} could not be written: ${whyNot(cause)}`;
       throw new LookbackError('ERR_IO', message, { cause, details: { path } });
     }
   }
 
   async #cut(): Promise<void> {
     const { path } = this;
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     this.#length = await this.#kept(this.#length);
     if (this.#length === 0) {
       await writeFile(path, '');

@@ -7,7 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import { show } from '../options';
-import { reasonOf, writeAtomically } from './atomic';
+import { writeAtomically } from './atomic';
+import { reasonOf } from './reasons';
 
 /** Bytes of an entry of each type of the format. */
 const sizes: Readonly<Record<string, number>> = {

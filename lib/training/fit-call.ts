@@ -2,12 +2,12 @@
  * A call of `fit`: its options and data checked, and with `checkpoint` and `resume` what it keeps on the disk and how it
  * goes on from there.
  */
-import { mkdir } from 'node:fs/promises';
 import { LookbackError } from '../errors';
 import type { Model } from '../model';
 import type { Fitted } from '../preprocessing/preprocessing';
-import { removeLeftovers, reasonOf } from '../storage/atomic';
+import { removeLeftovers } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { makeFolder } from '../storage/folders';
 import { parseOptions } from '../options';
 import type { PreparedData } from './data';
 import { splitTail, weighClasses } from './data';
@@ -99,12 +99,7 @@ async function checkpointHooks(
     save: (snapshot) =>
       folder.write({ ...snapshot, config, records: history.records, ...model.state() }),
   };
-  try {
-    await mkdir(checkpoint.dir, { recursive: true });
-  } catch (cause) {
-    const message = `${checkpoint.dir} could not be made: ${reasonOf(cause)}`;
-    throw new LookbackError('ERR_IO', message, { cause, details: { path: checkpoint.dir } });
-  }
+  await makeFolder(checkpoint.dir);
   await removeLeftovers(checkpoint.dir);
   const found = resume ? await folder.read() : null;
   if (!found) {

@@ -488,6 +488,9 @@ it('a full disk: a typed error, and the old file stays', async () => {
     using large = tinyModel({ layers: [layers.lstm({ units: 100 }), layers.dense({ units: 2 })] });
     await expect(large.save(path)).rejects.toMatchObject({
       code: 'ERR_IO',
+      message: expect.stringMatching(
+        /; free some space, or choose another place; what was/,
+      ) as string,
       cause: { code: 'ENOSPC' },
     });
     expect(readFileSync(path)).toEqual(old);

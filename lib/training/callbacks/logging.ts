@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseOptions } from '../../options';
+import { requireWritable } from '../../storage/folders';
 import { LogFile } from '../../storage/log-file';
 import type { Scalar } from '../../storage/tfevents';
 import { scalarsRecord, versionRecord, wholeRecords } from '../../storage/tfevents';
@@ -33,6 +34,7 @@ export function csvLogger(options: FileOptions): Callback {
     onTrainBegin() {
       file.reset();
       keys = [];
+      return file.requireWritable();
     },
     async onEpochEnd(epoch, logs, { skippedLogs }) {
       if (keys.length === 0) keys = [...Object.keys(logs), ...skippedLogs];
@@ -57,7 +59,10 @@ function quoted(text: string): string {
 export function jsonlLogger(options: FileOptions): Callback {
   const file = new LogFile(parseOptions(fileSchema, options, 'jsonlLogger').path);
   return {
-    onTrainBegin: () => file.reset(),
+    onTrainBegin() {
+      file.reset();
+      return file.requireWritable();
+    },
     onEpochEnd: (epoch, logs) => file.append(`${JSON.stringify({ epoch: epoch + 1, ...logs })}\n`),
     getState: async () => ({ values: { length: await file.syncedLength() } }),
     setState: (state) => file.reset(storedValues(jsonlState, state, 'jsonlLogger').length),
@@ -92,7 +97,10 @@ export function tensorBoard(options: TensorBoardOptions): Callback {
   const { dir, everyUpdates } = parseOptions(tensorBoardSchema, options, 'tensorBoard');
   const run = new EventFiles(dir);
   return {
-    onTrainBegin: () => run.begin(),
+    onTrainBegin() {
+      run.begin();
+      return requireWritable(dir);
+    },
     ...(everyUpdates && {
       async onBatchEnd(_batch, logs, { updates }) {
         if (updates % everyUpdates === 0) await run.add('train', updates, scalars('batch', logs));

@@ -1,9 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { LookbackError } from '../../errors';
 import { parseOptions } from '../../options';
-import { reasonOf } from '../../storage/atomic';
+import { makeFolder } from '../../storage/folders';
 import type { Callback } from './contract';
 import type { WatchOptions } from './watch';
 import { storedValues, Watch, watchShape } from './watch';
@@ -44,14 +42,4 @@ export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
       watch.best = storedValues(state, stored, 'modelCheckpoint').best;
     },
   };
-}
-
-/** @throws {LookbackError} ERR_IO */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (cause) {
-    const message = `${path} could not be made: ${reasonOf(cause)}`;
-    throw new LookbackError('ERR_IO', message, { cause, details: { path } });
-  }
 }
