@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LookbackError } from '../errors';
-import { show } from '../options';
 import { removeLeftovers, writeAtomically } from '../storage/atomic';
 import { reasonOf } from '../storage/reasons';
 import type { Checkpoint } from '../storage/checkpoint';
@@ -13,7 +12,7 @@ import { CheckpointFolder } from '../storage/checkpoint';
 import { makeFolder, makeFolders } from '../storage/folders';
 import { setAside } from '../storage/set-aside';
 import type { Logs } from '../training/metrics';
-import { differingKey } from '../training/fit-call';
+import { differenceOf, settingText } from '../training/fit-call';
 import type { RunConfig } from './config';
 
 /** What the log says of one epoch, counted from 1. */
@@ -136,15 +135,9 @@ export function requireSameRun(
   folder: string,
 ): void {
   const after = JSON.parse(JSON.stringify(now)) as Record<string, unknown>;
-  const key = differingKey({ ...once, ...before }, after, free);
-  if (key === null) return;
-  const seen = typeof after[key] === 'object' ? 'another value' : show(after[key]);
-  const message = `--resume: ${folder} was begun with ${key} ${brief(before[key])} and is now to go on with ${seen}; put it back, choose another out, or leave --resume out to start afresh`;
-  throw new LookbackError('ERR_OPTION', message, { details: { key } });
-}
-
-function brief(value: unknown): string {
-  return typeof value === 'object' && value !== null
-    ? JSON.stringify(value).slice(0, 80)
-    : show(value);
+  const other = differenceOf({ ...once, ...before }, after, free);
+  if (other === null) return;
+  const { key, path } = other;
+  const message = `--resume: ${folder} was begun with ${path} ${settingText(other.before)} and is now to go on with ${settingText(other.after)}; put it back, choose another out, or leave --resume out to start afresh`;
+  throw new LookbackError('ERR_OPTION', message, { details: { key, path } });
 }

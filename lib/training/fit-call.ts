@@ -8,7 +8,7 @@ import type { Fitted } from '../preprocessing/preprocessing';
 import { removeLeftovers } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
 import { makeFolder } from '../storage/folders';
-import { parseOptions } from '../options';
+import { parseOptions, show } from '../options';
 import type { PreparedData } from './data';
 import { splitTail, weighClasses } from './data';
 import { requireCallbackNames } from './callbacks/names';
@@ -112,10 +112,11 @@ async function checkpointHooks(
     });
   }
   const { checkpoint: last } = found;
-  const key = differingKey(last.config, config, new Set());
-  if (key !== null) {
-    const message = `fit: the checkpoint in ${checkpoint.dir} is of a run with another ${key}; put it back, choose another dir, or leave resume out to start afresh`;
-    throw new LookbackError('ERR_OPTION', message, { details: { key } });
+  const other = differenceOf(last.config, config, new Set());
+  if (other !== null) {
+    const { key, path, before, after } = other;
+    const message = `fit: the checkpoint in ${checkpoint.dir} is of a run with another ${key}: ${path} was ${settingText(before)} and is ${settingText(after)}; put it back, choose another dir, or leave resume out to start afresh`;
+    throw new LookbackError('ERR_OPTION', message, { details: { key, path } });
   }
   requireCallbacks(last.callbacks, options.callbacks);
   model.restore(last.tensors, last.counters);
@@ -156,14 +157,44 @@ function scalesOf(fitted: Fitted): unknown {
   return { input: listed(fitted.input), target: listed(fitted.target) };
 }
 
-/** The first key whose values differ as JSON, or null. */
-export function differingKey(
-  before: Readonly<Record<string, unknown>>,
-  after: Readonly<Record<string, unknown>>,
+type Config = Readonly<Record<string, unknown>>;
+
+/** Where two configurations differ: the key at their top, and down to the innermost one that differs. */
+export interface Difference {
+  key: string;
+  /** `model.layers[0].units` */
+  path: string;
+  before: unknown;
+  after: unknown;
+}
+
+/** The first difference as JSON, or null. */
+export function differenceOf(
+  before: Config,
+  after: Config,
   free: ReadonlySet<string>,
-): string | null {
+): Difference | null {
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    if (!free.has(key) && JSON.stringify(before[key]) !== JSON.stringify(after[key])) return key;
+    const [was, is] = [before[key], after[key]];
+    if (!free.has(key) && JSON.stringify(was) !== JSON.stringify(is))
+      return { key, ...innermost(key, was, is) };
   }
   return null;
+}
+
+function innermost(path: string, before: unknown, after: unknown): Omit<Difference, 'key'> {
+  const here = { path, before, after };
+  if (typeof before !== 'object' || before === null) return here;
+  if (typeof after !== 'object' || after === null) return here;
+  // Of lists of different lengths no entry is the one that differs.
+  if (Array.isArray(before) && Array.isArray(after) && before.length !== after.length) return here;
+  const inner = differenceOf(before as Config, after as Config, new Set());
+  if (inner === null) return here;
+  const step = Array.isArray(before) ? inner.path.replace(/^\d+/, '[$&]') : `.${inner.path}`;
+  return { path: path + step, before: inner.before, after: inner.after };
+}
+
+/** A value of a configuration, for a message. */
+export function settingText(value: unknown): string {
+  return value === undefined ? 'none' : show(value);
 }

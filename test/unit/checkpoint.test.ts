@@ -170,7 +170,7 @@ describe('resume', () => {
     const options = { ...fit, ...changed, checkpoint: { dir }, resume: true };
     await expect(model.fit(train, options)).rejects.toMatchObject({
       code: 'ERR_OPTION',
-      message: expect.stringContaining(`another ${key};`) as string,
+      message: expect.stringContaining(`another ${key}: `) as string,
     });
     expect(model.state()).toEqual(before);
   });
@@ -178,7 +178,17 @@ describe('resume', () => {
   it('refuses other data, other callbacks, and to go on from nowhere', async () => {
     using model = build();
     const options = { ...fit, checkpoint: { dir }, resume: true };
-    await expect(model.fit(tinyData(43), options)).rejects.toThrow(/another data;/);
+    await expect(model.fit(tinyData(43), options)).rejects.toThrow(
+      /another data: data\.rows was 44 and is 43; put it back/,
+    );
+    using deeper = build();
+    deeper.compile({
+      optimizer: { kind: 'adam', learningRate: 0.5 },
+      loss: 'sparseCategoricalCrossentropy',
+    });
+    await expect(deeper.fit(train, options)).rejects.toThrow(
+      /another compile: compile\.optimizer\.learningRate was [\d.]+ and is 0\.5;/,
+    );
     const more = { ...options, callbacks: [{}] };
     await expect(model.fit(train, more)).rejects.toThrow(/made with 0 callbacks.*go on with 1/);
     await expect(model.fit(train, { ...fit, resume: true })).rejects.toThrow(/give checkpoint/);

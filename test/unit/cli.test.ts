@@ -121,6 +121,12 @@ describe('lookback train', () => {
     const { status, stderr } = train('whole', '--resume', '--set', 'seed=9');
     expect(status).toBe(2);
     expect(stderr).toMatch(/whole was begun with seed 4 and is now to go on with 9/);
+    const inner = train('whole', '--resume', '--set', 'model.layers[0].units=9').stderr;
+    expect(inner).toMatch(/was begun with model\.layers\[0\]\.units 8 and is now to go on with 9;/);
+    const fewer = '[{"kind":"dense","units":1}]';
+    expect(train('whole', '--resume', '--set', `model.layers=${fewer}`).stderr).toMatch(
+      /was begun with model\.layers an array of 3 and is now to go on with \[.*"units":1/,
+    );
   });
 
   it('checkpoints on SIGTERM within an epoch, exits 75, and goes on bit for bit', async () => {

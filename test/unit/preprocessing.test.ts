@@ -107,7 +107,7 @@ describe('scales', () => {
       [() => run({ ...standard, input: 'minMax' }), 'preprocessing'],
       [() => run(standard, rawData(32, 9)), 'scale of preprocessing'],
     ] as const) {
-      const message = expect.stringContaining(`of a run with another ${key};`) as string;
+      const message = expect.stringContaining(`of a run with another ${key}: `) as string;
       expect(await codeOf(work)).toEqual(['ERR_OPTION', message]);
     }
   });
