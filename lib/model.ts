@@ -399,7 +399,7 @@ export class Model {
 
   /**
    * Sequences that arrive step by step, as in inference. What they remember lives in the stream; the model may be
-   * used and trained besides.
+   * used and trained between two steps. While it runs a job, a step is refused: serve from a model of its own then.
    *
    * @throws {LookbackError} ERR_STATE for a model with a layer that reads steps to come (`bidirectional`,
    * `goBackwards`, `pool` over all steps)

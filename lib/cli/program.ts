@@ -52,7 +52,7 @@ export function program(): Command {
       examplesText(
         'train examples/har/config.json',
         'train examples/har/config.json --resume',
-        'train examples/har/config.json --set epochs=5 --set model.layers[0].units=64 --set out=runs/wide',
+        'train examples/har/config.json --set epochs=5 --set "model.layers[0].units=64" --set out=runs/wide',
       ),
     )
     .action(async (config: string, options: Json & { set: string[]; resume?: boolean }) => {

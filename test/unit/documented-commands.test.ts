@@ -9,6 +9,7 @@ import { CommanderError } from 'commander';
 import { cells } from '../../lib';
 import { readConfig } from '../../lib/cli/config';
 import { program } from '../../lib/cli/program';
+import { requireSameRun } from '../../lib/cli/run-folder';
 
 const root = join(__dirname, '..', '..');
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
@@ -59,10 +60,43 @@ function documents(): string[] {
 const placeholder = /\b(CONFIG\.json|MACHINE|NAME|PATH|RUN|DIR|FILE)\b/;
 const ofRepository = /^(bench|data|docs|examples|lib|native|scripts|test)\//;
 
+/** The words of a command, without variables before it and without quotes. */
+function wordsOf(line: string): string[] {
+  const words = line.split(/ +/).filter((word) => !/^[A-Z_]+=/.test(word));
+  return words.map((word) => word.replace(/^(['"])(.*)\1$/, '$2'));
+}
+
+/**
+ * What is wrong with the runs that a document resumes: typed one after another, its lines have to go on with what those
+ * before them began.
+ */
+async function problemsOfResumes(commands: readonly string[]): Promise<string[]> {
+  const problems: string[] = [];
+  const begun = new Map<string, Record<string, unknown>>();
+  for (const words of commands.map(wordsOf)) {
+    const [npx, lookback, train, path = ''] = words;
+    if (npx !== 'npx' || lookback !== 'lookback' || train !== 'train' || placeholder.test(path))
+      continue;
+    const config = await readConfig(
+      join(root, path),
+      words.filter((_, at) => words[at - 1] === '--set'),
+    );
+    const before = begun.get(config.out);
+    begun.set(config.out, JSON.parse(JSON.stringify(config)) as Record<string, unknown>);
+    if (!before || !words.includes('--resume')) continue;
+    try {
+      requireSameRun(before, config, config.out);
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  }
+  return problems;
+}
+
 /** What is wrong with a command line; null where nothing is. */
 async function problemOf({ command, mention }: Omit<Line, 'where'>): Promise<string | null> {
   const [line = ''] = command.split(/ (?:\||>|&&) /);
-  const words = line.split(' ').filter((word) => !/^[A-Z_]+=/.test(word));
+  const words = wordsOf(line);
   const missing = words.find(
     (word) =>
       ofRepository.test(word) &&
@@ -148,6 +182,24 @@ describe('command lines in documents', () => {
     ['node examples/none.mjs', /none.mjs is not there/],
   ])('that are wrong are noticed: %s', async (command, problem) => {
     expect(await problemOf({ command, mention: false })).toMatch(problem);
+  });
+
+  it('brackets stand in quotes, which some shells read themselves', () => {
+    const bare = unique.filter(([, { command }]) => /(?<!['"][^ ]*)\[/.test(command));
+    expect(bare.map(([name]) => name)).toEqual([]);
+  });
+
+  it('runs are resumed as they were begun', async () => {
+    const har = 'npx lookback train examples/har/config.json';
+    const changed = await problemsOfResumes([`${har} --set 'batchSize=2'`, `${har} --resume`]);
+    expect(changed).toEqual([
+      expect.stringContaining('begun with batchSize 2 and is now to go on'),
+    ]);
+    for (const file of new Set(unique.map(([, { where }]) => where))) {
+      const commands = unique.filter(([, line]) => line.where === file && !line.mention);
+      const problems = await problemsOfResumes(commands.map(([, { command }]) => command));
+      expect([file, problems]).toEqual([file, []]);
+    }
   });
 
   it.each(unique)('%s', async (_name, line) => {

@@ -117,6 +117,73 @@ async function runExample(code: string, more: Record<string, unknown> = {}): Pro
   }
 }
 
+/** What documents take for granted, with its types. */
+const assumedTypes: Readonly<Record<string, string>> = {
+  model: 'lookback.Model',
+  served: 'lookback.Model',
+  train: '{ x: lookback.Tensor<Float32Array>; y: Int32Array }',
+  held: '{ x: lookback.Tensor<Float32Array>; y: Int32Array }',
+  x: 'lookback.Tensor',
+  dLoss: 'lookback.Tensor',
+  weights: 'Record<string, lookback.Tensor>',
+  stateDict: 'Record<string, lookback.Tensor>',
+  sensor: 'AsyncIterable<Float32Array>',
+};
+
+/** What TypeScript says of examples as modules, one error a line; parameters may go without a type, as in JavaScript. */
+function typeErrors(given: readonly Example[]): string[] {
+  const texts = new Map(
+    given.map(({ code }, at) => {
+      const declares = (name: string): boolean =>
+        new RegExp(`(const|let) ([[{][^}\\]]*\\b)?${name}\\b|import \\{[^}]*\\b${name}\\b`).test(
+          code,
+        );
+      const lines = [
+        ...Object.keys(lookback)
+          .filter((name) => name !== '__esModule' && !declares(name))
+          .map((name) => `const ${name} = lookback.${name};`),
+        ...Object.entries(assumedTypes)
+          .filter(([name]) => !declares(name))
+          .map(([name, type]) => `declare const ${name}: ${type};`),
+      ];
+      const head = `import * as lookback from 'lookback'; ${lines.join(' ')}`;
+      return [join(lib, `example-${at}.ts`), `${head}\n${code}\nexport {};\n`] as const;
+    }),
+  );
+  const options: ts.CompilerOptions = {
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+    types: ['node'],
+    typeRoots: [join(lib, '..', 'node_modules', '@types')],
+    paths: { lookback: [join(lib, 'index.ts')] },
+    strict: true,
+    noImplicitAny: false,
+    noEmit: true,
+    skipLibCheck: true,
+  };
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile, fileExists, readFile } = host;
+  host.fileExists = (path) => texts.has(path) || fileExists(path);
+  host.readFile = (path) => texts.get(path) ?? readFile(path);
+  host.getSourceFile = (path, ...rest) => {
+    const text = texts.get(path);
+    return text === undefined
+      ? getSourceFile(path, ...rest)
+      : ts.createSourceFile(path, text, ts.ScriptTarget.ES2022);
+  };
+  const checked = ts.createProgram([...texts.keys()], options, host);
+  return [...texts.keys()].flatMap((path, at) =>
+    ts
+      .getPreEmitDiagnostics(checked, checked.getSourceFile(path))
+      .map(
+        ({ messageText }) =>
+          `${given[at]?.where}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
+      ),
+  );
+}
+
 /** Examples of data that does not come with the repository. */
 const needsDownload = /'downloads\//;
 
@@ -130,6 +197,7 @@ describe('examples', () => {
     'checkpoints',
     'from-tfjs',
     'from-pytorch',
+    'gpu',
   ];
   const found = [...examples(), ...guides.flatMap((guide) => documentExamples(`docs/${guide}.md`))];
 
@@ -146,6 +214,22 @@ describe('examples', () => {
   it.each(found.filter(({ code }) => !needsDownload.test(code)))('$where', ({ code }) =>
     runExample(code),
   );
+
+  it('docs/getting-started.md: the first example learns', async () => {
+    const [{ code } = { code: '' }] = documentExamples('docs/getting-started.md');
+    const check =
+      "if (!(history.history.valLoss.at(-1) < 0.01)) throw new Error('nothing learnt');";
+    await runExample(`${code}\n${check}`);
+  });
+
+  it('of documents have sound types', () => {
+    const files = [...guides.map((guide) => `docs/${guide}.md`), 'docs/weights.md', 'README.md'];
+    const found = files.flatMap((file) => documentExamples(file));
+    expect(typeErrors([{ where: 'wrong', code: 'const x: string = sequential;' }])).toEqual([
+      expect.stringContaining('wrong: '),
+    ]);
+    expect(typeErrors(found)).toEqual([]);
+  }, 120_000);
 
   it('docs/weights.md: the layer of another library', async () => {
     const [{ code } = { code: '' }] = documentExamples('docs/weights.md');
