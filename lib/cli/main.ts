@@ -9,9 +9,10 @@ import { program } from './program';
 /** Commands that work for the files they write: nobody has to hear what they say meanwhile. */
 const unheard = new Set(['train', 'build']);
 
-/** `lookback ... | head` closes the pipe; what it wanted has been said. */
-function whenClosed(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
+/** `lookback ... | head` closes the pipe; what it wanted has been said. A terminal that is gone answers EIO. */
+function whenClosed(this: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+  const closed = this.isTTY ? ['EIO', 'EPIPE'] : ['EPIPE'];
+  if (![...closed, 'ERR_STREAM_DESTROYED'].includes(error.code ?? '')) throw error;
   if (!unheard.has(process.argv[2] ?? '')) process.exit(exitCodes.ok);
 }
 

@@ -245,24 +245,30 @@ async function attentionIn(
   return model.attention(head(test.x, rows), lengths ? { lengths: lengths.subarray(0, rows) } : {});
 }
 
-/** Once held, SIGINT and SIGTERM abort `signal` instead of ending the process; a second one ends it at once. */
+/** SIGHUP comes when a terminal goes, and ends Node also under nohup. */
+const signalNames = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Once held, {@link signalNames} abort `signal` instead of ending the process; a second one ends it at once, but for SIGHUP,
+ * which a terminal that goes may send twice.
+ */
 class Signals implements Disposable {
   readonly #abort = new AbortController();
   readonly signal = this.#abort.signal;
   #held = false;
-  readonly #onSignal = (): void => {
-    if (this.signal.aborted) process.exit(130);
+  readonly #onSignal = (name: string): void => {
+    if (this.signal.aborted && name !== 'SIGHUP') process.exit(130);
     this.#abort.abort();
   };
 
   hold(): void {
     if (this.#held) return;
     this.#held = true;
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, this.#onSignal);
+    for (const name of signalNames) process.on(name, this.#onSignal);
   }
 
   [Symbol.dispose](): void {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, this.#onSignal);
+    for (const name of signalNames) process.off(name, this.#onSignal);
   }
 }
 

@@ -129,6 +129,48 @@ describe('lookback train', () => {
     );
   });
 
+  it('checkpoints on SIGHUP, also on two', async () => {
+    const endless = ['--set', 'out=hung-up', '--set', 'epochs=1000000', '--json'];
+    const child = spawn(process.execPath, [main, 'train', configPath, ...endless], { cwd: folder });
+    const code = await new Promise<number | null>((resolve) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        if (!chunk.includes('"epoch"')) return;
+        for (let times = 0; times < 2; times += 1) child.kill('SIGHUP');
+      });
+      child.on('close', resolve);
+    });
+    expect(code).toBe(75);
+    expect(readdirSync(join(folder, 'hung-up', 'checkpoints'))).toContain('last.safetensors');
+  });
+
+  it('checkpoints where its terminal is gone', () => {
+    const place = join(folder, 'gone');
+    const command = [process.execPath, main, 'train', configPath, '--set', `out=${place}`];
+    const endless = [...command, '--set', 'epochs=1000000', '--set', 'batchSize=1'];
+    // Its first epoch takes longer than the terminal stays.
+    const script = `
+import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while b'training takes' not in said: said += os.read(terminal, 4096)
+time.sleep(0.5)
+os.close(terminal)
+os.waitpid(pid, 0)`;
+    const data = ['--set', 'data.train=100000'];
+    const { status, stderr } = spawnSync('python3', ['-c', script, ...endless, ...data], {
+      encoding: 'utf8',
+      timeout: 50_000,
+    });
+    if (status === null || /ModuleNotFoundError/.test(stderr)) {
+      console.warn('SKIPPED: a terminal that goes: it takes python3');
+      return;
+    }
+    // What Node's own end comes to without its terminal is not ours; what the run has learnt is there.
+    expect([status, stderr]).toEqual([0, '']);
+    expect(readdirSync(join(place, 'checkpoints'))).toContain('last.safetensors');
+  });
+
   it('checkpoints on SIGTERM within an epoch, exits 75, and goes on bit for bit', async () => {
     const long = ['--set', 'data.train=40000', '--set', 'batchSize=4'];
     // More epochs than any machine gets through before the signal comes.
