@@ -22,9 +22,10 @@ if(NOT LOOKBACK_NVCC)
   return()
 endif()
 
-# Machine code for each architecture, and PTX of the newest for those to come.
+# Machine code for each architecture, and PTX of the newest for those to come. --fmad=false is what -ffp-contract=off is for
+# the host, see options.cmake.
 list(GET LOOKBACK_CUDA_ARCHITECTURES -1 newest)
-set(LOOKBACK_NVCC_FLAGS -std=c++20 -O3 -Xptxas -v
+set(LOOKBACK_NVCC_FLAGS -std=c++20 -O3 --fmad=false -Xptxas -v
   -Xcompiler -fPIC,-fvisibility=hidden -I "${PROJECT_SOURCE_DIR}/native"
   "-DLOOKBACK_BUILD=\\\"version ${LOOKBACK_VERSION}\\\"")
 if(LOOKBACK_WERROR)
