@@ -59,6 +59,8 @@ export async function train(path: string, options: TrainOptions, output: Output)
   if (checkpoint) model.restore(checkpoint.tensors, checkpoint.counters);
   await folder.make();
   tellStart(output, config, folder, data, model, cursor);
+  // Who is told how long it takes may end it at once: the run keeps a checkpoint.
+  signals.hold();
   await tellEstimate(output, config, data, cursor);
   // Not before it is known that there is memory for a step.
   if (checkpoint) await folder.writeConfig(config);
@@ -152,7 +154,6 @@ class Run {
       saveEvery: checkpoint?.everyUpdates,
       ...(start ? { start } : {}),
     };
-    this.#signals.hold();
     const { cursor } = await this.#model.fitFrom(rows, options, hooks);
     return cursor;
   }

@@ -182,7 +182,7 @@ os.waitpid(pid, 0)`;
     const code = await new Promise<number | null>((resolve) => {
       child.stdout.on('data', (chunk: Buffer) => {
         printed += chunk.toString();
-        if (chunk.includes('"estimate"')) setTimeout(() => child.kill('SIGTERM'), 50);
+        if (chunk.includes('"estimate"')) child.kill('SIGTERM');
       });
       child.on('close', resolve);
     });
