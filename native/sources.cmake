@@ -24,6 +24,7 @@ set(LOOKBACK_CORE_SOURCES
   native/backend/cpu/rows.cc
   native/backend/cpu/threads.cc
   native/backend/cuda/blas.cc
+  native/backend/cuda/block_explain.cc
   native/backend/cuda/block_plan.cc
   native/backend/cuda/block_weights.cc
   native/backend/cuda/cuda_backend.cc

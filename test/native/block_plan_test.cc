@@ -105,7 +105,7 @@ std::vector<ClusterReference> cluster_references() {
           {lstm(256, 64, 128), 8, 4},      {lstm(512, 128, 150, 50), 0, 1},
           {larnn(32, 64), 1, 1},           {larnn(64, 64), 1, 1},
           {larnn(80, 64), 2, 1},           {larnn(128, 64), 4, 2},
-          {larnn(128, 64, "layer"), 4, 2}, {larnn(128, 64, "batch"), 0, 1}};
+          {larnn(128, 64, "layer"), 4, 2}, {larnn(128, 64, "batch"), 1, 8}};
 }
 
 int64_t weights_of(const BlockLayout& layout, const BlockShape& shape) {
@@ -169,7 +169,7 @@ TEST(a_cluster_is_no_larger_than_the_device) {
   block_choice() = BlockChoice();
 }
 
-TEST(cells_whose_rows_meet_have_no_clusters) {
+TEST(blocks_have_the_same_rows_where_those_do_not_meet_and_shares_where_they_do) {
   const Options options = {{"inputSize", 3.0}, {"units", 5.0}, {"tMax", 6.0}};
   for (const bool coupled : {false, true}) {
     Reference r = {"bnlstm", "bnlstm", options, {37, 6, true}};
@@ -179,7 +179,89 @@ TEST(cells_whose_rows_meet_have_no_clusters) {
     const BlockPlan plan = plan_of(r, kClusters);
     block_choice() = BlockChoice();
     CHECK_EQUAL(plan.cluster, coupled ? 1 : 2);
+    CHECK_EQUAL(plan.shares, coupled ? 2 : 1);
+    CHECK_EQUAL(plan.together(), 2);
+    if (!coupled) continue;
+    CHECK_EQUAL(plan.blocks, 2);
+    CHECK_EQUAL(plan.rows, 19);
+    CHECK_EQUAL(plan.padded, 38);
   }
+}
+
+/// With the blocks that divide the batch, 0: it goes step by step.
+struct ShareReference {
+  Reference reference;
+  int shares;
+};
+
+std::vector<ShareReference> share_references() {
+  const auto make = [](const char* cell, const Options& more, double units, int64_t batch) {
+    Options options = {{"inputSize", 9.0}, {"units", units}};
+    options.insert(options.end(), more.begin(), more.end());
+    return Reference{cell, cell, options, {batch, 128, true, true}};
+  };
+  const auto bnlstm = [&](double units, int64_t batch) {
+    return make("bnlstm", {{"tMax", 128.0}}, units, batch);
+  };
+  const auto larnn = [&](double units, int64_t batch) {
+    return make("larnn", {{"heads", 8.0}, {"window", 16.0}, {"normalization", word("batch")}},
+                units, batch);
+  };
+  return {{bnlstm(32, 16), 1}, {bnlstm(32, 64), 8},  {bnlstm(32, 256), 8}, {bnlstm(64, 64), 8},
+          {bnlstm(100, 4), 4}, {bnlstm(100, 64), 8}, {bnlstm(128, 64), 8}, {larnn(32, 12), 1},
+          {larnn(32, 64), 8},  {larnn(32, 128), 8},  {larnn(64, 16), 8},   {larnn(64, 64), 8},
+          {larnn(128, 16), 8}, {larnn(128, 64), 8},  {larnn(256, 128), 0}};
+}
+
+TEST(a_batch_whose_rows_meet_is_divided_where_one_block_has_no_room_or_is_slow) {
+  for (const auto& [r, shares] : share_references()) {
+    const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
+    const BlockPlan plan = plan_of(r, kClusters), single = plan_of(r);
+    const std::string words = plan.explain(cell.declaration, r.shape);
+    std::cout << "     " << r.name << ", " << std::get<double>(r.options[1].second) << " units, "
+              << r.shape.batch << " rows: " << words << "\n       one block: " << single.why
+              << "\n";
+    CHECK(plan.driver == (shares > 0 ? BlockDriver::kResident : BlockDriver::kStepwise));
+    const int blocks = std::max(shares, 1);
+    CHECK_EQUAL(plan.shares, blocks);
+    CHECK_EQUAL(plan.cluster, 1);
+    CHECK_EQUAL(single.shares, 1);
+    const int64_t rows = (r.shape.batch + plan.shares - 1) / plan.shares;
+    const std::string told = text(shares, " blocks of ", rows, rows == 1 ? " row" : " rows",
+                                  " and ", plan.threads, " threads in one cluster; ");
+    CHECK_EQUAL(words.find(told) != std::string::npos, shares > 1);
+    if (shares < 2) continue;
+    CHECK_EQUAL(plan.blocks, shares);
+    CHECK_EQUAL(plan.rows, rows);
+    CHECK(int64_t{plan.backward.numbers} * 4 <= kClusters.shared_bytes);
+  }
+}
+
+/// Columns that do not fit one block are worth a cluster of any size, a faster step alone is not.
+TEST(shares_of_a_batch_are_the_fewest_with_room_unless_more_are_much_faster) {
+  const auto shares = [](const Reference& r, BlockLimits limits) {
+    return plan_of(r, limits).shares;
+  };
+  Reference r = share_references()[8].reference;  // LARNN of 32 units
+  r.shape.batch = 16;
+  CHECK_EQUAL(shares(r, {132, 227 << 10, 2}), 2);
+  CHECK_EQUAL(shares(r, {132, 300 << 10, 2}), 1);
+  CHECK_EQUAL(shares(r, {1, 227 << 10, 8}), 1);
+  CHECK_EQUAL(shares(r, {4, 227 << 10, 8}), 4);
+  r.shape.keep = false;  // without gradients there is room
+  CHECK_EQUAL(shares(r, {132, 227 << 10, 2}), 1);
+}
+
+TEST(blocks_that_cannot_meet_have_no_shares) {
+  Reference r = share_references()[1].reference;
+  block_choice().driver = BlockChoice::kResident;
+  block_choice().cluster = 4;
+  CHECK_EQUAL(plan_of(r, {132, 48 << 10, 8}).shares, 4);
+  CHECK_EQUAL(plan_of(r, {132, 48 << 10, 2}).shares, 1);
+  CHECK_EQUAL(plan_of(r, {132, 8 << 10, 8}).shares, 1);
+  block_choice().driver = BlockChoice::kStepwise;
+  CHECK_EQUAL(plan_of(r, kClusters).together(), 1);
+  block_choice() = BlockChoice();
 }
 
 TEST(weights_lie_in_registers_or_in_shared_memory) {

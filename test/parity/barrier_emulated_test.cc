@@ -31,7 +31,8 @@ std::vector<Program> programs() {
   larnn.steps = 6;
   const BlockChoice near = {BlockChoice::kResident, 3, -1}, far = {BlockChoice::kResident, 3, 0};
   const BlockChoice cluster = {BlockChoice::kResident, 3, -1, 2};
-  return {{lstm, near}, {lstm, far}, {batch, near}, {larnn, near}, {lstm, cluster}};
+  return {{lstm, near},  {lstm, far},     {batch, near},
+          {larnn, near}, {lstm, cluster}, {batch, cluster}};
 }
 
 using Numbers = Arrays<double>;
@@ -96,6 +97,16 @@ TEST(nothing_is_missed_where_all_are_there) {
 TEST(results_do_not_depend_on_the_order_of_threads) {
   for (const Program& program : programs())
     CHECK(results(program, {true, SyncSite::kCount}) == results(program, {}));
+}
+
+/// Blocks that wait for each other leave at the same step: some at another one would wait for ever,
+/// which is a fault.
+TEST(all_blocks_stop_together) {
+  for (const Program& program : programs()) {
+    const std::vector<Numbers> whole = results(program, {});
+    for (const int looks : {0, 1, 2})
+      CHECK(results(program, {false, SyncSite::kCount, looks}) != whole);
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "backend/cuda/library.h"
 #include "base/error.h"
 #include "native/step_by_step.h"
+#include "parity/batch_shares.h"
 #include "parity/drivers.h"
 #include "parity/products.h"
 
@@ -76,6 +77,15 @@ TEST(clusters_with_wide_products_give_the_bits_of_one_block) {
 TEST(weights_in_registers_give_the_same_bits) {
   const CudaTable* const table = library();
   if (table != nullptr) check_held(*table);
+}
+
+TEST(blocks_divide_a_batch_whose_rows_meet) {
+  const CudaTable* const table = library();
+  if (table == nullptr) return;
+  check_batch_shares(*table);
+  check_shares_agree<float>(*table);
+  check_shares_agree<double>(*table);
+  check_held_shares(*table);
 }
 
 TEST(a_model_trains_step_by_step_as_on_the_cpu) {

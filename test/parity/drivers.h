@@ -85,13 +85,23 @@ CellResult<S> run_on_device(const CudaTable& table, const CellCase& c, const Cel
   return run_on_device(device, c, data, choice);
 }
 
-/// Whether several blocks have the same rows, as cells with rows that meet do not.
+/// How a case runs, in words.
 template <class S>
-bool has_clusters(LoneDevice<S>& device, const CellCase& c, const BlockChoice& choice) {
+std::string plan_of(LoneDevice<S>& device, const CellCase& c, const BlockChoice& choice) {
   const Chosen chosen(choice);
   const auto cell = device.recurrence(c.cell, c.spec);
-  const std::string plan = cell->explain({c.batch, c.steps, true, {}}).front().text;
-  return plan.find(" cluster") != std::string::npos;
+  return cell->explain({c.batch, c.steps, c.training, {}}).front().text;
+}
+template <class S>
+std::string plan_of(const CudaTable& table, const CellCase& c, const BlockChoice& choice) {
+  LoneDevice<S> device(table);
+  return plan_of(device, c, choice);
+}
+
+/// Whether several blocks have the same rows, each a part of every product.
+template <class S>
+bool has_clusters(LoneDevice<S>& device, const CellCase& c, const BlockChoice& choice) {
+  return plan_of(device, c, choice).find(", each ") != std::string::npos;
 }
 
 /// Weights that stay in registers give the bits that weights in shared memory give: blocks of one
@@ -189,7 +199,7 @@ class DriverCheck {
   CellResult<S> run(LoneDevice<S>& device, const CellCase& c, const DriverChoice& driver,
                     const CellData& data) {
     CellResult<S> result = run_on_device(device, c, data, driver.choice);
-    if (driver.choice.cluster == 0 || !has_clusters(device, c, driver.choice)) return result;
+    if (!has_clusters(device, c, driver.choice)) return result;
     // A cluster cuts no sum otherwise than a block does.
     BlockChoice alone = driver.choice;
     alone.cluster = 1;

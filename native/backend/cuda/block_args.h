@@ -1,11 +1,10 @@
 /// What the host hands to the kernels of a recurrence: plain structs of fixed size, which a launch
 /// copies as they are. All pointers are the device's.
 ///
-/// Batch rows are in order: a block, or the blocks of a cluster together, own `rows` of them from a
-/// multiple of `rows` on. A slot lies
-/// in the device's memory as [depth][padded rows][stride], units last, so that all its steps
-/// together are one matrix; beside that it may have columns in the block's shared memory, [shared
-/// depth][rows][stride].
+/// Batch rows are in order: a block, or the blocks of a cluster with the same rows, own `rows` of
+/// them from a multiple of `rows` on. A slot lies in the device's memory as [depth][padded
+/// rows][stride], units last, so that all its steps together are one matrix; beside that it may
+/// have columns in the block's shared memory, [shared depth][rows][stride].
 #pragma once
 
 #include <cstdint>
@@ -39,6 +38,10 @@ constexpr int kMostBlockThreads = 256;
 
 /// Outputs of a product of `rows` that each block of a cluster has; the last ones have fewer.
 HD constexpr int cluster_part(int rows, int cluster) { return (rows + cluster - 1) / cluster; }
+
+/// What a block that has a share of the batch tells the others at a time: two sums for each of a
+/// site's features, behind those how many numbers were summed, and whether to stop.
+HD constexpr int message_numbers(int features) { return 2 * features + 2; }
 
 /// Which columns move between shared and global memory, and when.
 enum BlockStaging : uint8_t {
@@ -95,7 +98,12 @@ struct BlockArgs {
   int32_t partials = 0;  ///< in shared memory: room for parts of sums
   int32_t partial_numbers = 0;
   int32_t cluster = 1;  ///< blocks that own the same rows, each with its part of every product
-  int32_t common = 0;   ///< of a cluster, in shared memory: who takes part, and whether to stop
+  /// Blocks that divide a batch whose rows meet, in a cluster of their own; not beside `cluster`.
+  int32_t shares = 1;
+  /// In shared memory, of the former: who takes part, and whether to stop; of the latter: room for
+  /// two messages.
+  int32_t common = 0;
+  int32_t message = 0;         ///< message_numbers of the largest site
   int32_t shared_numbers = 0;  ///< of a block, all of it
   bool held = false;           ///< the pass's one product has its weights in registers
   alignas(16) unsigned char cell[kMaxCellBytes] = {};

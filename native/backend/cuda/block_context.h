@@ -105,30 +105,21 @@ class BlockContext {
   HD void moments(BatchSite id, int features, int entries, F value) {
     ++count_;
     if (reduces()) {
-      const BatchSiteState<S>& site = args_.sites[id.id];
-      const S count = batch_rows() * S(entries);
-      S* out = site.moments + int64_t{time_} * 2 * features;
+      S* const told = next_message();
       for (int j = first_feature(); j < features; j += feature_stride()) {
-        S pivot(0), sum(0), squares(0);
-        bool found = false;
-        for_active([&](Row r) {
-          if (!found) pivot = value(r, j, 0);
-          found = true;
-          for (int e = 0; e < entries; ++e) sum += value(r, j, e) - pivot;
-        });
-        const S mean = count > S(0) ? pivot + sum / count : S(0);
-        for_active([&](Row r) {
-          for (int e = 0; e < entries; ++e) {
-            const S apart = value(r, j, e) - mean;
-            squares = fma(apart, apart, squares);
-          }
-        });
-        const S variance = count > S(0) ? squares / count : S(0);
-        out[j] = mean;
-        out[features + j] = variance;
-        if (site.pooled) continue;
-        update_running(site, j, count, mean, variance);
-        out[features + j] = S(1) / sqrt(variance + args_.walk.batch_eps);
+        const Spread own = spread(j, entries, value);
+        if (told == nullptr) {
+          set_moments(id, j, own);
+        } else {
+          told[j] = own.mean;
+          told[features + j] = own.squares;
+          if (j == 0) told[args_.message - kCountBehind] = own.count;
+        }
+      }
+      if (told != nullptr) {
+        meet(SyncSite::kSums);
+        for (int j = first_feature(); j < features; j += feature_stride())
+          set_moments(id, j, whole_spread(told, features, j));
       }
       threads_.sync(SyncSite::kReduction);
     }
@@ -141,10 +132,11 @@ class BlockContext {
     if (reduces()) {
       const BatchSiteState<S>& site = args_.sites[id.id];
       const int F = site.features;
+      S* const moments = own_moments(site);
       for (int j = first_feature(); j < F; j += feature_stride()) {
         S mean(0), squares(0);
         for (int t = 0; t < steps; ++t) {
-          const S* one = site.moments + int64_t{t} * 2 * F;
+          const S* one = moments + int64_t{t} * 2 * F;
           const S apart = one[j] - mean;
           mean += apart / S(t + 1);
           squares += one[F + j] + apart * apart * S(t) / S(t + 1);
@@ -152,7 +144,7 @@ class BlockContext {
         const S variance = squares / S(steps);
         update_running(site, j, S(args_.walk.batch * steps), mean, variance);
         for (int t = 0; t < steps; ++t) {
-          S* one = site.moments + int64_t{t} * 2 * F;
+          S* one = moments + int64_t{t} * 2 * F;
           one[j] = mean;
           one[F + j] = S(1) / sqrt(variance + args_.walk.batch_eps);
         }
@@ -162,7 +154,8 @@ class BlockContext {
     ++count_;
   }
   HD const S* mean(BatchSite site) const {
-    return args_.sites[site.id].moments + int64_t{time_} * 2 * args_.sites[site.id].features;
+    const BatchSiteState<S>& state = args_.sites[site.id];
+    return own_moments(state) + int64_t{time_} * 2 * state.features;
   }
   HD const S* rstd(BatchSite site) const { return mean(site) + args_.sites[site.id].features; }
   HD S batch_rows() const {
@@ -172,9 +165,11 @@ class BlockContext {
 
   template <class F>
   HD const S* sums(int features, F f) {
-    S* total = args_.walk.totals;
+    S* const total = args_.walk.totals + int64_t{places_.share} * args_.message;
     ++count_;
     if (reduces()) {
+      S* const told = next_message();
+      S* const to = told == nullptr ? total : told;
       for (int j = first_feature(); j < features; j += feature_stride()) {
         S first(0), second(0);
         for_active([&](Row r) {
@@ -183,8 +178,16 @@ class BlockContext {
           first += a;
           second += b;
         });
-        total[j] = first;
-        total[features + j] = second;
+        to[j] = first;
+        to[features + j] = second;
+      }
+      if (told != nullptr) {
+        meet(SyncSite::kSums);
+        for (int i = threads_.thread(); i < 2 * features; i += threads_.threads()) {
+          S sum(0);
+          for (int share = 0; share < args_.shares; ++share) sum += threads_.peer(told, share)[i];
+          total[i] = sum;
+        }
       }
       threads_.sync(SyncSite::kReduction);
     }
@@ -209,7 +212,9 @@ class BlockContext {
   HD void each_row(F f) const {
     if (!here()) return;
     const int threads = threads_.threads();
-    const int lanes = places_.rows < threads ? threads / places_.rows : 1;
+    const int lanes = places_.rows == 0        ? threads
+                      : places_.rows < threads ? threads / places_.rows
+                                               : 1;
     const int group = threads_.thread() / lanes, groups = threads / lanes;
     if (group < groups) {
       for (int i = group; i < places_.rows; i += groups)
@@ -220,8 +225,9 @@ class BlockContext {
   /// All threads of a block must agree, so one asks for all; and all blocks of a cluster, so the
   /// first one tells the others. By the next time all have read that, since every step has a
   /// product.
-  HD bool stop() const {
+  HD bool stop() {
     if (work_.phase >= 0 || time_ % Threads::kStopEvery != 0) return false;
+    if (args_.shares > 1) return stops_everywhere();
     if (args_.cluster == 1) return threads_.agree(args_.walk.cancel);
     S* const told = places_.active + args_.rows;
     const bool stops = stores() && threads_.agree(args_.walk.cancel);
@@ -259,10 +265,11 @@ class BlockContext {
     if (args_.cluster > 1) meet(SyncSite::kBegun);
   }
   /// No block of a cluster writes to another behind the last product, whose end all have seen: so
-  /// each may leave.
+  /// each may leave. Shares of a batch are read by others until all have come here.
   HD void close() const {
-    if (!staged() || !stores()) return;
-    move_rings(kStoreAll);
+    if (!staged()) return;
+    if (stores()) move_rings(kStoreAll);
+    if (args_.shares > 1) meet(SyncSite::kLeave);
   }
   HD void begin_step() {
     if (!staged()) return;
@@ -307,8 +314,78 @@ class BlockContext {
       if (r.active() != S(0)) f(r);
     }
   }
+  /// Of some numbers: how many, their mean, and the sum of their squared distances from it.
+  struct Spread {
+    S count, mean, squares;
+  };
+  /// Of the block's active rows.
+  template <class F>
+  HD Spread spread(int j, int entries, F& value) const {
+    S count(0), pivot(0), sum(0), squares(0);
+    for_active([&](Row r) {
+      if (count == S(0)) pivot = value(r, j, 0);
+      count += S(entries);
+      for (int e = 0; e < entries; ++e) sum += value(r, j, e) - pivot;
+    });
+    const S mean = count > S(0) ? pivot + sum / count : S(0);
+    for_active([&](Row r) {
+      for (int e = 0; e < entries; ++e) {
+        const S apart = value(r, j, e) - mean;
+        squares = fma(apart, apart, squares);
+      }
+    });
+    return {count, mean, squares};
+  }
+  /// Of all shares' rows, whose messages lie where `told` does here: one after the other, so that
+  /// every block comes to the same bits.
+  HD Spread whole_spread(S* told, int features, int j) const {
+    Spread whole = {S(0), S(0), S(0)};
+    for (int share = 0; share < args_.shares; ++share) {
+      const S* const their = threads_.peer(told, share);
+      const S more = their[args_.message - kCountBehind];
+      if (more == S(0)) continue;
+      const S all = whole.count + more;
+      const S apart = whole.count > S(0) ? their[j] - whole.mean : S(0);
+      whole.mean = whole.count > S(0) ? whole.mean + apart * (more / all) : their[j];
+      whole.squares += their[features + j] + apart * apart * (whole.count * more / all);
+      whole.count = all;
+    }
+    return whole;
+  }
+  HD void set_moments(BatchSite id, int j, const Spread& whole) const {
+    const BatchSiteState<S>& site = args_.sites[id.id];
+    const S variance = whole.count > S(0) ? whole.squares / whole.count : S(0);
+    S* const out = own_moments(site) + int64_t{time_} * 2 * site.features;
+    out[j] = whole.mean;
+    out[site.features + j] = variance;
+    if (site.pooled) return;
+    update_running(site, j, whole.count, whole.mean, variance);
+    out[site.features + j] = S(1) / sqrt(variance + args_.walk.batch_eps);
+  }
+  /// Each share of a batch has the statistics for itself.
+  HD S* own_moments(const BatchSiteState<S>& site) const {
+    return site.moments + int64_t{places_.share} * args_.walk.steps * 2 * site.features;
+  }
+
+  /// Where a block with a share of the batch writes what the others read behind the next barrier of
+  /// all; null: it is alone. Two places in turn: whoever writes to one of them again has met the
+  /// others since they read it.
+  HD S* next_message() {
+    if (args_.shares == 1) return nullptr;
+    second_ = !second_;
+    return places_.shared + args_.common + (second_ ? args_.message : 0);
+  }
+  static constexpr int kCountBehind = 2, kStopBehind = 1;  ///< from a message's end
+  HD bool stops_everywhere() {
+    S* const told = next_message() + args_.message - kStopBehind;
+    const bool stops = places_.share == 0 && threads_.agree(args_.walk.cancel);
+    if (places_.share == 0 && threads_.thread() == 0) *told = stops ? S(1) : S(0);
+    meet(SyncSite::kStop);
+    return *threads_.peer(told, 0) != S(0);
+  }
+
   HD void update_running(const BatchSiteState<S>& site, int j, S count, S mean, S variance) const {
-    if (site.running_mean == nullptr || count == S(0)) return;
+    if (site.running_mean == nullptr || count == S(0) || places_.share > 0) return;
     const int stat_row = time_ < site.stat_rows ? time_ : site.stat_rows - 1;
     const S rho = args_.walk.batch_momentum;
     S& running_mean = site.running_mean[int64_t{stat_row} * site.features + j];
@@ -375,7 +452,7 @@ class BlockContext {
   const BlockWork& work_;
   int time_ = 0;
   int count_ = 0;  ///< products and reductions that the program has passed
-  bool backward_ = false, opened_ = false;
+  bool backward_ = false, opened_ = false, second_ = false;
   HeldProduct<Threads, S, kQuads> held_;
 };
 

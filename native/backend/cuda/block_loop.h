@@ -30,14 +30,16 @@ template <class Threads, class S>
 HD BlockPlaces<S> places_of(Threads threads, const BlockArgs<S>& args, const BlockWork& work,
                             S* shared) {
   S* const active = args.walk.active;
-  if (work.batchwise) return {args, shared, 0, static_cast<int>(args.walk.batch), 0, active};
+  if (work.batchwise) return {args, shared, 0, static_cast<int>(args.walk.batch), 0, 0, active};
   const int64_t begin = int64_t{threads.block() / args.cluster} * args.rows;
-  const int64_t left = args.walk.batch - begin;
+  // The last shares of a batch may have no row.
+  const int64_t left = args.walk.batch > begin ? args.walk.batch - begin : 0;
   return {args,
           shared,
           begin,
           static_cast<int>(left < args.rows ? left : args.rows),
           threads.block() % args.cluster,
+          args.shares > 1 ? threads.block() : 0,
           args.cluster > 1 ? shared + args.common : active + begin};
 }
 

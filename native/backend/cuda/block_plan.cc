@@ -5,7 +5,6 @@
 #include <numeric>
 #include <sstream>
 
-#include "backend/cell_host.h"
 #include "backend/cuda/block_held.h"
 #include "base/error.h"
 
@@ -22,6 +21,12 @@ int source_units(const LinearInfo& info, const LinearSource& source) {
 }
 
 }  // namespace
+
+int most_features(const Declaration& d) {
+  int most = 0;
+  for (const BatchSiteInfo& site : d.sites) most = std::max(most, site.features);
+  return most;
+}
 
 BlockChoice& block_choice() {
   static BlockChoice choice;
@@ -105,10 +110,14 @@ class Planner {
     if (choice.shared_bytes >= 0)
       limits_.shared_bytes = std::min(limits_.shared_bytes, choice.shared_bytes);
     plan_.threads = choose_threads();
-    choose_cluster(choice);
+    if (shape_.coupled) {
+      choose_shares(choice);
+    } else {
+      choose_cluster(choice);
+    }
     choose_driver(choice);
     if (plan_.driver == BlockDriver::kStepwise) {
-      plan_.cluster = 1;
+      plan_.cluster = plan_.shares = 1;
       plan_.rows = stepwise_rows(choice);
       place_rows();
       plan_.forward = plan_.backward = SharedPlan();
@@ -129,7 +138,7 @@ class Planner {
   /// As many blocks as there are multiprocessors, of one row at least; a weight that a thread has
   /// read serves up to eight rows, so more of them make no block faster.
   int choose_rows(const BlockChoice& choice) const {
-    if (shape_.coupled) return static_cast<int>(shape_.batch);
+    if (shape_.coupled) return static_cast<int>((shape_.batch + plan_.shares - 1) / plan_.shares);
     if (choice.rows > 0) return choice.rows;
     for (const int rows : {1, 2, 4}) {
       if ((shape_.batch + rows - 1) / rows * plan_.cluster <= limits_.multiprocessors) return rows;
@@ -145,6 +154,8 @@ class Planner {
   }
   void choose_cluster(const BlockChoice& choice);
   bool can_cluster() const;
+  void choose_shares(const BlockChoice& choice);
+  bool has_all_columns() const;
   double resident_step() const;
   int stepwise_rows(const BlockChoice& choice) const {
     if (choice.rows > 0) return choice.rows;
@@ -155,6 +166,7 @@ class Planner {
 
   void place_rows() {
     plan_.blocks = static_cast<int>((shape_.batch + plan_.rows - 1) / plan_.rows);
+    if (plan_.shares > 1) plan_.blocks = plan_.shares;  // the last ones may have no row
     plan_.padded = int64_t{plan_.blocks} * plan_.rows;
     plan_.slots.clear();
     int64_t offset = 0;
@@ -196,13 +208,12 @@ class Planner {
     out.slots.assign(d_.slots.size(), -1);
     for (const LinearInfo& info : d_.linears) out.weights.emplace_back(info.sources.size());
     const int64_t budget = limits_.shared_bytes / shape_.number_bytes;
-    if (kNominalThreads * kMostRows > budget) return out;
-    out.partial_numbers = kNominalThreads * kMostRows;
-    int64_t used = out.partial_numbers;
-    if (plan_.cluster > 1) {
-      out.common = static_cast<int32_t>(used);
-      used += round_up(plan_.rows + 1, 4);
-    }
+    constexpr int64_t partials = kNominalThreads * kMostRows;
+    int64_t used = partials;
+    if (plan_.cluster > 1) used += round_up(plan_.rows + 1, 4);
+    if (plan_.shares > 1) used += round_up(2 * message_numbers(most_features(d_)), 4);
+    if (used > budget) return out;
+    out.partial_numbers = out.common = static_cast<int32_t>(partials);
     std::vector<size_t> order(d_.slots.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(),
@@ -319,9 +330,9 @@ constexpr double kProductsACycle = 32;  // multiply-adds of one multiprocessor f
 constexpr double kHeldProductsACycle = 128;  // with its weights in registers
 constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
 constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
-constexpr double kExchange = 0.5;            // of a product's results in a cluster, in microseconds
+constexpr double kExchange = 0.5;            // of results or sums in a cluster, in microseconds
 constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
-constexpr double kWorthACluster = 0.9;       // of a single block's time, at most
+constexpr double kWorthACluster = 0.9;       // of the time with fewer blocks, at most
 
 /// Whether weights come from far away in every step.
 bool is_far(const SharedPlan& plan) {
@@ -330,7 +341,8 @@ bool is_far(const SharedPlan& plan) {
 
 /// Microseconds: a resident step costs the products' arithmetic on the blocks' multiprocessors, and
 /// what of the weights has to come from the second-level cache in every step. The blocks of a
-/// cluster share that, wait for each other, and do the rest over again.
+/// cluster share that, wait for each other, and do the rest over again. Shares of a batch wait for
+/// each other's sums.
 double Planner::resident_step() const {
   const int at_once = std::max(1, limits_.multiprocessors / plan_.cluster);
   const double waves = (plan_.blocks + at_once - 1) / at_once;
@@ -349,7 +361,8 @@ double Planner::resident_step() const {
            (plan_.cluster > 1 ? units / kUnitsACycle : 0)) *
               plan_.rows / kClock +
           far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
-          (plan_.cluster > 1 ? products * kExchange : 0));
+          (plan_.cluster > 1 ? products * kExchange : 0) +
+          (plan_.shares > 1 ? static_cast<double>(d_.sites.size()) * kExchange : 0));
 }
 
 /// Clusters are for weights that do not fit one block's shared memory.
@@ -372,21 +385,54 @@ void Planner::choose_cluster(const BlockChoice& choice) {
 }
 
 /// Every block of a cluster runs the whole program on columns of its own, so whatever it writes has
-/// to be in its shared memory. Rows that meet would be a whole batch there. Every step of both
-/// directions needs a product, where the blocks meet: what one of them stores, others have read.
+/// to be in its shared memory. Every step of both directions needs a product, where the blocks
+/// meet: what one of them stores, others have read.
 bool Planner::can_cluster() const {
-  if (shape_.coupled || pooled()) return false;
+  if (pooled() || !has_all_columns()) return false;
   for (const bool backward : {false, true}) {
     if (backward && !shape_.keep) break;
-    const SharedPlan& plan = backward ? plan_.backward : plan_.forward;
     bool meets = false;
     for (size_t l = 0; l < d_.linears.size(); ++l) meets = meets || has_product(l, backward);
     if (!meets) return false;
+  }
+  return true;
+}
+
+/// Whether all columns that may be in shared memory are, in all directions.
+bool Planner::has_all_columns() const {
+  for (const bool backward : {false, true}) {
+    if (backward && !shape_.keep) break;
+    const SharedPlan& plan = backward ? plan_.backward : plan_.forward;
     for (size_t s = 0; s < d_.slots.size(); ++s) {
       if (plan.slots[s] < 0 && may_share(s, backward)) return false;
     }
   }
   return true;
+}
+
+/// A batch whose rows meet goes to the fewest blocks whose shares of it have all their columns in
+/// shared memory; to more, or where no number of them has room, where a step is a good part shorter
+/// by the model.
+void Planner::choose_shares(const BlockChoice& choice) {
+  lay_out(1, choice);
+  bool fits = has_all_columns();
+  BlockPlan best = plan_;
+  double least = resident_step();
+  for (int shares = 2; shares <= std::min(limits_.max_cluster, kMostCluster); shares *= 2) {
+    const bool asked = choice.cluster == shares;
+    if (choice.cluster > 0 ? !asked : shares > limits_.multiprocessors) continue;
+    plan_.shares = shares;
+    lay_out(1, choice);
+    // Without shared memory there is no place to meet.
+    if (plan_.forward.numbers == 0 || plan_.backward.numbers == 0) continue;
+    const double step = resident_step();
+    const bool near = has_all_columns(), shorter = step < least * kWorthACluster;
+    if (!asked && (fits ? !near || !shorter : !near && !shorter)) continue;
+    fits = near;
+    least = step;
+    best = plan_;
+  }
+  plan_ = best;
 }
 
 /// A stepwise step costs the launches and the products over the whole batch.
@@ -409,65 +455,13 @@ void Planner::choose_driver(const BlockChoice& choice) {
   plan_.why = why.str();
 }
 
-const char* word_of(BlockDriver driver) {
-  return driver == BlockDriver::kResident ? "resident" : "stepwise";
-}
-
 }  // namespace
-
-std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) const {
-  std::ostringstream out;
-  const int64_t bytes = shape.number_bytes;
-  const char* const row_word = rows == 1 ? " row" : " rows";
-  out << word_of(driver) << ": ";
-  if (cluster > 1) {
-    out << blocks << (blocks == 1 ? " cluster of " : " clusters of ") << rows << row_word
-        << ", each " << cluster << " blocks of ";
-  } else {
-    out << blocks << (blocks == 1 ? " block of " : " blocks of ") << rows << row_word << " and ";
-  }
-  out << threads << " threads; " << why;
-  if (driver == BlockDriver::kStepwise) return out.str();
-  for (const bool back : {false, true}) {
-    if (back && !shape.keep) break;
-    const SharedPlan& plan = back ? backward : forward;
-    int64_t inside = 0, slots_inside = 0;
-    for (size_t s = 0; s < d.slots.size(); ++s) {
-      if (plan.slots[s] < 0) continue;
-      ++slots_inside;
-      inside += (int64_t{slots[s].reach} + 1) * rows * slots[s].stride;
-    }
-    out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
-        << " bytes of shared memory" << (cluster > 1 ? " a block, " : ", ") << slots_inside
-        << " of " << d.slots.size() << " slots in it (" << inside * bytes << " bytes), ";
-    if (plan.held) {
-      out << plan.weight_numbers * bytes << " bytes of weights in registers";
-    } else {
-      out << "weights " << plan.weight_numbers_shared * bytes << " of "
-          << plan.weight_numbers * bytes << " bytes";
-    }
-  }
-  return out.str();
-}
 
 BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,
                       const BlockLimits& limits) {
   REQUIRE(shape.batch < std::numeric_limits<int>::max() / 2, kShape, "batch ", shape.batch,
           " is too large; at most 2^30");
   return Planner(layout, shape, limits).plan();
-}
-
-LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
-                     int64_t number_bytes) {
-  BlockShape shape;
-  shape.batch = call.batch;
-  shape.steps = call.steps;
-  shape.keep = call.training;
-  shape.coupled = call.training && !cell.sites.empty();
-  shape.number_bytes = number_bytes;
-  const BlockPlan plan = plan_blocks(BlockLayout(cell), shape,
-                                     {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
-  return {"", word_of(plan.driver), plan.explain(cell, shape)};
 }
 
 }  // namespace lookback

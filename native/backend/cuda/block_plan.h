@@ -1,6 +1,6 @@
 /// How a cell's loop runs on a GPU: which driver, how many rows a block or a cluster of blocks has,
 /// and what of its columns and weights lies in shared memory. A small model of sizes decides;
-/// docs/adr/0009 and 0023 have its reasons.
+/// docs/adr/0009, 0023 and 0024 have its reasons.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,10 @@ struct BlockChoice {
   enum Driver { kModel, kResident, kStepwise } driver = kModel;
   int rows = 0;               ///< of a block; 0: as the model says
   int64_t shared_bytes = -1;  ///< at most this much; -1: as the device has
-  int cluster = 0;            ///< blocks of a resident one, where it can be; 0: as the model says
-  bool hold = true;           ///< weights in registers where they fit
+  /// Blocks of a resident cluster, where it can be: with the same rows, or, of a batch whose rows
+  /// meet, each with a share; 0: as the model says.
+  int cluster = 0;
+  bool hold = true;  ///< weights in registers where they fit
 };
 BlockChoice& block_choice();
 
@@ -88,17 +90,21 @@ struct SharedPlan {
   std::vector<int32_t> slots;                 ///< where each begins; -1: in global memory only
   std::vector<std::vector<Weights>> weights;  ///< [Linear][source]
   int32_t partials = 0, partial_numbers = 0;
-  int32_t common = 0;  ///< of a cluster: see BlockArgs
+  int32_t common = 0;  ///< of blocks that meet: see BlockArgs
   int32_t numbers = 0;
   bool held = false;  ///< the weights are in registers (block_held.h), and not in shared memory
   int64_t weight_numbers = 0, weight_numbers_shared = 0;  ///< of one block
 };
 
+/// Of the largest batch site; 0: there is none.
+int most_features(const Declaration& d);
+
 struct BlockPlan {
   BlockDriver driver = BlockDriver::kResident;
-  int rows = 1;     ///< of a block, or of the blocks of a cluster together
-  int blocks = 1;   ///< that have rows of their own: blocks, or clusters
-  int cluster = 1;  ///< blocks of a cluster; 1: there are none
+  int rows = 1;     ///< of a block, or of the blocks of a cluster with the same rows
+  int blocks = 1;   ///< that have rows of their own: blocks, or clusters with the same rows
+  int cluster = 1;  ///< blocks of each of those; 1: there are none
+  int shares = 1;   ///< blocks that divide a batch whose rows meet, in one cluster
   int threads = 128;
   int64_t padded = 0;
   std::vector<BlockSlot> slots;
@@ -106,6 +112,8 @@ struct BlockPlan {
   SharedPlan forward, backward;
   std::string why;
 
+  /// Blocks that a launch starts together.
+  int together() const { return cluster * shares; }
   /// In words: what a user sees with `explain: true`.
   std::string explain(const Declaration& d, const BlockShape& shape) const;
 };

@@ -42,7 +42,8 @@ struct BlockPlaces {
   S* shared;      ///< null: nothing is there
   int64_t begin;  ///< first row of the block
   int rows;       ///< real ones
-  int rank;       ///< of the block in its cluster
+  int rank;       ///< of the block among those with the same rows
+  int share;      ///< of the batch, where blocks divide it
   S* active;      ///< [rows] 1 where a row takes part in the step
 
   HD BlockColumn<S> column(int slot, int t) const {

@@ -16,6 +16,8 @@ enum class SyncSite {
   kExchange,   ///< before a product's results go to all blocks
   kExchanged,  ///< after that
   kStop,       ///< after all have been told whether to go on
+  kSums,       ///< between what each block has summed over its share of the batch and the total
+  kLeave,      ///< before a block goes whose sums others may still read
   kCount
 };
 

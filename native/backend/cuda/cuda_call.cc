@@ -71,7 +71,7 @@ void CudaRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CudaTape<S>&
     site.stat_rows = this->stat_rows(d.sites[i]);
     site.pooled = d.sites[i].pooled;
     site.moments = moments;
-    moments += 2 * int64_t{site.features} * call.steps;
+    moments += 2 * int64_t{site.features} * call.steps * t.plan.shares;
     const std::vector<int64_t> shape = this->stat_shape(d.sites[i]);
     const std::string name = "buf." + d.sites[i].name;
     const S* const mean = find(call.inputs, name + ".mean", shape);

@@ -53,8 +53,7 @@ class CudaRecurrence<S>::Stepwise {
     loop.work = {pass, time, phase, batchwise};
     const int blocks = loop.blocks;
     if (batchwise) {
-      int features = 1;
-      for (const BatchSiteInfo& site : d_.sites) features = std::max(features, site.features);
+      const int features = std::max(1, most_features(d_));
       loop.blocks = (features + kBatchwiseThreads - 1) / kBatchwiseThreads;
     }
     self_.device_.template launch<S>(loop.kId, loop);

@@ -80,21 +80,26 @@ std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   auto t = std::make_unique<CudaTape<S>>(device_);
   t->shape = shape_of(batch, steps, keep, keep);
   t->plan = plan_blocks(layout_, t->shape, limits());
-  t->storage.ensure(t->plan.storage_numbers, "activations");
+  make_room(*t);
   t->active.ensure(batch, "activations");
-  int64_t features = 0, moments = 0;
-  for (const BatchSiteInfo& site : d.sites) {
-    features = std::max<int64_t>(features, site.features);
-    moments += checked_mul(steps, 2 * int64_t{site.features}, "batch statistics");
-  }
-  t->totals.ensure(2 * features, "batch statistics");
-  t->moments.ensure(moments, "batch statistics");
   for (size_t i = 0; i < d.sequences.size(); ++i) t->masks.emplace_back(device_);
   for (size_t i = 0; i < d.states.size(); ++i) {
     t->d_initial.emplace_back(device_);
     t->noisy.emplace_back(device_);
   }
   return t;
+}
+
+/// What the plan needs; each share of a batch has statistics for itself.
+template <class S>
+void CudaRecurrence<S>::make_room(CudaTape<S>& t) const {
+  const Declaration& d = cell_.declaration;
+  t.storage.ensure(t.plan.storage_numbers, "activations");
+  int64_t features = 0;
+  for (const BatchSiteInfo& site : d.sites) features += site.features;
+  const int64_t moments = checked_mul(t.shape.steps, 2 * features, "batch statistics");
+  t.totals.ensure(int64_t{t.plan.shares} * message_numbers(most_features(d)), "batch statistics");
+  t.moments.ensure(checked_mul(t.plan.shares, moments, "batch statistics"), "batch statistics");
 }
 
 /// The plan of a tape changes with what the call needs: rows that meet, and room for initial
@@ -109,8 +114,8 @@ void CudaRecurrence<S>::ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t) 
     return;
   t.storage.clear();  // two at a time could be more than the device has
   t.plan = plan_blocks(layout_, shape, limits());
-  t.storage.ensure(t.plan.storage_numbers, "activations");
   t.shape = shape;
+  make_room(t);
 }
 
 template <class S>
@@ -129,6 +134,8 @@ void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
   std::copy(t.plan.slots.begin(), t.plan.slots.end(), a.slots);
   a.rows = t.plan.rows;
   a.cluster = t.plan.cluster;
+  a.shares = t.plan.shares;
+  a.message = message_numbers(most_features(d));
   a.padded = t.plan.padded;
   for (size_t v = 0; v < d.vectors.size(); ++v) a.vectors[v] = weights_.vector(v);
 }

@@ -60,6 +60,7 @@ class CudaRecurrence final : public CellHost<S> {
 
   BlockLimits limits() const;
   BlockShape shape_of(int64_t batch, int64_t steps, bool keep, bool training) const;
+  void make_room(CudaTape<S>& t) const;
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);
   void prepare(const ForwardCall<S>& call, bool quads);
   void build_derived(const ForwardCall<S>& call);

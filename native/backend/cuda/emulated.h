@@ -10,25 +10,28 @@
 
 namespace lookback {
 
-/// In which order the threads of a block, and the blocks of a cluster, run, and which barrier they
-/// leave out; for tests.
+/// In which order the threads of a block, and the blocks of a cluster, run, which barrier they
+/// leave out, and when they find the job cancelled; for tests.
 struct EmulatedSchedule {
   bool descending = false;  ///< the last thread goes first
   SyncSite left_out = SyncSite::kCount;
+  int looks = -1;  ///< of a cluster at the caller's flag that find nothing; the next does; -1: all
 };
 EmulatedSchedule& emulated_schedule();
 
 /// What the threads of an emulated cluster share; mostly it is a single block.
 struct EmulatedCluster {
-  EmulatedCluster(int blocks, int block_threads, SyncSite without)
+  EmulatedCluster(int blocks, int block_threads, const EmulatedSchedule& schedule)
       : threads(block_threads),
         team(blocks * block_threads, block_threads),
-        left_out(without),
+        left_out(schedule.left_out),
+        looks(schedule.looks),
         stop(static_cast<size_t>(blocks)) {}
 
   int threads;  ///< of a block
   FiberTeam team;
   SyncSite left_out;
+  int looks;
   std::vector<char> stop;          ///< of each block
   std::vector<std::byte*> shared;  ///< memory of each block
 };
@@ -67,7 +70,10 @@ class EmulatedThreads {
   bool agree(const std::atomic<bool>* flag) const {
     if (flag == nullptr) return false;
     char& told = cluster_->stop[static_cast<size_t>(rank_)];
-    if (thread() == 0) told = flag->load(std::memory_order_relaxed) ? 1 : 0;
+    if (thread() == 0) {
+      const bool found = cluster_->looks-- == 0;
+      told = found || flag->load(std::memory_order_relaxed) ? 1 : 0;
+    }
     cluster_->team.wait(member_);
     const bool stop = told != 0;
     cluster_->team.wait(member_);

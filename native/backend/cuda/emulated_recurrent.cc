@@ -46,14 +46,15 @@ struct Loops<S, CellList<Types...>> {
 };
 
 /// One team runs all clusters, one after another. What a block finds in shared memory when it
-/// begins is no number. False where a GPU would hang.
+/// begins is no number, nor what others find there once it has left. False where a GPU would hang.
 template <class S>
 bool run(const LoopOp<S>& op) {
   const EmulatedSchedule schedule = emulated_schedule();
-  EmulatedCluster cluster(op.args.cluster, kThreads, schedule.left_out);
+  const int together = op.args.cluster * op.args.shares;
+  EmulatedCluster cluster(together, kThreads, schedule);
   const size_t quads = static_cast<size_t>(op.args.shared_numbers) / 4 + 1;
-  std::vector<Quad<S>> shared(quads * static_cast<size_t>(op.args.cluster));
-  for (int rank = 0; rank < op.args.cluster; ++rank) {
+  std::vector<Quad<S>> shared(quads * static_cast<size_t>(together));
+  for (int rank = 0; rank < together; ++rank) {
     cluster.shared.push_back(
         reinterpret_cast<std::byte*>(shared.data() + quads * static_cast<size_t>(rank)));
   }
@@ -61,12 +62,16 @@ bool run(const LoopOp<S>& op) {
   const auto member = [&](int own) {
     const auto rank = static_cast<size_t>(own / kThreads);
     S* const numbers = shared[quads * rank].v;
-    for (int first = 0; first < op.blocks; first += op.args.cluster) {
+    const auto forget = [=] {
       if (own % kThreads == 0) std::fill_n(numbers, 4 * quads, std::numeric_limits<S>::quiet_NaN());
+    };
+    for (int first = 0; first < op.blocks; first += together) {
+      forget();
       cluster.team.wait(own);
       loop(EmulatedThreads(&cluster, own, first, op.blocks), op,
            op.shared_bytes > 0 ? numbers : nullptr);
       cluster.team.wait(own);
+      forget();
     }
   };
   cluster.team.run(member, schedule.descending);

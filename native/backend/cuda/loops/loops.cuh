@@ -36,14 +36,15 @@ cudaError_t launch_loop_holding(const LoopOp<S>& op, cudaStream_t stream) {
   }
   cudaLaunchAttribute cluster = {};
   cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(op.args.cluster), 1, 1};
+  const int together = op.args.cluster * op.args.shares;
+  cluster.val.clusterDim = {static_cast<unsigned>(together), 1, 1};
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(op.blocks));
   config.blockDim = dim3(static_cast<unsigned>(op.threads));
   config.dynamicSmemBytes = static_cast<size_t>(op.shared_bytes);
   config.stream = stream;
   config.attrs = &cluster;
-  config.numAttrs = op.args.cluster > 1 ? 1 : 0;
+  config.numAttrs = together > 1 ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, op.args, op.work);
 }
 

@@ -1,0 +1,64 @@
+/// A plan in words.
+#include <sstream>
+
+#include "backend/cell_host.h"
+#include "backend/cuda/block_plan.h"
+
+namespace lookback {
+namespace {
+
+const char* word_of(BlockDriver driver) {
+  return driver == BlockDriver::kResident ? "resident" : "stepwise";
+}
+
+}  // namespace
+
+std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) const {
+  std::ostringstream out;
+  const int64_t bytes = shape.number_bytes;
+  const char* const row_word = rows == 1 ? " row" : " rows";
+  out << word_of(driver) << ": ";
+  if (cluster > 1) {
+    out << blocks << (blocks == 1 ? " cluster of " : " clusters of ") << rows << row_word
+        << ", each " << cluster << " blocks of ";
+  } else {
+    out << blocks << (blocks == 1 ? " block of " : " blocks of ") << rows << row_word << " and ";
+  }
+  out << threads << " threads" << (shares > 1 ? " in one cluster; " : "; ") << why;
+  if (driver == BlockDriver::kStepwise) return out.str();
+  for (const bool back : {false, true}) {
+    if (back && !shape.keep) break;
+    const SharedPlan& plan = back ? backward : forward;
+    int64_t inside = 0, slots_inside = 0;
+    for (size_t s = 0; s < d.slots.size(); ++s) {
+      if (plan.slots[s] < 0) continue;
+      ++slots_inside;
+      inside += (int64_t{slots[s].reach} + 1) * rows * slots[s].stride;
+    }
+    out << (back ? "; backward: " : "; forward: ") << plan.numbers * bytes
+        << " bytes of shared memory" << (together() > 1 ? " a block, " : ", ") << slots_inside
+        << " of " << d.slots.size() << " slots in it (" << inside * bytes << " bytes), ";
+    if (plan.held) {
+      out << plan.weight_numbers * bytes << " bytes of weights in registers";
+    } else {
+      out << "weights " << plan.weight_numbers_shared * bytes << " of "
+          << plan.weight_numbers * bytes << " bytes";
+    }
+  }
+  return out.str();
+}
+
+LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
+                     int64_t number_bytes) {
+  BlockShape shape;
+  shape.batch = call.batch;
+  shape.steps = call.steps;
+  shape.keep = call.training;
+  shape.coupled = call.training && !cell.sites.empty();
+  shape.number_bytes = number_bytes;
+  const BlockPlan plan = plan_blocks(BlockLayout(cell), shape,
+                                     {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
+  return {"", word_of(plan.driver), plan.explain(cell, shape)};
+}
+
+}  // namespace lookback
