@@ -9,7 +9,7 @@
 namespace lookback {
 
 /// Raised whenever a struct or a meaning below or in operations.h changes.
-constexpr uint32_t kCudaApiVersion = 2;
+constexpr uint32_t kCudaApiVersion = 3;
 
 enum CudaStatus : int32_t {
   kCudaOk = 0,
@@ -108,6 +108,11 @@ struct CudaTable {
   /// and where it does not open, no product is given to it. LOOKBACK_CUBLAS names the library, or
   /// switches it off. Fails only for want of memory, after which it can be asked again.
   int32_t (*blas)(CudaSession* session, CudaBlasInfo* info, CudaFault* fault);
+  /// How many clusters of a time loop the device can hold at once, beside nothing else: 0 where it
+  /// could never start one. `arguments`: as `launch` would have them for kCudaLoop; of those only
+  /// which kernel it is, its threads, shared memory and blocks of a cluster are looked at.
+  int32_t (*count_clusters)(CudaSession* session, int32_t dtype, const void* arguments,
+                            int64_t bytes, int32_t* count, CudaFault* fault);
 };
 
 /// What the library exports.

@@ -48,6 +48,10 @@ std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) co
   return out.str();
 }
 
+LoopPlan BlockPlan::told(const Declaration& d, const BlockShape& shape) const {
+  return {"", word_of(driver), explain(d, shape)};
+}
+
 LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
                      int64_t number_bytes) {
   BlockShape shape;
@@ -58,7 +62,7 @@ LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSiz
   shape.number_bytes = number_bytes;
   const BlockPlan plan = plan_blocks(BlockLayout(cell), shape,
                                      {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
-  return {"", word_of(plan.driver), plan.explain(cell, shape)};
+  return plan.told(cell, shape);
 }
 
 }  // namespace lookback

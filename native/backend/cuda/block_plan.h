@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cuda/block_args.h"
 #include "cells/cell.h"
 
@@ -116,6 +117,7 @@ struct BlockPlan {
   int together() const { return cluster * shares; }
   /// In words: what a user sees with `explain: true`.
   std::string explain(const Declaration& d, const BlockShape& shape) const;
+  LoopPlan told(const Declaration& d, const BlockShape& shape) const;
 };
 
 BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,

@@ -148,7 +148,6 @@ void CudaRecurrence<S>::run_steps(CudaTape<S>& t, bool backward) {
 template <class S>
 void CudaRecurrence<S>::run_loop(CudaTape<S>& t, bool backward) {
   device_.check_cancel();
-  t.loop.backward = backward;
   if (t.plan.driver == BlockDriver::kStepwise) {
     run_steps(t, backward);
   } else {

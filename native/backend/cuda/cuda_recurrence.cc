@@ -65,11 +65,53 @@ BlockShape CudaRecurrence<S>::shape_of(int64_t batch, int64_t steps, bool keep,
   return {batch, steps, keep, training && !cell_.declaration.sites.empty(), 1, sizeof(S)};
 }
 
+/// By the model of sizes, with no larger clusters than the device has room for: what it can hold
+/// depends on the kernel, and on where its multiprocessors are.
+template <class S>
+BlockPlan CudaRecurrence<S>::choose_plan(const BlockShape& shape) const {
+  BlockLimits limits = this->limits();
+  BlockPlan plan = plan_blocks(layout_, shape, limits);
+  std::string refused;
+  while (plan.together() > 1 && !has_room(plan, shape)) {
+    refused = text("; the device has no room for a cluster of ", plan.together());
+    limits.max_cluster = plan.together() / 2;
+    plan = plan_blocks(layout_, shape, limits);
+  }
+  plan.why += refused;
+  return plan;
+}
+
+template <class S>
+bool CudaRecurrence<S>::has_room(const BlockPlan& plan, const BlockShape& shape) const {
+  for (const bool backward : {false, true}) {
+    if (backward && !shape.keep) break;
+    LoopOp<S> loop = {};
+    size_loop(plan, backward, loop);
+    if (device_.template count_clusters<S>(loop) == 0) return false;
+  }
+  return true;
+}
+
+/// Which kernel a plan means, and the sizes of its launch.
+template <class S>
+void CudaRecurrence<S>::size_loop(const BlockPlan& plan, bool backward, LoopOp<S>& loop) const {
+  const bool resident = plan.driver == BlockDriver::kResident;
+  const SharedPlan& shared = backward ? plan.backward : plan.forward;
+  loop.index = cell_.index;
+  loop.backward = backward;
+  loop.threads = plan.threads;
+  loop.blocks = plan.blocks * plan.cluster;
+  loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
+  loop.args.cluster = plan.cluster;
+  loop.args.shares = plan.shares;
+  loop.args.shared_numbers = shared.numbers;
+  loop.args.held = resident && shared.held;
+}
+
 template <class S>
 LoopPlan CudaRecurrence<S>::plan_here(const PlanCall& call) const {
-  const CudaDeviceInfo& gpu = device_.info();
-  return plan_on_gpu(cell_.declaration, call,
-                     {gpu.name, gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster}, sizeof(S));
+  const BlockShape shape = shape_of(call.batch, call.steps, call.training, call.training);
+  return choose_plan(shape).told(cell_.declaration, shape);
 }
 
 template <class S>
@@ -79,7 +121,7 @@ std::unique_ptr<Tape> CudaRecurrence<S>::make_tape(int64_t batch, int64_t steps,
   const Declaration& d = cell_.declaration;
   auto t = std::make_unique<CudaTape<S>>(device_);
   t->shape = shape_of(batch, steps, keep, keep);
-  t->plan = plan_blocks(layout_, t->shape, limits());
+  t->plan = choose_plan(t->shape);
   make_room(*t);
   t->active.ensure(batch, "activations");
   for (size_t i = 0; i < d.sequences.size(); ++i) t->masks.emplace_back(device_);
@@ -113,7 +155,7 @@ void CudaRecurrence<S>::ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t) 
       t.plan.storage_numbers > 0 && t.storage.size() > 0)
     return;
   t.storage.clear();  // two at a time could be more than the device has
-  t.plan = plan_blocks(layout_, shape, limits());
+  t.plan = choose_plan(shape);
   t.shape = shape;
   make_room(t);
 }
@@ -122,9 +164,6 @@ template <class S>
 void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
   BlockArgs<S>& a = t.loop.args;
   const Declaration& d = cell_.declaration;
-  t.loop.index = cell_.index;
-  t.loop.threads = t.plan.threads;
-  t.loop.blocks = t.plan.blocks * t.plan.cluster;
   std::memcpy(a.cell, cell_.cell.get(), cell_.bytes);
   a.walk.storage = t.storage.data();
   a.walk.active = t.active.data();
@@ -133,8 +172,6 @@ void CudaRecurrence<S>::bind_tape(CudaTape<S>& t) {
   a.slot_count = static_cast<int32_t>(t.plan.slots.size());
   std::copy(t.plan.slots.begin(), t.plan.slots.end(), a.slots);
   a.rows = t.plan.rows;
-  a.cluster = t.plan.cluster;
-  a.shares = t.plan.shares;
   a.message = message_numbers(most_features(d));
   a.padded = t.plan.padded;
   for (size_t v = 0; v < d.vectors.size(); ++v) a.vectors[v] = weights_.vector(v);
@@ -210,12 +247,10 @@ void CudaRecurrence<S>::stage(CudaTape<S>& t, bool backward) const {
   BlockArgs<S>& a = t.loop.args;
   const bool resident = t.plan.driver == BlockDriver::kResident;
   const SharedPlan& shared = backward ? t.plan.backward : t.plan.forward;
+  size_loop(t.plan, backward, t.loop);
   a.partials = shared.partials;
   a.partial_numbers = shared.partial_numbers;
   a.common = shared.common;
-  a.shared_numbers = shared.numbers;
-  a.held = resident && shared.held;
-  t.loop.shared_bytes = resident ? shared.numbers * static_cast<int32_t>(sizeof(S)) : 0;
   const auto is_result = [&](size_t s) {
     return std::any_of(d.linears.begin(), d.linears.end(),
                        [&](const LinearInfo& l) { return l.d_out.id == static_cast<int>(s); });

@@ -59,6 +59,9 @@ class CudaRecurrence final : public CellHost<S> {
   class Stepwise;
 
   BlockLimits limits() const;
+  BlockPlan choose_plan(const BlockShape& shape) const;
+  bool has_room(const BlockPlan& plan, const BlockShape& shape) const;
+  void size_loop(const BlockPlan& plan, bool backward, LoopOp<S>& loop) const;
   BlockShape shape_of(int64_t batch, int64_t steps, bool keep, bool training) const;
   void make_room(CudaTape<S>& t) const;
   void ensure_plan(const ForwardCall<S>& call, CudaTape<S>& t);

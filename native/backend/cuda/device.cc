@@ -123,6 +123,13 @@ void CudaDevice::copy_bytes(const void* from, int64_t bytes, void* to) {
   if (bytes > 0 && from != to) check(table_.copy(session_, from, bytes, to, &fault), fault);
 }
 
+int CudaDevice::count_clusters(int32_t dtype, const void* arguments, int64_t bytes) {
+  CudaFault fault = {};
+  int32_t count = 0;
+  check(table_.count_clusters(session_, dtype, arguments, bytes, &count, &fault), fault);
+  return count;
+}
+
 void CudaDevice::launch_bytes(int32_t operation, int32_t dtype, const void* arguments,
                               int64_t bytes) {
   CudaFault fault = {};

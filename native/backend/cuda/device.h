@@ -40,6 +40,13 @@ class CudaDevice final : public MemorySpace {
     launch_bytes(operation, sizeof(S), &op, sizeof(Op));
   }
 
+  /// Clusters of such a launch of a time loop (LoopOp) that the device can hold at once; 0: it can
+  /// start none.
+  template <class S, class Op>
+  int count_clusters(const Op& op) {
+    return count_clusters(sizeof(S), &op, sizeof(op));
+  }
+
   /// From here to `end_record` launches are noted and not run; nothing may be allocated, copied or
   /// waited for meanwhile.
   void begin_record();
@@ -60,6 +67,7 @@ class CudaDevice final : public MemorySpace {
   void copy_bytes(const void* from, int64_t bytes, void* to) override;
 
  private:
+  int count_clusters(int32_t dtype, const void* arguments, int64_t bytes);
   void launch_bytes(int32_t operation, int32_t dtype, const void* arguments, int64_t bytes);
 
   const CudaTable& table_;

@@ -28,6 +28,7 @@ std::atomic<bool> lost{false};
 std::atomic<int64_t> replays{0};
 std::atomic<bool> refuses_records{false};
 std::atomic<const char*> blas_path{nullptr};
+std::atomic<int32_t> largest_cluster{kMostCluster};
 
 [[noreturn]] void die(const char* what) {
   std::fprintf(stderr, "emulated device: %s\n", what);
@@ -131,6 +132,8 @@ void emulated_lose_device(bool now) { lost.store(now); }
 int64_t emulated_replays() { return replays.load(); }
 void emulated_refuse_records(bool refuse) { refuses_records.store(refuse); }
 void emulated_use_blas(const char* path) { blas_path.store(path); }
+void emulated_limit_clusters(int32_t most) { largest_cluster.store(most); }
+int32_t emulated_largest_cluster() { return largest_cluster.load(); }
 
 namespace {
 
@@ -146,7 +149,7 @@ int32_t device_info(int32_t, CudaDeviceInfo* info, CudaFault*) {
   info->multiprocessors = 2;
   info->shared_bytes = 48 << 10;
   info->registers = 1 << 16;
-  info->max_cluster = 8;
+  info->max_cluster = kMostCluster;
   info->total_bytes = info->free_bytes = kReserved;
   info->can_map_host = 1;
   return kCudaOk;
@@ -293,6 +296,12 @@ int32_t launch(CudaSession* session, int32_t operation, int32_t dtype, const voi
   return known ? status : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }
 
+int32_t count_clusters(CudaSession* session, int32_t dtype, const void* arguments, int64_t bytes,
+                       int32_t* count, CudaFault* fault) {
+  if (alive("counting clusters", fault) != kCudaOk) return fault->status;
+  return count_loop_clusters(session, dtype, arguments, bytes, count, fault);
+}
+
 int32_t begin_record(CudaSession* session, CudaFault* fault) {
   if (alive_alone(session, "recording launches", fault) != kCudaOk) return fault->status;
   session->recording = std::make_unique<CudaRecord>();
@@ -345,7 +354,8 @@ const CudaTable& emulated_cuda_table() {
                                   end_record,
                                   replay,
                                   drop_record,
-                                  blas};
+                                  blas,
+                                  count_clusters};
   return table;
 }
 

@@ -45,6 +45,12 @@ struct Loops<S, CellList<Types...>> {
   static constexpr Loop<S> kLoops[] = {run_cell<S, Types>...};
 };
 
+/// As many as the largest cluster has blocks, all together.
+template <class S>
+int32_t room_for_clusters(const LoopOp<S>& op) {
+  return emulated_largest_cluster() / (op.args.cluster * op.args.shares);
+}
+
 /// One team runs all clusters, one after another. What a block finds in shared memory when it
 /// begins is no number, nor what others find there once it has left. False where a GPU would hang.
 template <class S>
@@ -95,14 +101,28 @@ EmulatedSchedule& emulated_schedule() {
   return schedule;
 }
 
+int32_t count_loop_clusters(CudaSession*, int32_t dtype, const void* arguments, int64_t bytes,
+                            int32_t* count, CudaFault* fault) {
+  const auto go = [count](const auto& op) { *count = room_for_clusters(op); };
+  const bool known =
+      dtype == sizeof(float)
+          ? with_operation(OperationList<LoopOp<float>>(), kCudaLoop, arguments, bytes, go)
+          : with_operation(OperationList<LoopOp<double>>(), kCudaLoop, arguments, bytes, go);
+  return known ? kCudaOk : set_fault(fault, kCudaFailed, "counting clusters", "unknown operation");
+}
+
 int32_t launch_recurrent(CudaSession*, int32_t operation, int32_t dtype, const void* arguments,
                          int64_t bytes, CudaFault* fault) {
-  bool ended = true;
-  const auto go = [&ended](const auto& op) { ended = run(op); };
+  bool ended = true, room = true;
+  const auto go = [&]<class Op>(const Op& op) {
+    if constexpr (!requires { op.items(); }) room = room_for_clusters(op) > 0;
+    if (room) ended = run(op);
+  };
   const bool known =
       dtype == sizeof(float)
           ? with_operation(RecurrentOperations<float>(), operation, arguments, bytes, go)
           : with_operation(RecurrentOperations<double>(), operation, arguments, bytes, go);
+  if (!room) return set_fault(fault, kCudaFailed, "a time loop", "no room for a cluster");
   if (!ended) return set_fault(fault, kCudaFailed, "a time loop", "threads at different barriers");
   return known ? kCudaOk : set_fault(fault, kCudaFailed, "a launch", "unknown operation");
 }

@@ -100,6 +100,11 @@ void emulated_lose_device(bool lost);
 /// null, as at first: none. The path outlives them.
 void emulated_use_blas(const char* path);
 
+/// For tests: blocks of the largest cluster that there is room for, whatever the description says,
+/// until called with `kMostCluster`.
+void emulated_limit_clusters(int32_t most);
+int32_t emulated_largest_cluster();
+
 /// For tests: records that all sessions have replayed; and whether every later one fails to end.
 int64_t emulated_replays();
 void emulated_refuse_records(bool refuse);

@@ -383,6 +383,12 @@ int32_t blas(CudaSession* session, CudaBlasInfo* info, CudaFault* fault) {
   return status;
 }
 
+int32_t count_clusters(CudaSession* session, int32_t dtype, const void* arguments, int64_t bytes,
+                       int32_t* count, CudaFault* fault) {
+  if (enter(session, fault) != kCudaOk) return fault->status;
+  return count_loop_clusters(session, dtype, arguments, bytes, count, fault);
+}
+
 }  // namespace
 }  // namespace lookback
 
@@ -414,6 +420,7 @@ extern "C" __attribute__((visibility("default"))) const lookback::CudaTable* loo
                                   end_record,
                                   replay,
                                   drop_record,
-                                  blas};
+                                  blas,
+                                  count_clusters};
   return &table;
 }

@@ -1,5 +1,6 @@
 /// The recurrent drivers behind the table: operations from `kCudaRecurrent` on. The library and the
-/// device on the host each define `launch_recurrent`.
+/// device on the host each define `launch_recurrent` and
+/// `count_loop_clusters`.
 #pragma once
 
 #include <cstdint>
@@ -20,5 +21,8 @@ constexpr CudaOperation kCudaLoop = CudaOperation(kCudaRecurrent + 6);
 /// As CudaTable::launch.
 int32_t launch_recurrent(CudaSession* session, int32_t operation, int32_t dtype,
                          const void* arguments, int64_t bytes, CudaFault* fault);
+/// As CudaTable::count_clusters.
+int32_t count_loop_clusters(CudaSession* session, int32_t dtype, const void* arguments,
+                            int64_t bytes, int32_t* count, CudaFault* fault);
 
 }  // namespace lookback

@@ -26,39 +26,68 @@ __global__ void __launch_bounds__(kMostBlockThreads, 1)
   block_backward<Cell, kQuads>(GpuThreads(), args, work, numbers);
 }
 
-template <class Cell, class S, int kQuads>
-cudaError_t launch_loop_holding(const LoopOp<S>& op, cudaStream_t stream) {
+/// The sizes of a launch.
+template <class S>
+struct LoopSizes {
+  cudaLaunchAttribute cluster = {};
+  cudaLaunchConfig_t config = {};
+
+  explicit LoopSizes(const LoopOp<S>& op) {
+    const int together = op.args.cluster * op.args.shares;
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {static_cast<unsigned>(together), 1, 1};
+    config.gridDim = dim3(static_cast<unsigned>(op.blocks));
+    config.blockDim = dim3(static_cast<unsigned>(op.threads));
+    config.dynamicSmemBytes = static_cast<size_t>(op.shared_bytes);
+    config.attrs = &cluster;
+    config.numAttrs = together > 1 ? 1 : 0;
+  }
+  LoopSizes(const LoopSizes&) = delete;
+  LoopSizes& operator=(const LoopSizes&) = delete;
+};
+
+/// Calls use(kernel) with the one that an operation means, which may then have its shared memory.
+template <class Cell, int kQuads, class S, class Use>
+cudaError_t with_kernel_holding(const LoopOp<S>& op, const Use& use) {
   const auto kernel = op.backward ? loop_backward<Cell, S, kQuads> : loop_forward<Cell, S, kQuads>;
   if (op.shared_bytes > 48 << 10) {
     const cudaError_t result =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_bytes);
     if (result != cudaSuccess) return result;
   }
-  cudaLaunchAttribute cluster = {};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  const int together = op.args.cluster * op.args.shares;
-  cluster.val.clusterDim = {static_cast<unsigned>(together), 1, 1};
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(op.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(op.threads));
-  config.dynamicSmemBytes = static_cast<size_t>(op.shared_bytes);
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = together > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, op.args, op.work);
+  return use(kernel);
+}
+
+template <class Cell, class S, class Use>
+cudaError_t with_kernel(const LoopOp<S>& op, const Use& use) {
+  if constexpr (kHoldsWeights<Cell, S>) {
+    if (op.args.held) return with_kernel_holding<Cell, kHeldQuads>(op, use);
+  }
+  return with_kernel_holding<Cell, 0>(op, use);
 }
 
 template <class Cell, class S>
 cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream) {
-  if constexpr (kHoldsWeights<Cell, S>) {
-    if (op.args.held) return launch_loop_holding<Cell, S, kHeldQuads>(op, stream);
-  }
-  return launch_loop_holding<Cell, S, 0>(op, stream);
+  return with_kernel<Cell>(op, [&](auto kernel) {
+    LoopSizes<S> sizes(op);
+    sizes.config.stream = stream;
+    return cudaLaunchKernelEx(&sizes.config, kernel, op.args, op.work);
+  });
+}
+
+template <class Cell, class S>
+cudaError_t count_clusters(const LoopOp<S>& op, int* count) {
+  return with_kernel<Cell>(op, [&](auto kernel) {
+    const LoopSizes<S> sizes(op);
+    return cudaOccupancyMaxActiveClusters(count, kernel, &sizes.config);
+  });
 }
 
 /// Both number types of one entry of the registry.
-#define LOOKBACK_CUDA_LOOPS(...)                                                            \
-  template cudaError_t launch_loop<__VA_ARGS__, float>(const LoopOp<float>&, cudaStream_t); \
-  template cudaError_t launch_loop<__VA_ARGS__, double>(const LoopOp<double>&, cudaStream_t);
+#define LOOKBACK_CUDA_LOOPS(...)                                                              \
+  template cudaError_t launch_loop<__VA_ARGS__, float>(const LoopOp<float>&, cudaStream_t);   \
+  template cudaError_t launch_loop<__VA_ARGS__, double>(const LoopOp<double>&, cudaStream_t); \
+  template cudaError_t count_clusters<__VA_ARGS__, float>(const LoopOp<float>&, int*);        \
+  template cudaError_t count_clusters<__VA_ARGS__, double>(const LoopOp<double>&, int*);
 
 }  // namespace lookback

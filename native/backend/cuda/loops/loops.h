@@ -10,5 +10,8 @@ namespace lookback {
 
 template <class Cell, class S>
 cudaError_t launch_loop(const LoopOp<S>& op, cudaStream_t stream);
+/// Clusters of such a launch that the device can hold at once.
+template <class Cell, class S>
+cudaError_t count_clusters(const LoopOp<S>& op, int* count);
 
 }  // namespace lookback
