@@ -86,7 +86,10 @@ export interface LayerPlan {
    * `'stepwise'`: a GPU's, products over the whole batch in every step.
    */
   driver: 'tiles' | 'rows' | 'resident' | 'stepwise';
-  /** Everything in words: sizes, what lies in shared memory, and on a GPU the modelled time of a step with each driver. */
+  /**
+   * Everything in words: sizes, what lies in shared memory, and on a GPU the modelled time of a step with each driver; on a GPU
+   * that is here also whether cuBLAS or our own kernel forms the products over all steps.
+   */
   text: string;
 }
 
@@ -103,13 +106,13 @@ function gpuOf(on: z.infer<typeof explainSchema>['on']): NativeGpu | null {
   if (on !== 'cuda') return { name: on, maxCluster: 1, ...gpus[on] };
   const { reason, devices } = loadAddon().cudaInfo();
   const [gpu] = devices;
-  if (reason === null && gpu) return gpu;
+  if (reason === null && gpu) return { ...gpu, cublas: loadAddon().cublasInfo() };
   const names = gpuNames.map((name) => `"${name}"`).join(', ');
   const message = `explain: device "cuda" is not available: ${reason ?? 'no CUDA device was found'}; a GPU that is not here goes by its name (${names}) or by { multiprocessors, sharedBytes, maxCluster }`;
   throw new LookbackError('ERR_DEVICE', message, { details: { reason } });
 }
 
-/** @throws {LookbackError} ERR_OPTION, ERR_DEVICE for 'cuda' where there is none */
+/** @throws {LookbackError} ERR_OPTION, ERR_DEVICE for 'cuda' where there is none, ERR_STATE while the model's GPU is busy */
 export function explainEngine(
   engine: NativeEngine,
   model: { device: NativeDevice; inputShape: readonly [steps: number | null, features: number] },

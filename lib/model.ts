@@ -491,7 +491,8 @@ export class Model {
    * for (const { layer, text } of model.explain({ on: 'h200', batchSize: 256 })) console.log(layer, text);
    * ```
    *
-   * @throws {LookbackError} ERR_OPTION; ERR_DEVICE with the reason for `on: 'cuda'` where there is no GPU
+   * @throws {LookbackError} ERR_OPTION; ERR_DEVICE with the reason for `on: 'cuda'` where there is no GPU; ERR_STATE while a
+   * call runs on the model's GPU, which has to be asked
    */
   explain(options: ExplainOptions = {}): LayerPlan[] {
     return explainEngine(this.#built('explain'), this, options).plans;

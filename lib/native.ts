@@ -125,6 +125,8 @@ export interface NativeGpu {
   multiprocessors: number;
   sharedBytes: number;
   maxCluster: number;
+  /** Of a GPU that is here. */
+  cublas?: NativeCublasInfo;
 }
 
 export interface NativeEngine {

@@ -127,12 +127,20 @@ struct BackwardCall {
   Tensors<S> d_inputs;       ///< "x", "h0", ...; those present are assigned (=)
 };
 
+/// cuBLAS as a session of the CUDA device has it.
+struct CublasReport {
+  std::string library;  ///< the file; empty where none was found
+  std::string version;  ///< "13.1.2"; empty where it is not used
+  std::string reason;   ///< why it is not used; empty where it is
+};
+
 /// What of a GPU the choice of a driver depends on.
 struct GpuSize {
   std::string name;
   int multiprocessors = 1;
-  int64_t shared_bytes = 0;  ///< of one block, the most that can be asked for
-  int max_cluster = 1;       ///< blocks of the largest thread-block cluster
+  int64_t shared_bytes = 0;                 ///< of one block, the most that can be asked for
+  int max_cluster = 1;                      ///< blocks of the largest thread-block cluster
+  std::optional<CublasReport> cublas = {};  ///< of a GPU that is here
 };
 
 /// The passes whose plan is asked for.
@@ -308,11 +316,6 @@ struct CudaReport {
 /// Loads the library if it can.
 CudaReport cuda_report();
 
-struct CublasReport {
-  std::string library;  ///< the file; empty where none was found
-  std::string version;  ///< "13.1.2"; empty where it is not used
-  std::string reason;   ///< why it is not used; empty where it is
-};
 /// cuBLAS as a model that trains on the CUDA device would open it, on a session of its own.
 CublasReport cublas_report();
 

@@ -75,12 +75,7 @@ CudaReport cuda_report() {
 
 CublasReport cublas_report() {
   try {
-    const CudaBlasInfo info = cuda_blas();
-    if (info.used == 0) return {info.path, "", info.reason};
-    // Until 11.6 a minor version had three digits and the major one stood before them.
-    const int unit = info.version < 100000 ? 1000 : 10000;
-    return {info.path,
-            text(info.version / unit, ".", info.version % unit / 100, ".", info.version % 100), ""};
+    return report_of(cuda_blas());
   } catch (const Error& error) {
     return {"", "", error.message()};
   }

@@ -74,7 +74,9 @@ std::vector<ParamGroup> read_groups(const Napi::Value& value) {
   return groups;
 }
 
-/// { batch, steps, training, gpu: { name, multiprocessors, sharedBytes, maxCluster } or null }.
+/// { batch, steps, training, gpu: { name, multiprocessors, sharedBytes, maxCluster, cublas } or
+/// null
+/// }; cublas as `cublasInfo` gives it, of a GPU that is here, or undefined.
 PlanCall read_plan_call(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "what to explain");
   PlanCall call;
@@ -92,6 +94,11 @@ PlanCall read_plan_call(const Napi::Value& value) {
       read_integer(size.Get("sharedBytes"), "option on.sharedBytes", 0, int64_t{1} << 30);
   call.gpu->max_cluster =
       static_cast<int>(read_integer(size.Get("maxCluster"), "option on.maxCluster", 1, 16));
+  if (size.Get("cublas").IsUndefined()) return call;
+  const Napi::Object cublas = read_object(size.Get("cublas"), "what is known of cuBLAS");
+  call.gpu->cublas = {read_word(cublas.Get("library"), "its file"),
+                      read_word(cublas.Get("version"), "its version"),
+                      read_word(cublas.Get("reason"), "the reason")};
   return call;
 }
 
@@ -199,7 +206,9 @@ Napi::Value EngineWrap::start_job(Napi::Env env, std::function<void(Engine&, Job
 Napi::Value EngineWrap::explain(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const std::vector<LoopPlan> plans = alive().explain(read_plan_call(info[0]));
+    const PlanCall call = read_plan_call(info[0]);
+    const bool asks = !call.gpu && !alive().is_host();
+    const std::vector<LoopPlan> plans = (asks ? idle() : alive()).explain(call);
     const Napi::Array list = Napi::Array::New(env, plans.size());
     for (uint32_t i = 0; i < plans.size(); ++i) {
       const Napi::Object entry = Napi::Object::New(env);

@@ -46,8 +46,10 @@ class Engine {
   virtual std::vector<LayerSummary> layers() const = 0;
   virtual std::vector<Segment> params() const = 0;
   virtual MemoryUse memory() = 0;
-  /// How every recurrent layer runs, by its full name.
+  /// How every recurrent layer runs, by its full name. Asks the engine's device, unless it
+  /// `is_host` or the call has a GPU of its own: as long as that is not asked, beside another call.
   virtual std::vector<LoopPlan> explain(const PlanCall& call) const = 0;
+  virtual bool is_host() const = 0;
 
   virtual void compile(const Spec& loss, const Spec& optimizer,
                        const std::vector<ParamGroup>& groups = {}) = 0;

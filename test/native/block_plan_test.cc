@@ -264,6 +264,36 @@ TEST(blocks_that_cannot_meet_have_no_shares) {
   block_choice() = BlockChoice();
 }
 
+/// Of a GPU that is here, and whose cuBLAS is known.
+TEST(a_plan_says_what_forms_the_products_over_all_steps) {
+  GpuSize gpu = {"GPU", 132, 227 << 10, 8};
+  const auto told = [&](double units, const PlanCall& call) {
+    const CellInstance cell =
+        instantiate_cell("lstm", spec_of({{"inputSize", 9.0}, {"units", units}}));
+    return plan_on_gpu(cell.declaration, call, gpu, 4).text;
+  };
+  const auto ends = [](const std::string& words, const std::string& end) {
+    const std::string whole = "; " + end;
+    if (words.size() > whole.size() &&
+        words.compare(words.size() - whole.size(), whole.size(), whole) == 0)
+      return;
+    check::fail(__FILE__, __LINE__, words);
+  };
+  CHECK(told(32, {64, 128, true, {}}).find("products") == std::string::npos);
+  gpu.cublas = {"libcublas.so", "13.1.2", ""};
+  ends(told(32, {64, 128, true, {}}), "products over all steps: cuBLAS 13.1.2");
+  ends(told(32, {2, 128, true, {}}), "products over all steps: cuBLAS 13.1.2");
+  // 128 outputs, 32 units, 255 steps: less than 2^20.
+  ends(told(32, {1, 255, true, {}}),
+       "products over all steps: our own, too small for cuBLAS 13.1.2");
+  ends(told(512, {128, 150, true, {}}), "products of a step and over all steps: cuBLAS 13.1.2");
+  ends(told(512, {128, 150, false, {}}),
+       "products over all steps: our own, as always without training");
+  gpu.cublas = {"", "", "it is off"};
+  ends(told(32, {64, 128, true, {}}),
+       "products over all steps: our own, cuBLAS is not used: it is off");
+}
+
 TEST(weights_lie_in_registers_or_in_shared_memory) {
   const auto held = [](const char* cell, double units, int64_t bytes = 4) {
     const BlockPlan plan = plan_of(

@@ -97,8 +97,8 @@ extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::
     execFileSync('c++', [...words, '-o', library]);
   }, 60_000);
 
-  const ask = (devices: number, status: number, code: string): string => {
-    const fake = { FAKE_DEVICES: String(devices), FAKE_STATUS: String(status) };
+  const ask = (devices: number, status: number, code: string, more = {}): string => {
+    const fake = { FAKE_DEVICES: String(devices), FAKE_STATUS: String(status), ...more };
     const env = { ...process.env, LOOKBACK_CUDA_LIBRARY: library, ...fake };
     return execFileSync(process.execPath, ['-e', code], { cwd: root, env, encoding: 'utf8' });
   };
@@ -137,16 +137,25 @@ extern "C" const lookback::CudaTable* lookback_cuda_table() { return &lookback::
     expect(stdout).toMatch(new RegExp(`^cublas +${pattern}$`, 'm'));
   });
 
-  it("is what explain plans for with on: 'cuda'", () => {
+  it.each([
+    [true, 130102, 'cuBLAS 13.1.2'],
+    [true, 0, 'our own, cuBLAS is not used: too old'],
+    [false, 130102, 'our own, as always without training'],
+  ])("is what explain plans for with on: 'cuda'", (training, version, products) => {
     const code = `const { sequential, layers } = require('lookback');
-      const model = sequential({ inputShape: [4, 3], layers: [layers.lstm({ units: 8 })] });
-      const [cuda] = model.explain({ on: 'cuda' });
-      const [same] = model.explain({ on: { name: 'Fake GPU', multiprocessors: 132, sharedBytes: 49152 } });
-      console.log(JSON.stringify([cuda, same]));`;
-    const [cuda, same] = JSON.parse(ask(1, 0, code)) as { device: string; text: string }[];
-    expect(cuda).toEqual(same);
+      const model = sequential({ inputShape: [512, 3], layers: [layers.lstm({ units: 8 })] });
+      const options = { batchSize: 128, training: ${String(training)} };
+      const [cuda] = model.explain({ ...options, on: 'cuda' });
+      const on = { name: 'Fake GPU', multiprocessors: 132, sharedBytes: 49152 };
+      console.log(JSON.stringify([cuda, model.explain({ ...options, on })[0]]));`;
+    const fake = { FAKE_CUBLAS_VERSION: String(version) };
+    const [cuda, same] = JSON.parse(ask(1, 0, code, fake)) as { device: string; text: string }[];
+    expect(cuda).toEqual({
+      ...same,
+      text: `${String(same?.text)}; products over all steps: ${products}`,
+    });
     expect(cuda?.device).toBe('Fake GPU');
-    expect(cuda?.text).toMatch(/^resident: 32 blocks of 1 row/);
+    expect(cuda?.text).toMatch(/^resident: 128 blocks of 1 row/);
   });
 });
 

@@ -1,7 +1,9 @@
 /// A plan in words.
+#include <algorithm>
 #include <sstream>
 
 #include "backend/cell_host.h"
+#include "backend/cuda/blas.h"
 #include "backend/cuda/block_plan.h"
 
 namespace lookback {
@@ -9,6 +11,28 @@ namespace {
 
 const char* word_of(BlockDriver driver) {
   return driver == BlockDriver::kResident ? "resident" : "stepwise";
+}
+
+/// What forms the products that are not part of the loop's kernel: see CudaBackend::gemm.
+std::string products_in_words(const BlockLayout& layout, const BlockPlan& plan,
+                              const BlockShape& shape, const CublasReport& cublas) {
+  const std::string own = "; products over all steps: our own, ";
+  if (!shape.keep) return own + "as always without training";
+  if (!cublas.reason.empty()) return own + "cuBLAS is not used: " + cublas.reason;
+  double largest = 0;  // multiply-adds of a row
+  const std::vector<LinearInfo>& linears = layout.declaration().linears;
+  for (size_t l = 0; l < linears.size(); ++l) {
+    for (size_t s = 0; s < linears[l].sources.size(); ++s)
+      largest = std::max(largest, double(linears[l].rows) * layout.source_size(l, s));
+  }
+  const auto least = static_cast<double>(blas_least());
+  const double step = largest * static_cast<double>(shape.batch);
+  const double all = largest * static_cast<double>(plan.padded * shape.steps);
+  if (all < least) return own + "too small for cuBLAS " + cublas.version;
+  const bool steps_too = plan.driver == BlockDriver::kStepwise && step >= least;
+  return (steps_too ? "; products of a step and over all steps: cuBLAS "
+                    : "; products over all steps: cuBLAS ") +
+         cublas.version;
 }
 
 }  // namespace
@@ -48,8 +72,11 @@ std::string BlockPlan::explain(const Declaration& d, const BlockShape& shape) co
   return out.str();
 }
 
-LoopPlan BlockPlan::told(const Declaration& d, const BlockShape& shape) const {
-  return {"", word_of(driver), explain(d, shape)};
+LoopPlan BlockPlan::told(const BlockLayout& layout, const BlockShape& shape,
+                         const CublasReport* cublas) const {
+  std::string words = explain(layout.declaration(), shape);
+  if (cublas != nullptr) words += products_in_words(layout, *this, shape, *cublas);
+  return {"", word_of(driver), words};
 }
 
 LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSize& gpu,
@@ -60,9 +87,10 @@ LoopPlan plan_on_gpu(const Declaration& cell, const PlanCall& call, const GpuSiz
   shape.keep = call.training;
   shape.coupled = call.training && !cell.sites.empty();
   shape.number_bytes = number_bytes;
-  const BlockPlan plan = plan_blocks(BlockLayout(cell), shape,
-                                     {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
-  return plan.told(cell, shape);
+  const BlockLayout layout(cell);
+  const BlockPlan plan =
+      plan_blocks(layout, shape, {gpu.multiprocessors, gpu.shared_bytes, gpu.max_cluster});
+  return plan.told(layout, shape, gpu.cublas ? &*gpu.cublas : nullptr);
 }
 
 }  // namespace lookback

@@ -117,7 +117,9 @@ struct BlockPlan {
   int together() const { return cluster * shares; }
   /// In words: what a user sees with `explain: true`.
   std::string explain(const Declaration& d, const BlockShape& shape) const;
-  LoopPlan told(const Declaration& d, const BlockShape& shape) const;
+  /// `cublas`: of the device; null: nothing is known of it.
+  LoopPlan told(const BlockLayout& layout, const BlockShape& shape,
+                const CublasReport* cublas) const;
 };
 
 BlockPlan plan_blocks(const BlockLayout& layout, const BlockShape& shape,

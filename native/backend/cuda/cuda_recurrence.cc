@@ -111,7 +111,9 @@ void CudaRecurrence<S>::size_loop(const BlockPlan& plan, bool backward, LoopOp<S
 template <class S>
 LoopPlan CudaRecurrence<S>::plan_here(const PlanCall& call) const {
   const BlockShape shape = shape_of(call.batch, call.steps, call.training, call.training);
-  return choose_plan(shape).told(cell_.declaration, shape);
+  // Passes without training have no use for it, so it is not opened for them.
+  const CublasReport cublas = call.training ? report_of(device_.blas()) : CublasReport();
+  return choose_plan(shape).told(layout_, shape, &cublas);
 }
 
 template <class S>

@@ -25,6 +25,14 @@ void throw_fault(const CudaFault& fault, const char* what) {
   fail(ErrorCode::kDevice, text("the CUDA device failed: ", fault.message));
 }
 
+CublasReport report_of(const CudaBlasInfo& info) {
+  if (info.used == 0) return {info.path, "", info.reason};
+  // Until 11.6 a minor version had three digits and the major one stood before them.
+  const int unit = info.version < 100000 ? 1000 : 10000;
+  return {info.path,
+          text(info.version / unit, ".", info.version % unit / 100, ".", info.version % 100), ""};
+}
+
 void require_cuda_table(const CudaTable* table, const std::string& from) {
   REQUIRE(table != nullptr, kDevice, from, " gives no table of functions; build it again");
   REQUIRE(table->version == kCudaApiVersion && table->bytes == sizeof(CudaTable) &&

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "backend/backend.h"
 #include "backend/cuda/api.h"
 #include "base/memory_space.h"
 
@@ -78,6 +79,9 @@ class CudaDevice final : public MemorySpace {
   const std::atomic<bool>* cancel_ = nullptr;
   uint64_t releases_ = 0, launched_bytes_ = 0;
 };
+
+/// In words.
+CublasReport report_of(const CudaBlasInfo& info);
 
 /// Throws the error that a fault stands for; `what` names the array for ERR_MEMORY.
 [[noreturn]] void throw_fault(const CudaFault& fault, const char* what);
