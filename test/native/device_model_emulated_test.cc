@@ -429,7 +429,8 @@ TEST(a_table_of_another_build_is_refused) {
     if (field == 0) other.version = 99;
     if (field == 1) other.bytes -= 8;
     if (field == 2) other.layout ^= 1;
-    CHECK_THROWS(kDevice, "is of another build", require_cuda_table(&other, "it"));
+    const char* const difference = field == 0 ? "its version is 99" : "of the same version";
+    CHECK_THROWS(kDevice, difference, require_cuda_table(&other, "it"));
   }
 }
 

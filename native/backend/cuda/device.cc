@@ -35,10 +35,12 @@ CublasReport report_of(const CudaBlasInfo& info) {
 
 void require_cuda_table(const CudaTable* table, const std::string& from) {
   REQUIRE(table != nullptr, kDevice, from, " gives no table of functions; build it again");
-  REQUIRE(table->version == kCudaApiVersion && table->bytes == sizeof(CudaTable) &&
-              table->layout == cuda_layout(),
-          kDevice, from, " is of another build (its version is ", table->version,
-          ", this one's is ", kCudaApiVersion, "); build it again: npx lookback build --cuda");
+  REQUIRE(table->version == kCudaApiVersion, kDevice, from, " is of another build (its version is ",
+          table->version, ", this one's is ", kCudaApiVersion,
+          "); build it again: npx lookback build --cuda");
+  REQUIRE(table->bytes == sizeof(CudaTable) && table->layout == cuda_layout(), kDevice, from,
+          " is of another build (of the same version, ", kCudaApiVersion,
+          ", with other structs); build it again: npx lookback build --cuda");
 }
 
 CudaDevice::CudaDevice(const CudaTable& table, int device) : table_(table) {
