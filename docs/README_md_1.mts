@@ -1,2 +1,0 @@
-using stream = served.createStream();
-for await (const sample of sensor) console.log(stream.step(sample).data);
