@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/cpu/context-inl.h"
+#include "backend/cpu/gradient-inl.h"
 #include "backend/walk.h"
 
 namespace lookback {
