@@ -9,7 +9,8 @@ import { COMPARISONS } from './comparisons';
 export class UsageError extends Error {}
 
 export interface Choices {
-  seeds: number | null;
+  /** The first and the last one; null for all of a comparison. */
+  seeds: readonly [first: number, last: number] | null;
   threads: number;
   quick: boolean;
   /** Where the files of the data sets are, in place of `downloads`. */
@@ -37,7 +38,7 @@ where it was, one that is done is not repeated. Configurations, logs, pictures a
 
 NAME         ${Object.keys(COMPARISONS).join(', ')}
 --cells A,B  only these contestants
---seeds N    seeds 1 to N instead of the comparison's own number
+--seeds N    seeds 1 to N instead of the comparison's own number; M-N: seeds M to N
 --threads N  threads of a run; by default what the CPU quota allows
 --downloads  where the files of data sets are that do not come with the package; default downloads
 --quick      a smoke run of a few minutes at small sizes, into runs/repro/quick; docs/results is left alone
@@ -65,7 +66,7 @@ export function parseCommand(args: readonly string[]): Command {
     return { name, comparison, contestants };
   });
   const choices = {
-    seeds: wholeNumber('seeds', values.seeds),
+    seeds: seedsOf(values.seeds),
     threads: wholeNumber('threads', values.threads) ?? 0,
     quick: values.quick,
     downloads: values.downloads ?? null,
@@ -91,6 +92,16 @@ function parsed(args: readonly string[]) {
   } catch (cause) {
     throw new UsageError((cause as Error).message, { cause });
   }
+}
+
+function seedsOf(text: string | undefined): Choices['seeds'] {
+  if (text === undefined) return null;
+  const [first = 1, last = 0] = /^[0-9]+-[0-9]+$/.test(text)
+    ? text.split('-').map(Number)
+    : [1, Number(text)];
+  if (!Number.isInteger(last) || first < 1 || last < first)
+    throw new UsageError(`--seeds ${text}; expected a whole number from 1, or a range such as 2-5`);
+  return [first, last];
 }
 
 function wholeNumber(name: string, text: string | undefined): number | null {

@@ -127,7 +127,8 @@ export function runComparison(
     console.log(`--- ${name}: search, ${run.family}, ${run.setting}, fold ${run.fold}`);
     searchOne(searchConfig(comparison, run, { threads, quick }), run.file, searching, how);
   }
-  for (let seed = 1; seed <= (seeds ?? comparison.seeds); ++seed) {
+  const [first, last] = seeds ?? [1, comparison.seeds];
+  for (let seed = first; seed <= last; ++seed) {
     for (const contestant of contestants) {
       const setting = chosenSetting(comparison, contestant, searching.results, quick);
       const config = configOf(comparison, contestant, seed, { threads, quick, setting });

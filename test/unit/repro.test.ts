@@ -166,11 +166,31 @@ describe('the command', () => {
     [['toString'], 'no comparison toString; expected'],
     [['har', '--cells', 'lstm,rra'], 'har has no contestant rra; expected lstm, gru, bnlstm'],
     [['har', '--seeds', '0'], '--seeds 0; expected a whole number from 1'],
+    [
+      ['har', '--seeds', '3-2'],
+      '--seeds 3-2; expected a whole number from 1, or a range such as 2-5',
+    ],
+    [['har', '--seeds', '0-2'], '--seeds 0-2'],
+    [['har', '--seeds', '1-2-3'], '--seeds 1-2-3'],
     [['har', '--fast'], "Unknown option '--fast'"],
     [[], 'expected the name of a comparison: har, harPooled, adding, adding750'],
   ])('refuses %j', (args, message) => {
     expect(() => parseCommand(args)).toThrow(UsageError);
     expect(() => parseCommand(args)).toThrow(message);
+  });
+
+  it.each([
+    [[], null],
+    [
+      ['--seeds', '3'],
+      [1, 3],
+    ],
+    [
+      ['--seeds', '2-5'],
+      [2, 5],
+    ],
+  ])('reads the seeds of %j', (args, seeds) => {
+    expect(parseCommand(['har', ...args]).choices.seeds).toEqual(seeds);
   });
 
   it.each([
@@ -227,7 +247,7 @@ describe('the command', () => {
     const folds = { tenth: { validation: { split: 0.1 } } };
     const search = { settings, config: {}, folds };
     const one = { name: 'adding', comparison: { ...comparison, search }, contestants };
-    runQuietly(one, { ...choices, seeds: 1 }, folder.path);
+    runQuietly(one, { ...choices, seeds: [1, 1] }, folder.path);
     const results = join(folder.path, 'quick', 'adding', 'results');
     const wild = readFileSync(join(results, 'search', 'rra-wild-tenth.jsonl'), 'utf8');
     expect(wild).toMatch(/\{"diverged":true\}\n$/);
