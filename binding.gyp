@@ -47,6 +47,7 @@
       "defines": ["EIGEN_MPL2_ONLY"],
       "sources": [
         "native/base/error.cc",
+        "native/base/file_lock.cc",
         "native/base/large_blocks.cc",
         "native/base/memory.cc",
         "native/base/memory_space.cc",

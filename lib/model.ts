@@ -185,8 +185,9 @@ export class Model {
    * ```ts
    * const history = await model.fit(train, { epochs: 12, batchSize: 64, validationData: held });
    * ```
-   * @throws {LookbackError} ERR_STATE when not compiled or busy, ERR_SHAPE and ERR_DATA for data that does not fit,
-   * ERR_NUMERIC when the loss is no longer finite (the model then holds its last finite update), ERR_ABORTED
+   * @throws {LookbackError} ERR_STATE when not compiled or busy, or where another run keeps checkpoints in the same folder,
+   * ERR_SHAPE and ERR_DATA for data that does not fit, ERR_NUMERIC when the loss is no longer finite (the model then holds
+   * its last finite update), ERR_ABORTED
    */
   fit(data: DataLike | BatchSource | SyncBatchSource, options?: FitOptions): Promise<History>;
   fit(x: RawRows, y: RawAnswers, options?: FitOptions): Promise<History>;

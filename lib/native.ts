@@ -268,6 +268,11 @@ export interface Addon {
   createEngine(spec: EngineSpec): NativeEngine;
   /** An operation on the parameters of a cell ('scornn.resign'), in float64, at once. */
   operate(operation: string, spec: NativeSpec, tensors: NativeTensors): NativeTensors;
+  /**
+   * Locks an open file until it is closed or the process ends, without waiting: `'held'` where another opening of it has
+   * the lock, `'unsupported'` where the file system has none.
+   */
+  lockFile(descriptor: number): 'taken' | 'held' | 'unsupported';
   /** The shared generator: `count` uniform numbers in [0,1) of stream `stream` under `seed`. */
   uniforms(seed: number, stream: number, count: number): Float64Array;
 }

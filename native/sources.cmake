@@ -4,6 +4,7 @@
 # Everything above the Node bridge, compiled for the baseline instruction set.
 set(LOOKBACK_CORE_SOURCES
   native/base/error.cc
+  native/base/file_lock.cc
   native/base/large_blocks.cc
   native/base/memory.cc
   native/base/memory_space.cc

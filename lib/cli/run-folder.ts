@@ -9,6 +9,7 @@ import { removeLeftovers, writeAtomically } from '../storage/atomic';
 import { reasonOf } from '../storage/reasons';
 import type { Checkpoint } from '../storage/checkpoint';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { FolderLock } from '../storage/folder-lock';
 import { makeFolder, makeFolders } from '../storage/folders';
 import { setAside } from '../storage/set-aside';
 import type { Logs } from '../training/metrics';
@@ -25,6 +26,7 @@ export class RunFolder {
   readonly report: string;
   readonly config: string;
   readonly #checkpoints: CheckpointFolder;
+  #lock: FolderLock | null = null;
 
   constructor(path: string) {
     this.path = path;
@@ -35,9 +37,25 @@ export class RunFolder {
     this.#checkpoints = new CheckpointFolder(join(path, 'checkpoints'));
   }
 
-  /** Makes the folder, where it is not there. @throws {LookbackError} ERR_IO */
+  /**
+   * Keeps other runs out until `release`, where the folder is there.
+   *
+   * @throws {LookbackError} ERR_STATE where another run is going on in it
+   */
+  async claim(): Promise<void> {
+    if (this.#lock === null && existsSync(this.path)) this.#lock = await FolderLock.take(this.path);
+  }
+
+  /** Lets others in. Idempotent. */
+  async release(): Promise<void> {
+    await this.#lock?.release();
+    this.#lock = null;
+  }
+
+  /** Makes the folder, where it is not there, and claims it. @throws {LookbackError} ERR_IO, ERR_STATE */
   async make(): Promise<void> {
     await makeFolder(this.path);
+    await this.claim();
   }
 
   /**

@@ -39,7 +39,21 @@ export interface TrainOptions {
 export async function train(path: string, options: TrainOptions, output: Output): Promise<number> {
   const config = await readConfig(path, options.set);
   const folder = new RunFolder(config.out);
-  const found = options.resume ? await folder.readCheckpoint() : null;
+  try {
+    await folder.claim();
+    return await trainIn(folder, config, options.resume, output);
+  } finally {
+    await folder.release();
+  }
+}
+
+async function trainIn(
+  folder: RunFolder,
+  config: RunConfig,
+  resume: boolean,
+  output: Output,
+): Promise<number> {
+  const found = resume ? await folder.readCheckpoint() : null;
   const checkpoint = found && found.checkpoint;
   if (checkpoint) requireSameRun(checkpoint.config, config, folder.path);
   if (found?.damage != null) tellDamage(output, found.damage);

@@ -31,6 +31,8 @@ export interface FitHooks {
   save?: (snapshot: FitSnapshot) => Promise<void>;
   /** Updates from one checkpoint within an epoch to the next; at the end of a chunk of batches. */
   saveEvery?: number | undefined;
+  /** Called once when the run has ended, however it has. */
+  end?: () => Promise<void>;
 }
 
 export class RunControl implements CallbackContext {

@@ -7,6 +7,7 @@ import type { Model } from '../model';
 import type { Fitted } from '../preprocessing/preprocessing';
 import { removeLeftovers } from '../storage/atomic';
 import { CheckpointFolder } from '../storage/checkpoint';
+import { FolderLock } from '../storage/folder-lock';
 import { makeFolder } from '../storage/folders';
 import { parseOptions, show } from '../options';
 import type { PreparedData } from './data';
@@ -75,13 +76,21 @@ export function runOf(model: Model, call: FitCall, history: History, given: FitH
   return source ? { ...run, source } : run;
 }
 
+interface Resumable {
+  model: Model;
+  data: PreparedData;
+  history: History;
+}
+
 /**
- * The hooks of a run that keeps checkpoints; a resumed one has put model and history back to where they were.
+ * The hooks of a run that keeps checkpoints, in a folder of its own until it ends; a resumed one has put model and history
+ * back to where they were.
  *
- * @throws {LookbackError} ERR_OPTION for another run than the one of the checkpoint; ERR_IO, ERR_FORMAT
+ * @throws {LookbackError} ERR_OPTION for another run than the one of the checkpoint; ERR_STATE where another one is going
+ * on there; ERR_IO, ERR_FORMAT
  */
 async function checkpointHooks(
-  { model, data, history }: { model: Model; data: PreparedData; history: History },
+  what: Resumable,
   options: ResolvedFit,
   given: FitHooks,
 ): Promise<FitHooks> {
@@ -91,6 +100,23 @@ async function checkpointHooks(
     const message = 'fit: resume is true but there is no checkpoint; give checkpoint: { dir } too';
     throw new LookbackError('ERR_OPTION', message);
   }
+  await makeFolder(checkpoint.dir);
+  const lock = await FolderLock.take(checkpoint.dir);
+  try {
+    const hooks = await hooksIn(checkpoint, what, options, given);
+    return { ...hooks, end: () => lock.release() };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function hooksIn(
+  checkpoint: NonNullable<ResolvedFit['checkpoint']>,
+  { model, data, history }: Resumable,
+  options: ResolvedFit,
+  given: FitHooks,
+): Promise<FitHooks> {
   const folder = new CheckpointFolder(checkpoint.dir);
   const config = configOf(model, data, options);
   const hooks: FitHooks = {
@@ -99,9 +125,8 @@ async function checkpointHooks(
     save: (snapshot) =>
       folder.write({ ...snapshot, config, records: history.records, ...model.state() }),
   };
-  await makeFolder(checkpoint.dir);
   await removeLeftovers(checkpoint.dir);
-  const found = resume ? await folder.read() : null;
+  const found = options.resume ? await folder.read() : null;
   if (!found) {
     await folder.setAside();
     return hooks;

@@ -216,9 +216,14 @@ export async function runFit(host: FitHost, run: FitRun): Promise<Cursor | null>
   let validation: LoadedValidation | null = null;
   try {
     validation = run.validation && loadValidation(engine, run.validation);
-    return await withSignal(run.options.signal, engine, async () =>
-      epochs(host, run, await run.hooks(), { data, validation }),
-    );
+    return await withSignal(run.options.signal, engine, async () => {
+      const hooks = await run.hooks();
+      try {
+        return await epochs(host, run, hooks, { data, validation });
+      } finally {
+        await hooks.end?.();
+      }
+    });
   } catch (error) {
     if (error instanceof LookbackError) error.history = run.history;
     throw error;

@@ -2,6 +2,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/rng.h"
 #include "bridge/cell.h"
 #include "bridge/convert.h"
@@ -120,6 +121,21 @@ Napi::Value uniforms(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value lock_open_file(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const int64_t descriptor = read_integer(info[0], "a file descriptor", 0, INT32_MAX);
+    switch (lock_file(static_cast<int>(descriptor))) {
+      case FileLock::kTaken:
+        return Napi::String::New(env, "taken");
+      case FileLock::kHeldElsewhere:
+        return Napi::String::New(env, "held");
+      default:
+        return Napi::String::New(env, "unsupported");
+    }
+  });
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData;
   env.SetInstanceData(data);
@@ -136,6 +152,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("createCell", Napi::Function::New<CellWrap::create>(env, "createCell"));
   exports.Set("createEngine", Napi::Function::New<EngineWrap::create>(env, "createEngine"));
   exports.Set("operate", Napi::Function::New<operate>(env, "operate"));
+  exports.Set("lockFile", Napi::Function::New<lock_open_file>(env, "lockFile"));
   exports.Set("uniforms", Napi::Function::New<uniforms>(env, "uniforms"));
 #if defined(LOOKBACK_EMULATED)
   export_test_hooks(env, exports);
