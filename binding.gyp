@@ -140,6 +140,7 @@
         "native/bridge/errors.cc",
         "native/bridge/job_threads.cc",
         "native/bridge/operation.cc",
+        "native/bridge/result_arrays.cc",
         "native/bridge/worker.cc",
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -106,6 +106,7 @@ set(LOOKBACK_BRIDGE_SOURCES
   native/bridge/errors.cc
   native/bridge/job_threads.cc
   native/bridge/operation.cc
+  native/bridge/result_arrays.cc
   native/bridge/worker.cc
 )
 

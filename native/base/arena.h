@@ -47,6 +47,15 @@ class Buffer {
     return buffer;
   }
 
+  /// Over numbers of the host that somebody else owns and keeps for as long.
+  static Buffer over(T* numbers, int64_t size) {
+    Buffer buffer;
+    buffer.data_ = numbers;
+    buffer.size_ = buffer.capacity_ = size;
+    buffer.owned_ = false;
+    return buffer;
+  }
+
   /// What is made from now on lies there; the buffer is empty.
   void use(MemorySpace& space) {
     clear();
@@ -65,6 +74,7 @@ class Buffer {
     free_block();
     data_ = nullptr;
     size_ = capacity_ = 0;
+    owned_ = true;
     claim_ = MemoryClaim();
   }
 
@@ -95,6 +105,7 @@ class Buffer {
   }
 
   void free_block() noexcept {
+    if (!owned_) return;
     if (space_ != nullptr) {
       space_->release(data_);
     } else {
@@ -107,6 +118,7 @@ class Buffer {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
+    std::swap(owned_, other.owned_);
     std::swap(claim_, other.claim_);
   }
 
@@ -114,6 +126,7 @@ class Buffer {
   T* data_ = nullptr;
   int64_t size_ = 0;
   int64_t capacity_ = 0;
+  bool owned_ = true;
   MemoryClaim claim_;
 };
 

@@ -123,12 +123,30 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept {
   return block;
 }
 
+#if defined(MADV_POPULATE_WRITE)
+namespace {
+
+/// Whether the pages of a range are there, by three of them: the system gives a range whole, and
+/// what the heap hands out again was touched whole.
+bool is_present(uintptr_t first, uintptr_t last, uintptr_t page) noexcept {
+  for (const uintptr_t at : {first, (first + last) / 2 / page * page, last - page}) {
+    unsigned char present = 0;
+    if (mincore(reinterpret_cast<void*>(at), page, &present) != 0 || (present & 1) == 0)
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+#endif
+
 void fault_in(void* memory, size_t bytes) noexcept {
 #if defined(MADV_POPULATE_WRITE)
   if (bytes < kLargeBlock) return;
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
   const auto last = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
+  if (is_present(first, last, page)) return;
   madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
 #else
   static_cast<void>(memory);

@@ -4,6 +4,7 @@
 #include "bridge/addon.h"
 #include "bridge/convert.h"
 #include "bridge/errors.h"
+#include "bridge/result_arrays.h"
 #include "bridge/worker.h"
 
 namespace lookback {
@@ -69,19 +70,21 @@ Napi::Value CellWrap::forward(const Napi::CallbackInfo& info) {
     const bool training = read_flag(options.Get("training"), "option training");
     const int threads =
         static_cast<int>(read_integer(options.Get("threads"), "option threads", 0, 1 << 20));
-    const auto result = std::make_shared<CellForward>();
+    const auto outputs =
+        std::make_shared<ResultArrays>(env, cell_->outputs(*inputs), cell_->dtype());
+    const auto tape = std::make_shared<std::unique_ptr<CallTape>>();
     JobPlan plan;
     plan.owner = Napi::Persistent(Value());
     plan.work = [=, cell = cell_](Job& job) {
-      *result = cell->forward(std::move(*inputs), std::move(*weights), training, threads,
-                              job.cancel_flag());
+      *tape = cell->forward(std::move(*inputs), std::move(*weights), outputs->tensors(), training,
+                            threads, job.cancel_flag());
     };
-    plan.result = [this, result](Napi::Env then) -> Napi::Value {
+    plan.result = [=, this](Napi::Env then) -> Napi::Value {
       report_memory(then, cell_->bytes());
       const Napi::Object object = Napi::Object::New(then);
-      object.Set("outputs", write_tensors(then, result->outputs));
+      object.Set("outputs", outputs->object());
       AddonData& data = addon_data(then);
-      data.new_tape = std::move(result->tape);
+      data.new_tape = std::move(*tape);
       object.Set("tape", data.tape_class.New({}));
       return object;
     };
@@ -111,14 +114,14 @@ Napi::Value TapeWrap::backward(const Napi::CallbackInfo& info) {
     REQUIRE(tape_ != nullptr, kState,
             "this forward pass was gone back through or disposed; call forward again");
     std::shared_ptr<CallTape> tape = std::move(tape_);
-    const auto grads = std::make_shared<NamedTensors>();
+    const auto grads = std::make_shared<ResultArrays>(env, tape->gradients(), tape->dtype());
     JobPlan plan;
     plan.work = [=](Job& job) mutable {
       // Gone before the promise resolves: its threads and memory serve the caller's next call.
       const std::shared_ptr<CallTape> used = std::move(tape);
-      *grads = used->backward(std::move(*upstream), job.cancel_flag());
+      used->backward(std::move(*upstream), grads->tensors(), job.cancel_flag());
     };
-    plan.result = [grads](Napi::Env then) { return write_tensors(then, *grads); };
+    plan.result = [grads](Napi::Env) { return grads->object(); };
     return Job::start(env, std::move(plan)).promise;
   });
 }

@@ -85,17 +85,31 @@ std::vector<int64_t> read_shape(const Napi::Value& value, const std::string& wha
   return shape;
 }
 
-template <class T, class Array>
-Napi::Value write_numbers(Napi::Env env, const Buffer<T>& numbers) {
-  const int64_t count = numbers.size();
+/// Sizes for which clearing costs more than an object to avoid it, up to what every Node's buffers
+/// can have.
+constexpr size_t kLeastUncleared = size_t{1} << 16, kMostUncleared = size_t{1} << 30;
+
+/// Of `count` elements. Node has memory that is not cleared for its buffers only: the array is made
+/// over the memory of one.
+template <class Array>
+Array array_of(Napi::Env env, int64_t count, bool zeroed) {
   REQUIRE(count <= kMaxElements, kMemory, "a result has ", count,
           " numbers; a typed array holds up to ", kMaxElements, ", use smaller batches");
+  const auto size = static_cast<size_t>(count);
+  const size_t bytes = size * sizeof(*Array().Data());
+  if (zeroed || bytes < kLeastUncleared || bytes > kMostUncleared) return Array::New(env, size);
+  const auto buffer = Napi::Buffer<uint8_t>::New(env, bytes);
+  return Array::New(env, size, buffer.ArrayBuffer(), buffer.ByteOffset());
+}
+
+template <class T, class Array>
+Napi::Value write_numbers(Napi::Env env, const Buffer<T>& numbers) {
+  const size_t bytes = static_cast<size_t>(numbers.size()) * sizeof(T);
   // V8 ends the process where it cannot allocate a buffer.
-  require_memory(count * static_cast<int64_t>(sizeof(T)), "a result");
-  Array array = Array::New(env, static_cast<size_t>(count));
-  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+  require_memory(static_cast<int64_t>(bytes), "a result");
+  Array array = array_of<Array>(env, numbers.size(), false);
   fault_in(array.Data(), bytes);
-  if (count > 0) std::memcpy(array.Data(), numbers.data(), bytes);
+  if (bytes > 0) std::memcpy(array.Data(), numbers.data(), bytes);
   return array;
 }
 
@@ -278,6 +292,11 @@ std::vector<uint32_t> read_rows(const Napi::Value& value) {
           "rows is a typed array of another kind; expected a Uint32Array");
   const auto* data = static_cast<const uint32_t*>(elements.data);
   return std::vector<uint32_t>(data, data + elements.count);
+}
+
+Napi::TypedArray new_array(Napi::Env env, DType dtype, int64_t count, bool zeroed) {
+  if (dtype == DType::kFloat64) return array_of<Napi::Float64Array>(env, count, zeroed);
+  return array_of<Napi::Float32Array>(env, count, zeroed);
 }
 
 Napi::Number write_integer(Napi::Env env, int64_t value) {

@@ -57,6 +57,10 @@ std::optional<std::vector<int32_t>> read_lengths(const Napi::Value& value);
 /// A Uint32Array.
 std::vector<uint32_t> read_rows(const Napi::Value& value);
 
+/// An array of JavaScript's own. Not zeroed, its contents are undefined. Throws ERR_MEMORY where no
+/// typed array is that long; that there is memory for it has been asked before.
+Napi::TypedArray new_array(Napi::Env env, DType dtype, int64_t count, bool zeroed);
+
 Napi::Number write_integer(Napi::Env env, int64_t value);
 Napi::Value write_shape(Napi::Env env, const std::vector<int64_t>& shape);
 /// { shape, data }. Throws ERR_MEMORY.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <type_traits>
 
 #include "base/error.h"
 #include "model/dataset.h"
@@ -44,6 +45,59 @@ std::optional<HostTensor> extract(NamedTensors& tensors, const std::string& name
   return found;
 }
 
+template <class S>
+constexpr DType dtype_of() {
+  return std::is_same_v<S, double> ? DType::kFloat64 : DType::kFloat32;
+}
+
+/// Room that a call was given for a result.
+template <class S>
+Buffer<S>& room_of(NamedTensor& result) {
+  auto* const numbers = std::get_if<Buffer<S>>(&result.tensor.data);
+  REQUIRE(numbers != nullptr, kShape, "room for ", result.name, " is of another number type");
+  return *numbers;
+}
+
+/// Results where the device can write them: in the room that was given, or in its own memory on the
+/// way there.
+template <class S>
+class Destinations {
+ public:
+  Destinations(NamedTensors& results, MemorySpace& memory) : results_(results), memory_(memory) {}
+
+  /// Of the results in their order.
+  Tensor<S> next(const ResultInfo& info) {
+    const size_t at = own_.size();
+    REQUIRE(at < results_.size() && results_[at].tensor.shape == info.shape, kShape,
+            "there is no room for ", info.name, ", ", shape_text(info.shape));
+    Buffer<S>& room = room_of<S>(results_[at]);
+    Buffer<S>& own = own_.emplace_back(memory_);
+    if (memory_.is_host()) return {room.data(), info.shape};
+    own.ensure(room.size(), info.name.c_str());
+    return {own.data(), info.shape};
+  }
+
+  /// When the pass has written them.
+  void bring_home() {
+    if (memory_.is_host()) return;
+    for (size_t i = 0; i < own_.size(); ++i)
+      memory_.copy_out(own_[i].data(), own_[i].size(), room_of<S>(results_[i]).data());
+  }
+
+ private:
+  NamedTensors& results_;
+  MemorySpace& memory_;
+  std::vector<Buffer<S>> own_;
+};
+
+template <class S>
+std::vector<ResultInfo> outputs_of(const Recurrence<S>& recurrence, int64_t batch, int64_t steps) {
+  std::vector<ResultInfo> list;
+  for (TensorInfo& info : recurrence.outputs(batch, steps))
+    list.push_back({std::move(info.name), std::move(info.shape), false});
+  return list;
+}
+
 /// Polls a job's flag for as long as it lives.
 template <class S>
 class CancelScope {
@@ -71,9 +125,10 @@ class CellPass {
   /// As asked for.
   int threads() const { return threads_; }
 
-  NamedTensors forward(NamedTensors inputs, NamedTensors weights, bool training,
-                       const std::atomic<bool>* cancel);
-  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel);
+  void forward(NamedTensors inputs, NamedTensors weights, NamedTensors& results, bool training,
+               const std::atomic<bool>* cancel);
+  std::vector<ResultInfo> gradients() const;
+  void backward(NamedTensors upstream, NamedTensors& results, const std::atomic<bool>* cancel);
   NamedTensors saved() const;
 
   /// Lets go of the call's tensors; threads and tape stay for the next call.
@@ -99,9 +154,6 @@ class CellPass {
   void require_resets() const;
   void take_weights(NamedTensors weights);
   void place(OwnedTensors<S>& tensors);
-  Buffer<S> room(int64_t size, const char* what);
-  HostTensor gradient_room(std::vector<int64_t> shape, const char* what);
-  void bring_home(NamedTensors& list);
   void prepare_tape();
   std::vector<const S*> weight_pointers() const;
 
@@ -206,31 +258,8 @@ void CellPass<S>::prepare_tape() {
 }
 
 template <class S>
-Buffer<S> CellPass<S>::room(int64_t size, const char* what) {
-  if (backend_->memory().is_host()) return Buffer<S>::for_overwrite(size, what);
-  return Buffer<S>(size, what, backend_->memory());
-}
-
-template <class S>
-HostTensor CellPass<S>::gradient_room(std::vector<int64_t> shape, const char* what) {
-  const int64_t size = element_count(shape, what);
-  return {std::move(shape), Buffer<S>(size, what, backend_->memory())};
-}
-
-/// What the device has written becomes tensors of the host.
-template <class S>
-void CellPass<S>::bring_home(NamedTensors& list) {
-  MemorySpace& memory = backend_->memory();
-  for (NamedTensor& each : list) {
-    if (memory.is_host()) return;
-    auto& numbers = std::get<Buffer<S>>(each.tensor.data);
-    each.tensor = copy_tensor<S>(memory, each.tensor.shape, numbers.data(), "a tensor of a cell");
-  }
-}
-
-template <class S>
-NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, bool training,
-                                  const std::atomic<bool>* cancel) {
+void CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, NamedTensors& results,
+                          bool training, const std::atomic<bool>* cancel) {
   take_inputs(std::move(inputs));
   take_weights(std::move(weights));
   prepare_tape();
@@ -243,30 +272,39 @@ NamedTensors CellPass<S>::forward(NamedTensors inputs, NamedTensors weights, boo
   for (const auto& [name, tensor] : inputs_) {
     call.inputs[name] = {tensor.numbers.data(), tensor.shape};
   }
-  NamedTensors outputs;
-  for (TensorInfo& info : recurrence_->outputs(batch_, steps_)) {
-    const int64_t size = element_count(info.shape, "an output of a cell");
-    outputs.push_back(
-        {NamedTensor::Role::kParam, info.name, {info.shape, room(size, "an output of a cell")}});
-  }
-  for (NamedTensor& output : outputs) {
-    S* numbers = std::get<Buffer<S>>(output.tensor.data).data();
-    call.outputs[output.name] = {numbers, output.tensor.shape};
+  Destinations<S> destinations(results, backend_->memory());
+  for (const ResultInfo& info : outputs_of(*recurrence_, batch_, steps_)) {
+    const Tensor<S> output = destinations.next(info);
+    call.outputs[info.name] = output;
     // Where the pass does not update a running statistic it comes out as it went in.
-    const auto same = inputs_.find(output.name);
-    if (same != inputs_.end() && same->second.shape == output.tensor.shape) {
-      backend_->memory().copy(same->second.numbers.data(), same->second.numbers.size(), numbers);
+    const auto same = inputs_.find(info.name);
+    if (same != inputs_.end() && same->second.shape == info.shape) {
+      backend_->memory().copy(same->second.numbers.data(), same->second.numbers.size(),
+                              output.data);
     }
   }
   const CancelScope<S> scope(*backend_, cancel);
   recurrence_->forward(call, *tape_);
-  bring_home(outputs);
-  return outputs;
+  destinations.bring_home();
 }
 
 template <class S>
-NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool>* cancel) {
-  const CellInfo& info = recurrence_->info();
+std::vector<ResultInfo> CellPass<S>::gradients() const {
+  std::vector<ResultInfo> list;
+  for (const std::string& name : recurrence_->differentiable_inputs()) {
+    const auto input = inputs_.find(name);
+    if (input != inputs_.end()) list.push_back({name, input->second.shape, false});
+  }
+  for (TensorInfo& matrix : recurrence_->derived())
+    list.push_back({matrix.name, std::move(matrix.shape), true});
+  for (const ParamInfo& param : recurrence_->info().params)
+    if (!param.fixed) list.push_back({param.name, param.shape, true});
+  return list;
+}
+
+template <class S>
+void CellPass<S>::backward(NamedTensors upstream, NamedTensors& results,
+                           const std::atomic<bool>* cancel) {
   OwnedTensors<S> given = take_all<S>(std::move(upstream), "upstream gradient");
   place(given);
   const std::vector<TensorInfo> outputs = recurrence_->outputs(batch_, steps_);
@@ -282,35 +320,17 @@ NamedTensors CellPass<S>::backward(NamedTensors upstream, const std::atomic<bool
     call.upstream[name] = {tensor.numbers.data(), tensor.shape};
   }
   call.params = weight_pointers();
-  NamedTensors grads;
-  for (const std::string& name : recurrence_->differentiable_inputs()) {
-    const auto input = inputs_.find(name);
-    if (input == inputs_.end()) continue;
-    grads.push_back({NamedTensor::Role::kParam, name,
-                     gradient_room(input->second.shape, "the gradient of an input")});
-    call.d_inputs[name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
-                           input->second.shape};
+  Tensors<S> gradients;
+  Destinations<S> destinations(results, backend_->memory());
+  for (const ResultInfo& info : this->gradients()) gradients[info.name] = destinations.next(info);
+  for (const ParamInfo& param : recurrence_->info().params) {
+    auto of_param = gradients.extract(param.name);
+    call.d_params.push_back(of_param ? of_param.mapped().data : nullptr);
   }
-  for (const TensorInfo& matrix : recurrence_->derived()) {
-    grads.push_back({NamedTensor::Role::kParam, matrix.name,
-                     gradient_room(matrix.shape, "the gradient of a matrix")});
-    call.d_inputs[matrix.name] = {std::get<Buffer<S>>(grads.back().tensor.data).data(),
-                                  matrix.shape};
-  }
-  for (const ParamInfo& param : info.params) {
-    if (param.fixed) {
-      call.d_params.push_back(nullptr);
-      continue;
-    }
-    grads.push_back({NamedTensor::Role::kParam, param.name,
-                     gradient_room(param.shape, "the gradient of a weight")});
-    auto& numbers = std::get<Buffer<S>>(grads.back().tensor.data);
-    call.d_params.push_back(numbers.data());  // backward adds to it
-  }
+  call.d_inputs = std::move(gradients);
   const CancelScope<S> scope(*backend_, cancel);
   recurrence_->backward(call, *tape_);
-  bring_home(grads);
-  return grads;
+  destinations.bring_home();
 }
 
 template <class S>
@@ -381,8 +401,11 @@ class LoanedPass final : public CallTape {
   ~LoanedPass() override { pool_->give_back(std::move(pass_)); }
 
   CellPass<S>& pass() { return *pass_; }
-  NamedTensors backward(NamedTensors upstream, const std::atomic<bool>* cancel) override {
-    return pass_->backward(std::move(upstream), cancel);
+  DType dtype() const override { return dtype_of<S>(); }
+  std::vector<ResultInfo> gradients() const override { return pass_->gradients(); }
+  void backward(NamedTensors upstream, NamedTensors& results,
+                const std::atomic<bool>* cancel) override {
+    pass_->backward(std::move(upstream), results, cancel);
   }
   NamedTensors saved() const override { return pass_->saved(); }
 
@@ -395,25 +418,39 @@ template <class S>
 class CellRunnerOf final : public CellRunner {
  public:
   CellRunnerOf(std::string kind, const Spec& spec, DeviceKind device) {
-    params_ = make_backend<S>(device, 1)->recurrence(kind, spec)->info().params;
+    // That the device is there; its memory and threads are those of the passes.
+    make_backend<S>(device, 1)->recurrence(kind, spec);
+    described_ = host_->recurrence(kind, spec);
     pool_ = std::make_shared<PassPool<S>>(std::move(kind), spec, device);
   }
 
-  const std::vector<ParamInfo>& params() const override { return params_; }
+  DType dtype() const override { return dtype_of<S>(); }
+  const std::vector<ParamInfo>& params() const override { return described_->info().params; }
   int64_t bytes() const override { return pool_->bytes(); }
 
-  CellForward forward(NamedTensors inputs, NamedTensors weights, bool training, int threads,
-                      const std::atomic<bool>* cancel) const override {
+  std::vector<ResultInfo> outputs(const NamedTensors& inputs) const override {
+    const int64_t features = described_->info().input_size;
+    const auto x = std::find_if(inputs.begin(), inputs.end(),
+                                [](const NamedTensor& each) { return each.name == "x"; });
+    REQUIRE(x != inputs.end(), kOption, "input 'x' is missing; expected [batch, steps, ", features,
+            "]");
+    const std::vector<int64_t>& shape = x->tensor.shape;
+    require_input_shape(shape, x->tensor.size(), features);
+    return outputs_of(*described_, shape[0], shape[1]);
+  }
+
+  std::unique_ptr<CallTape> forward(NamedTensors inputs, NamedTensors weights,
+                                    NamedTensors& outputs, bool training, int threads,
+                                    const std::atomic<bool>* cancel) const override {
     auto loan = std::make_unique<LoanedPass<S>>(pool_, threads);
-    CellForward result;
-    result.outputs = loan->pass().forward(std::move(inputs), std::move(weights), training, cancel);
+    loan->pass().forward(std::move(inputs), std::move(weights), outputs, training, cancel);
     pool_->count(loan->pass());
-    result.tape = std::move(loan);
-    return result;
+    return loan;
   }
 
  private:
-  std::vector<ParamInfo> params_;
+  std::unique_ptr<Backend<S>> host_ = make_backend<S>(DeviceKind::kCpu, 1);
+  std::unique_ptr<Recurrence<S>> described_;  ///< for names and shapes
   std::shared_ptr<PassPool<S>> pool_;
 };
 

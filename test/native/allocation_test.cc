@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "model/cell_call.h"
+#include "native/cell_runs.h"
 #include "native/check.h"
 #include "native/failing_memory.h"
 #include "native/models.h"
@@ -350,20 +350,15 @@ TEST(a_cell_on_plain_tensors) {
       "larnn", spec({{"inputSize", 3.0}, {"units", 4.0}, {"heads", 2.0}, {"window", 3.0}}),
       DType::kFloat64, DeviceKind::kCpu);
   const auto call = [&] {
-    NamedTensors inputs, weights, upstream;
+    NamedTensors inputs, upstream;
     inputs.push_back({NamedTensor::Role::kParam, "x", noise_tensor({2, 5, 3}, 1)});
-    uint32_t stream = 2;
-    for (const ParamInfo& param : runner->params())
-      weights.push_back(
-          {NamedTensor::Role::kParam, param.name, noise_tensor(param.shape, stream++)});
-    CellForward forward = runner->forward(std::move(inputs), std::move(weights), true, 1, nullptr);
+    NamedTensors outputs = room_for(runner->outputs(inputs));
+    const auto tape =
+        runner->forward(std::move(inputs), noise_weights(*runner), outputs, true, 1, nullptr);
     upstream.push_back({NamedTensor::Role::kParam, "y", noise_tensor({2, 5, 4}, 40)});
-    Numbers all;
-    for (const NamedTensor& each : forward.tape->backward(std::move(upstream), nullptr)) {
-      const Numbers part = numbers_of(each.tensor);
-      all.insert(all.end(), part.begin(), part.end());
-    }
-    return all;
+    NamedTensors gradients = room_for(tape->gradients());
+    tape->backward(std::move(upstream), gradients, nullptr);
+    return all_numbers(gradients);
   };
   const Numbers wanted = call();
   for (int64_t n = 1;; ++n) {

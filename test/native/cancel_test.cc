@@ -13,7 +13,7 @@
 #include "backend/cpu/cell_recurrence.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/pieces.h"
-#include "model/cell_call.h"
+#include "native/cell_runs.h"
 #include "native/check.h"
 #include "native/models.h"
 
@@ -117,9 +117,9 @@ TEST(a_step_of_a_large_layer_in_parts_is_the_whole) {
   const Numbers R = give(weights, "W_h", {kGates * kUnits, kUnits}, 5);
   const Numbers b = give(weights, "b_x", {kGates * kUnits}, 6);
   const Numbers b_h = give(weights, "b_h", {kGates * kUnits}, 7);
-  const CellForward made =
-      runner->forward(std::move(inputs), std::move(weights), false, 1, nullptr);
-  const Numbers y = numbers_of(made.outputs.front().tensor);
+  NamedTensors outputs = room_for(runner->outputs(inputs));
+  runner->forward(std::move(inputs), std::move(weights), outputs, false, 1, nullptr);
+  const Numbers y = numbers_of(outputs.front().tensor);
   const auto at = [](int64_t i) { return static_cast<size_t>(i); };
   const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
   for (int64_t row = 0; row < kBatch; ++row) {
