@@ -93,7 +93,7 @@ export interface LarnnOptions extends CellStateExtensionOptions, StartOptions {
   hiddenDropoutScope?: 'state' | 'output';
   /**
    * `cells.larnn` then gives the attention weights of every step as `attention` `[B, T, heads, window]`, newest entry
-   * first, among `handle.saved()`. Default false.
+   * first and behind `mask.attn`, among `handle.saved()`. Default false.
    */
   keepAttention?: boolean;
   /** Probability of dropping a hidden unit, drawn at every step. 0 to below 1. Default 0. */
@@ -191,8 +191,9 @@ const sites = ['bnAttention', 'bnPre', 'bnCell', 'bnHidden'] as const;
  *
  * where a_t attends with a query made of x_t and h_{t-1} to c_{t-1}, ..., c_{t-window}. Work per step grows with the
  * window, not with its square. Inputs of the cell: `x` `[B, T, C]`, `h0` `[W, B, H]` and `queue0` `[W, n, B, H]` (oldest
- * first; W = 1 in the replay kinds of stacking, else `layers`), `lengths` `[B]`, running statistics `buf.*` and dropout
- * masks `mask.*`. Outputs: `y` `[B, T, H]`, `h_n` `[L, B, H]`, `queue_n` `[L, window, B, H]`, `queue_count` `[L, B]` and
+ * first; W = 1 in the replay kinds of stacking, else `layers`), `lengths` `[B]`, running statistics `buf.*`
+ * (`[features]`, with `bnStats: 'perStep'` `[bnMaxSteps, features]`) and dropout masks `mask.*`. Outputs: `y` `[B, T, H]`,
+ * `h_n` `[L, B, H]`, `queue_n` `[L, window, B, H]`, `queue_count` `[L, B]` and
  * the statistics after the pass.
  */
 export const larnn: CellDefinition<LarnnOptions> = {

@@ -153,10 +153,10 @@ void CellHost<S>::bind_states(const ForwardCall<S>& call, SequenceArgs<S>& a) co
         place.given = static_cast<int>(given);
         a.initial_entries = std::max(a.initial_entries, place.given);
         place.initial = find(call.inputs, s.in, {given, call.batch, s.value.size});
+        a.default_start = false;
       } else {
         place.initial = find(call.inputs, s.in, {call.batch, s.value.size});
       }
-      a.default_start = false;
     }
     place.final = find_out(call.outputs, s.out);
   }
@@ -281,12 +281,12 @@ void CellHost<S>::require_call(const ForwardCall<S>& call) const {
 
 template <class S>
 int CellHost<S>::stat_rows(const BatchSiteInfo& site) const {
-  return site.rows > 0 ? site.rows : cell_.declaration.batch_rows;
+  return site.rows > 0 ? site.rows : std::max(1, cell_.declaration.batch_rows);
 }
 
 template <class S>
 std::vector<int64_t> CellHost<S>::stat_shape(const BatchSiteInfo& site) const {
-  if (site.rows == 0 && cell_.declaration.batch_rows == 1) return {site.features};
+  if (site.rows == 0 && cell_.declaration.batch_rows == 0) return {site.features};
   return {stat_rows(site), site.features};
 }
 

@@ -142,7 +142,7 @@ struct SequenceArgs {
   const int32_t* lengths = nullptr;  ///< [B] or null
   const S* mask = nullptr;           ///< [B,T] or null; 0 holds the state
   int initial_entries = 1;           ///< steps before the first that hold a state
-  bool default_start = true;         ///< no initial state was given
+  bool default_start = true;         ///< no queue was given: all rows start with one entry
   int states = 0;
   StatePlace<S> state[4];
   int sequences = 0;

@@ -350,7 +350,7 @@ class Declaration {
   bool batch_unbiased = true;     ///< running variances are divided by the rows - 1
   bool shows_statistics = false;  ///< outputs "mean_NAME", "var_NAME": those each step has used
   bool needs_batch = false;       ///< training on one row is an error: it is its own mean
-  int batch_rows = 1;             ///< rows of running statistics: 1 shared, or one per step
+  int batch_rows = 0;             ///< of running statistics, one per step; 0: one set for all
 
  private:
   static constexpr int kDerived = 1 << 20;  ///< numbers of derived matrices begin here

@@ -25,7 +25,7 @@
 /// Deviations from the paper and its program, with options for theirs: gates `all` see the
 /// attention (paper: candidate only); the query and the attention's result pass an ELU; the cell is
 /// trained, layers have their own weights, the norm before the gates is used. The first-step rule:
-/// at the first step of a default start all rows see the same single zero entry, so with batch
+/// at the first step, unless a queue is given, all rows see the same single entry, so with batch
 /// statistics the attention branch gets no gradient (in exact arithmetic it is zero; in float it
 /// would be rounding noise times 1e5).
 #pragma once

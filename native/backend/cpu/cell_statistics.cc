@@ -45,7 +45,7 @@ void CellRecurrence<S>::bind_statistics(const ForwardCall<S>& call, CellTape<S>&
     BatchSiteState<S>& site = t.sites[i];
     const int rows = site.stat_rows;
     // As stat_shape has it, without its memory.
-    const bool one_row = d.sites[i].rows == 0 && d.batch_rows == 1;
+    const bool one_row = d.sites[i].rows == 0 && d.batch_rows == 0;
     const SmallShape shape = one_row ? SmallShape{site.features} : SmallShape{rows, site.features};
     const auto& [mean_name, var_name] = statistics_[i];
     const S* mean = find(call.inputs, mean_name, shape);
