@@ -168,7 +168,9 @@ export class Cell {
    *
    * @param inputs `x` `[B, T, C]` and, optionally, states, masks, `lengths` and statistics by their names. `resets`
    * `[B, T]` is known to every cell whose rows do not meet in batch statistics: where it is 1 the row's state (and its
-   * window or queue) starts afresh before the step, and no gradient flows back across
+   * window or queue) starts afresh before the step, and no gradient flows back across. A cell draws nothing: what
+   * dropout and zoneout (`mask.*`) and `initialNoise` (in `h0`) draw in a model is an input here, used whether training
+   * or not. Without it nothing is dropped, and zoneout takes the mean by its rates in training as well
    * @param weights every weight; bare typed arrays will do, since their shapes follow from the options
    * @throws {LookbackError} ERR_OPTION for a name that is unknown or missing, ERR_SHAPE, ERR_DATA for lengths and resets
    * out of their range, ERR_ABORTED when disposed

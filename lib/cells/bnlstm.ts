@@ -90,7 +90,8 @@ function sitesOf(spec: NativeSpec): { name: string; shape: [rows: number, featur
  * and the running statistics `running_mean_h`, `running_var_h` and so on for `x` and `c`, `[tMax, features]`, which
  * evaluation also takes as `mean_h`, `var_h`, .... Outputs: `y` `[B, T, H]`, `h_n` and `c_n` `[B, H]`, the running
  * statistics after the pass, and those that each step has used, `mean_h`, ... `[T, features]`. Training needs batches of
- * two rows or more.
+ * two rows or more. With `lengths` the statistics of a step are over the rows that still run: the last one alone moves
+ * the running means and not the running variances, and a step without rows has none (zeros).
  */
 export const bnlstm: CellDefinition<BnlstmOptions> = {
   kind: 'bnlstm',

@@ -29,7 +29,7 @@ export interface ExtensionOptions {
 
 /** The same of a cell that carries c besides. */
 export interface CellStateExtensionOptions extends ExtensionOptions {
-  /** `zoneout` for c. The new h is made from the new c, kept or not. 0 to below 1. Default 0. */
+  /** `zoneout` for c. The new h is made from the new c also where the old c is kept. 0 to below 1. Default 0. */
   zoneoutCell?: number;
 }
 

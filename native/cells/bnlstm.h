@@ -19,7 +19,9 @@
 ///
 /// Stored statistics: running = (1 - momentum) running + momentum batch, with the biased variance.
 ///
-/// Deviations: none from the authors' program.
+/// Deviations: none from the authors' program. With lengths, which it does not have, a step's
+/// statistics are those of its active rows. A row that is alone is its own mean, so it moves the
+/// running mean and leaves the running variance.
 #pragma once
 
 #include <cmath>

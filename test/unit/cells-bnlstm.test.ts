@@ -86,6 +86,25 @@ describe('bnlstm', () => {
     handle.dispose();
   });
 
+  it('takes the statistics of a step over the rows that still run', async () => {
+    const cell = cellOf({ momentum: 1 });
+    const inputs = { x: sequences(3, 4), lengths: Int32Array.of(3, 2, 1) };
+    const run = await cell.forward(inputs, weightsOf(cell), { training: true });
+    run.handle.dispose();
+    const moved = (name: string, start: number): boolean[] => {
+      const data = Array.from(run.outputs[name]?.data ?? []);
+      const width = 4 * units;
+      return [0, 1, 2, 3].map((t) =>
+        data.slice(t * width, (t + 1) * width).every((value) => value !== start),
+      );
+    };
+    // Steps of three rows, two, one and none.
+    expect(moved('running_mean_x', 0)).toEqual([true, true, true, false]);
+    expect(moved('running_var_x', 1)).toEqual([true, true, false, false]);
+    expect(moved('mean_x', 0)).toEqual([true, true, true, false]);
+    expect(moved('var_x', 0)).toEqual([true, true, false, false]);
+  });
+
   it('takes statistics under one name at a time', async () => {
     const cell = cellOf();
     const mean = new Float64Array(4 * 4 * units);

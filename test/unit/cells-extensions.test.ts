@@ -89,6 +89,11 @@ describe('extensions', () => {
     const share = { 'mask.zoneout_h': new Float64Array(24).fill(0.25) };
     expect((await run({ zoneout: 0.25 }, {}))['y']).toEqual((await run({}, share))['y']);
   });
+
+  it('a cell draws nothing: without masks it trains as it evaluates', async () => {
+    const rates = { dropout: 0.5, recurrentDropout: 0.5, zoneout: 0.5, zoneoutCell: 0.5 };
+    expect(await run(rates, {}, true)).toEqual(await run(rates, {}, false));
+  });
 });
 
 /** Every cell that has them, with a state of four numbers. */
