@@ -45,7 +45,10 @@ export interface RecurrentLayerOptions extends LayerOptions {
   recurrentInitializer?: InitializerName;
   /** How `b`, `b_x` and `b_h` start, forget gates included. Default as above. */
   biasInitializer?: BiasInitializerName;
-  /** Give the output of every step `[B, T, H]`, or only that of the last valid one `[B, H]`. Default false. */
+  /**
+   * Give the output of every step `[B, T, H]`, or only that of the last valid one `[B, H]`, which is 0 for a row of
+   * length 0. Default false.
+   */
   returnSequences?: boolean;
   /**
    * Read each row from its last valid step to its first. Outputs stand at the steps they were read at (Keras gives them

@@ -77,6 +77,10 @@ const unitsOf = (spec: Parameters<typeof numberOf>[0]): number =>
  * `W_L` is scoRNN's, from `A` and `d`. By default `A` learns with an optimizer of its own, RMSprop at rate 1e-4, as
  * published; `T` with that of all other weights. `W_C` is `[shortUnits, longUnits]`, transposed with side `'left'`.
  *
+ * The dominant eigenvalue of T is followed from one training pass to the next; all eigenvalues are computed at least in
+ * every twentieth. Where single updates change T by several percent, another one may be the largest for the passes until
+ * then, and rho too small by a few percent.
+ *
  * Inputs of the cell: `x` `[B, T, C]`, `h0` `[B, n]` with n = longUnits + shortUnits, `mask` `[B, T]` (0 holds the state),
  * `lengths` `[B]`, the masks of {@link ExtensionOptions}, and the state of the normalisation: `buf.normActive` `[1]` (the sticky bit), `buf.nearDefective`
  * `[1]` and `buf.eigen*`. Outputs: `y` `[B, T, n]`, `h_n` `[B, n]`, `W_L`, `W_S`, `rho` `[1]`, `lambda` `[2]` (real part

@@ -23,8 +23,9 @@ export interface ScornnOptions extends OrthogonalOptions, StartOptions {
   /** `A` as a whole matrix, or as `A_packed`: its strict upper triangle, row by row. Default `'full'`. */
   storage?: 'full' | 'packed';
   /**
-   * After an update that leaves an entry of `A` larger than this, `A` and `d` change to another description of the same
-   * `W` (see `cells.scornn.resign`), and the optimizer's memory of `A` starts afresh. At least 1; 0: never. Default 0.
+   * After an update that leaves an entry of `A` larger than this, and before the first update where one begins so, `A`
+   * and `d` change to another description of the same `W` (see `cells.scornn.resign`), and the optimizer's memory of `A`
+   * starts afresh. At least 1; 0: never. Default 0.
    */
   resignAbove?: number;
 }

@@ -369,6 +369,32 @@ describe('in a model', () => {
     expect(moved('cell.d')).toEqual([0, 0, 0, 0]);
   });
 
+  it('A that is given too large is described in another way before the first update', async () => {
+    using model = sequential(stack(layers.scornn({ units: 4, name: 'cell', resignAbove: 1 })));
+    model.compile({ optimizer: 'sgd', loss: 'sparseCategoricalCrossentropy' });
+    model.setWeights({ 'cell.A': skew(4, (i, j) => 3 * i - 2 * j) });
+    const before = await model.predict(x);
+    expect(Math.max(...(model.getWeights()['cell.A']?.data ?? []))).toBe(6);
+    await model.forward(x, { training: true });
+    expect(Math.max(...(model.getWeights()['cell.A']?.data ?? []))).toBeLessThanOrEqual(1);
+    const after = (await model.predict(x)) as Tensor;
+    after.data.forEach((value, at) =>
+      expect(value).toBeCloseTo((before as Tensor).data[at] ?? NaN, 12),
+    );
+  });
+
+  it('a row of length 0 gives 0, and keeps the state that it begins from', async () => {
+    using model = sequential({
+      ...stack(layers.scornn({ units: 4 })),
+      layers: [layers.scornn({ units: 4, name: 'cell', initialState: 'trained' })],
+    });
+    model.setWeights({ 'cell.h_start': Float64Array.of(1, 2, 3, 4) });
+    const lengths = Int32Array.of(5, 0, 1, 2);
+    const { outputs, states } = await model.predict(x, { lengths, returnState: true });
+    expect(Array.from((outputs as Tensor).data.subarray(4, 8))).toEqual([0, 0, 0, 0]);
+    expect(Array.from(states['cell.h_n']?.data.subarray(4, 8) ?? [])).toEqual([1, 2, 3, 4]);
+  });
+
   it.each([
     layers.scornn({ units: 4 }),
     layers.enrnn({ longUnits: 3, shortUnits: 2 }),
