@@ -78,11 +78,14 @@ part_build() {
       lookback_cuda test_cuda_parity_test test_block_plan_test bench_cells bench_gpu_roofline
 }
 
+# Whether the tests of a program have looked at anything, by what it wrote: without a GPU they skip themselves, which is no
+# result here.
+has_looked() { grep -q '^ok ' "$1" && ! grep -q '^SKIPPED: ' "$1"; }
+
 part_parity() {
   local rc=0
   "$BUILD/test_cuda_parity_test" | tee "$OUT/parity.log" || rc=1
-  # Without a GPU the test skips itself, which is no result here.
-  ! grep -q '^SKIPPED: ' "$OUT/parity.log" && [ "$rc" = 0 ]
+  has_looked "$OUT/parity.log" && [ "$rc" = 0 ]
 }
 
 part_roofline() { "$BUILD/cuda/gpu_roofline" | tee "$OUT/roofline.jsonl"; }
@@ -150,13 +153,15 @@ part_plans() { "$BUILD/test_block_plan_test"; }
 # The cells of the GPU alone: a sanitizer takes a hundred times as long. All tools look at a case before the next one.
 part_sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer was not found"; return 1; }
-  local tool only rc=0
+  local tool only log=$OUT/sanitize.log rc=0
   for only in "lstm ifog" "larnn none window 1" "bnlstm default, lengths" "rra default, mask"; do
     for tool in racecheck memcheck synccheck; do
       echo "=== $tool, cases with '$only'"
-      # In the foreground, so that it ends with this part.
+      # In the foreground, so that it ends with this part; by a file, because what a pipe leads to would wait for all of it.
       PARITY_ONLY=$only PARITY_EVERY=1 LOOKBACK_CUBLAS=off timeout --foreground 25 compute-sanitizer --tool "$tool" \
-        --error-exitcode 9 "$BUILD/test_cuda_parity_test" a_gpu_agrees_with_the_cpu || rc=1
+        --error-exitcode 9 "$BUILD/test_cuda_parity_test" a_gpu_agrees_with_the_cpu >"$log" 2>&1 || rc=1
+      cat "$log"
+      has_looked "$log" || { echo "$tool has looked at nothing: no case ran"; rc=1; }
     done
   done
   return "$rc"

@@ -95,10 +95,10 @@ describe('gpu-check.sh', () => {
     expect(asked('11', 'off')).toBe('off');
   });
 
-  it('has every tool of compute-sanitizer look at a case, and at nothing else, before the next one', () => {
+  /** The part `sanitize`, with a compute-sanitizer that does `words`: its status, its line of the summary, its text. */
+  const sanitize = (words: string): { status: number | null; line: string; text: string } => {
     const bin = join(folder, 'sanitizer');
-    mkdirSync(bin);
-    const words = 'echo "$2: $PARITY_ONLY, $PARITY_EVERY, $LOOKBACK_CUBLAS, ${5##*/} $6"';
+    mkdirSync(bin, { recursive: true });
     writeFileSync(join(bin, 'compute-sanitizer'), `#!/bin/sh\n${words}\n`);
     chmodSync(join(bin, 'compute-sanitizer'), 0o755);
     const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}`, PARITY_EVERY: '7' };
@@ -107,14 +107,33 @@ describe('gpu-check.sh', () => {
       cwd: root,
       env: { ...env, OUT: out, BUILD: join(folder, 'build') },
     });
+    const [line, text] = ['summary.txt', 'sanitize.txt'].map((name) =>
+      readFileSync(join(out, name), 'utf8'),
+    );
+    return { status, line: line ?? '', text: text ?? '' };
+  };
+
+  it('has every tool of compute-sanitizer look at a case, and at nothing else, before the next one', () => {
+    const { status, text } = sanitize(
+      'echo "$2: $PARITY_ONLY, $PARITY_EVERY, $LOOKBACK_CUBLAS, ${5##*/} $6"; echo "ok   $6"',
+    );
     expect(status).toBe(0);
-    const said = readFileSync(join(out, 'sanitize.txt'), 'utf8').match(/^\w+: .*$/gm) ?? [];
+    const said = text.match(/^\w+: .*$/gm) ?? [];
     expect(said).toHaveLength(12);
     expect(said.slice(0, 3)).toEqual(
       ['racecheck', 'memcheck', 'synccheck'].map(
         (tool) => `${tool}: lstm ifog, 1, off, test_cuda_parity_test a_gpu_agrees_with_the_cpu`,
       ),
     );
+  });
+
+  it.each([
+    ['skips itself', 'echo "SKIPPED: no CUDA device was found"; echo "ok   $6"'],
+    ['never begins', 'echo "========= COMPUTE-SANITIZER"'],
+  ])('takes a test that %s under compute-sanitizer for no result', (_, words) => {
+    const { status, line, text } = sanitize(`${words}; exit 0`);
+    expect([status, line]).toEqual([1, expect.stringMatching(/^sanitize +FAILED, /)]);
+    expect(text).toContain('racecheck has looked at nothing: no case ran\n');
   });
 
   it('refuses a part that it does not know', () => {
