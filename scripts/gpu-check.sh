@@ -29,7 +29,7 @@ Parts, in the order in which they run when none is named, with the seconds that 
   plans    10   what the drivers' model of sizes says of the reference shapes
   sanitize 40   compute-sanitizer's memcheck, racecheck and synccheck on a few small cases
   compile  15   PyTorch's eager cells through torch.compile, where it finishes in time
-  report   10   bench/results/<gpu>.md, and $OUT/page.md, from the files of the other parts
+  report   10   bench/results/<gpu>.md, and $OUT/page.md, from the files of the other parts, among them 'machine'
 
 Environment:
   OUT              folder for the results (default: build/gpu-check)

@@ -2,7 +2,8 @@
 
     python3 bench/device/report.py FOLDER [PAGE]     default page: bench/results/<gpu>.md
 
-Parts that did not run have no section; what a variant of PyTorch could not do is said with its reason.
+Parts that did not run have no section, but 'machine', which says what the page is about, has to have run; what a variant of
+PyTorch could not do is said with its reason.
 """
 import json
 import os
@@ -58,10 +59,29 @@ def table(head, rows):
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def facts_of(folder):
+    """What the part 'machine' has found."""
+    return dict(line.split(": ", 1) for line in (text_of(folder, "facts.txt") or "").splitlines() if ": " in line)
+
+
+def missing(folder):
+    """Why there can be no page, or None: it would bear no GPU's name, or a wrong one."""
+    facts = facts_of(folder)
+    run = "run the part 'machine' first: bash scripts/gpu-check.sh machine report"
+    if not facts:
+        return f"there are no facts about the machine (facts.txt) in {folder}; {run}"
+    measured = [
+        name
+        for name, key in (("roofline.jsonl", "value"), ("device.jsonl", "case"), ("compile.jsonl", "case"))
+        if any(key in each for each in lines_of(folder, name) or [])
+    ]
+    if "GPU" not in facts and measured:
+        return f"facts.txt names no GPU, but {measured[0]} has been measured on one; {run}"
+    return None
+
+
 def machine_section(folder):
-    facts = dict(
-        line.split(": ", 1) for line in (text_of(folder, "facts.txt") or "").splitlines() if ": " in line
-    )
+    facts = facts_of(folder)
     name = facts.get("GPU", "a machine without a GPU")
     lines = [f"# {name}", "", "Drawn from what `bash scripts/gpu-check.sh` has left; not written by hand."]
     rows = [[key, value] for key, value in facts.items()]
@@ -191,6 +211,10 @@ def main(arguments):
     if not arguments or len(arguments) > 2 or not os.path.isdir(arguments[0]):
         print("usage: report.py FOLDER [PAGE]", file=sys.stderr)
         return 2
+    reason = missing(arguments[0])
+    if reason is not None:
+        print(f"report.py: {reason}", file=sys.stderr)
+        return 1
     name, text = page(arguments[0])
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     path = arguments[1] if len(arguments) == 2 else os.path.join(ROOT, "bench", "results", f"{slug}.md")

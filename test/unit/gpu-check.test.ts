@@ -473,6 +473,31 @@ describe('report.py', () => {
     expect(text).not.toContain('cut o');
   });
 
+  it("makes none before the part 'machine' has said what it would be about", () => {
+    const bare = join(folder, 'unknown');
+    mkdirSync(bare);
+    const page = join(bare, 'page.md');
+    const told = (): string => {
+      const { status, stderr } = python('bench/device/report.py', bare, page);
+      expect([status, existsSync(page)]).toEqual([1, false]);
+      return String(stderr);
+    };
+    const first = "run the part 'machine' first: bash scripts/gpu-check.sh machine report\n";
+    const none = `report.py: there are no facts about the machine (facts.txt) in ${bare}; ${first}`;
+    expect(told()).toBe(none);
+    writeFileSync(join(bare, 'facts.txt'), ''); // Cut short.
+    expect(told()).toBe(none);
+    writeFileSync(join(bare, 'facts.txt'), 'CPU: a CPU, 16 threads\n');
+    const launch = { measure: 'launch', value: 2.5, unit: 'us', of: 'an empty kernel' };
+    writeFileSync(join(bare, 'roofline.jsonl'), JSON.stringify(launch) + '\n');
+    expect(told()).toBe(
+      `report.py: facts.txt names no GPU, but roofline.jsonl has been measured on one; ${first}`,
+    );
+    rmSync(join(bare, 'roofline.jsonl'));
+    expect(python('bench/device/report.py', bare, page).status).toBe(0);
+    expect(readFileSync(page, 'utf8')).toMatch(/^# a machine without a GPU\n/);
+  });
+
   it('says how it is called', () => {
     expect(python('bench/device/report.py').status).toBe(2);
   });
