@@ -120,6 +120,10 @@ int32_t enter(CudaSession* session, CudaFault* fault) {
   return cuda_check(cudaSetDevice(session->device), "choosing a device", fault);
 }
 
+/// After calls whose results nobody asks for. The error of a lost device comes back with the next
+/// call; any other would be taken for that of the next launch.
+void forget_error() { cudaGetLastError(); }
+
 /// For what must not become part of a record: it would happen at every replay, with what it found
 /// the first time.
 int32_t enter_alone(CudaSession* session, const char* what, CudaFault* fault) {
@@ -181,7 +185,7 @@ void close_session(CudaSession* session) {
   if (session->reached != nullptr) cudaEventDestroy(session->reached);
   if (session->stream != nullptr) cudaStreamDestroy(session->stream);
   if (session->pool != nullptr) cudaMemPoolDestroy(session->pool);
-  cudaGetLastError();
+  forget_error();
   delete session;
 }
 
@@ -205,9 +209,9 @@ int32_t allocate(CudaSession* session, int64_t bytes, int32_t zeroed, void** mem
   cudaError_t result = cudaMallocFromPoolAsync(memory, size, session->pool, session->stream);
   if (result == cudaErrorMemoryAllocation) {
     // What the pool keeps unused may be in pieces that are too small: back to the driver with it.
-    cudaGetLastError();
     cudaStreamSynchronize(session->stream);
     cudaMemPoolTrimTo(session->pool, 0);
+    forget_error();
     result = cudaMallocFromPoolAsync(memory, size, session->pool, session->stream);
   }
   if (cuda_check(result, "an allocation", fault) != kCudaOk) {
@@ -222,6 +226,7 @@ void release(CudaSession* session, void* memory) {
   if (memory == nullptr) return;
   cudaSetDevice(session->device);
   cudaFreeAsync(memory, session->stream);
+  forget_error();
 }
 
 int32_t zero(CudaSession* session, void* to, int64_t bytes, CudaFault* fault) {
@@ -236,9 +241,8 @@ int32_t wait_for(CudaSession* session, cudaEvent_t event, CudaFault* fault) {
     const cudaError_t state = cudaEventQuery(event);
     if (state == cudaSuccess) break;
     if (state != cudaErrorNotReady) return cuda_check(state, "waiting for the device", fault);
-    // NVIDIA's guide says that this is no error that is remembered; were it, the next launch would
-    // be taken to have failed.
-    cudaGetLastError();
+    // NVIDIA's guide says that this is no error that is remembered.
+    forget_error();
     if (session->cancel != nullptr && session->cancel->load(std::memory_order_relaxed))
       *session->flag = 1;
     if (spins > kSpins) std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -316,6 +320,7 @@ void set_cancel(CudaSession* session, const void* flag) {
   if (*session->flag != 0) {
     cudaSetDevice(session->device);
     cudaStreamSynchronize(session->stream);
+    forget_error();
     *session->flag = 0;
   }
   session->cancel = static_cast<const std::atomic<bool>*>(flag);
@@ -346,7 +351,7 @@ int32_t end_record(CudaSession* session, CudaRecord** record, CudaFault* fault) 
   const cudaError_t ended = cudaStreamEndCapture(session->stream, &noted);
   if (record == nullptr) {
     if (noted != nullptr) cudaGraphDestroy(noted);
-    cudaGetLastError();
+    forget_error();
     return kCudaOk;
   }
   CUDA_TRY(ended, "recording launches");
@@ -371,7 +376,7 @@ void drop_record(CudaSession* session, CudaRecord* record) {
   cudaSetDevice(session->device);
   cudaStreamSynchronize(session->stream);
   cudaGraphExecDestroy(record->graph);
-  cudaGetLastError();
+  forget_error();
   delete record;
 }
 
