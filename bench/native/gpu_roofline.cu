@@ -179,6 +179,7 @@ class Bench {
   }
   static void skip(const char* name, const std::string& why) {
     std::printf("{\"measure\": \"%s\", \"skipped\": \"%s\"}\n", name, why.c_str());
+    std::fflush(stdout);
   }
   static double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
@@ -273,6 +274,24 @@ class Bench {
          std::to_string(gpu_.multiProcessorCount) + " blocks of 256 threads");
   }
 
+  /// Why such clusters cannot be measured, by a launch of one; empty where they can. More than
+  /// eight blocks are beyond what CUDA promises, and a GPU, its driver or a part of it may refuse
+  /// them.
+  std::string cluster_refusal(const cudaLaunchConfig_t& config, int blocks) {
+    const auto* kernel = reinterpret_cast<const void*>(cluster_barriers);
+    cudaError_t result = cudaSuccess;
+    if (blocks > 8)
+      result = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    int fitting = 0;
+    if (result == cudaSuccess)
+      result = cudaOccupancyMaxActiveClusters(&fitting, cluster_barriers, &config);
+    if (result == cudaSuccess && fitting == 0) return "no room for one";
+    if (result == cudaSuccess) result = cudaLaunchKernelEx(&config, cluster_barriers, 1, 0, sink_);
+    if (result == cudaSuccess) result = cudaStreamSynchronize(stream_);
+    cudaGetLastError();  // or it would be taken for that of the next launch
+    return result == cudaSuccess ? "" : cudaGetErrorString(result);
+  }
+
   /// Two barriers a round; with an exchange, 16 KiB written and 16 KiB of the neighbour read.
   void cluster_barrier(int blocks, bool exchange) {
     const char* const name = exchange ? "cluster exchange" : "cluster barrier";
@@ -289,17 +308,8 @@ class Bench {
     config.stream = stream_;
     config.attrs = &attribute;
     config.numAttrs = 1;
-    if (blocks > 8) {
-      const auto* kernel = reinterpret_cast<const void*>(cluster_barriers);
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
-            "allowing large clusters");
-    }
-    int fitting = 0;
-    if (cudaOccupancyMaxActiveClusters(&fitting, cluster_barriers, &config) != cudaSuccess ||
-        fitting == 0) {
-      cudaGetLastError();
-      return skip(name, "no room for a cluster of " + of);
-    }
+    const std::string refusal = cluster_refusal(config, blocks);
+    if (!refusal.empty()) return skip(name, of + ": " + refusal);
     const double us = microseconds([&] {
       check(cudaLaunchKernelEx(&config, cluster_barriers, kRounds, exchange ? 1 : 0, sink_),
             "a cluster");
