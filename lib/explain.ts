@@ -112,7 +112,7 @@ function gpuOf(on: z.infer<typeof explainSchema>['on']): NativeGpu | null {
   throw new LookbackError('ERR_DEVICE', message, { details: { reason } });
 }
 
-/** @throws {LookbackError} ERR_OPTION, ERR_DEVICE for 'cuda' where there is none, ERR_STATE while the model's GPU is busy */
+/** @throws {LookbackError} ERR_OPTION, ERR_DEVICE for 'cuda' where there is none */
 export function explainEngine(
   engine: NativeEngine,
   model: { device: NativeDevice; inputShape: readonly [steps: number | null, features: number] },

@@ -485,15 +485,14 @@ export class Model {
   /**
    * How every recurrent layer runs: on the model's device, or on a GPU that need not be there. Runs nothing. On a GPU
    * a model of sizes chooses between two drivers, and `text` has what it compared; its times are a model's, not
-   * measurements.
+   * measurements. Also while a call of the model runs.
    *
    * @example
    * ```ts
    * for (const { layer, text } of model.explain({ on: 'h200', batchSize: 256 })) console.log(layer, text);
    * ```
    *
-   * @throws {LookbackError} ERR_OPTION; ERR_DEVICE with the reason for `on: 'cuda'` where there is no GPU; ERR_STATE while a
-   * call runs on the model's GPU, which has to be asked
+   * @throws {LookbackError} ERR_OPTION; ERR_DEVICE with the reason for `on: 'cuda'` where there is no GPU
    */
   explain(options: ExplainOptions = {}): LayerPlan[] {
     return explainEngine(this.#built('explain'), this, options).plans;

@@ -132,7 +132,7 @@ export interface NativeGpu {
 export interface NativeEngine {
   layers(): { name: string; kind: string; outputShape: (number | null)[]; params: number }[];
   params(): { name: string; shape: number[]; size: number }[];
-  /** How every recurrent layer runs, on a GPU of that size or, null, on the engine's device. Runs nothing. */
+  /** How every recurrent layer runs, on a GPU of that size or, null, on the engine's device. Runs nothing; also while a job runs. */
   explain(call: {
     batch: number;
     steps: number;

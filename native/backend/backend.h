@@ -131,7 +131,7 @@ struct BackwardCall {
 struct CublasReport {
   std::string library;  ///< the file; empty where none was found
   std::string version;  ///< "13.1.2"; empty where it is not used
-  std::string reason;   ///< why it is not used; empty where it is
+  std::string reason;   ///< why it is not used; empty where it is, and where nobody has looked yet
 };
 
 /// What of a GPU the choice of a driver depends on.
@@ -149,6 +149,7 @@ struct PlanCall {
   int64_t steps = 1;
   bool training = true;        ///< forward and backward; else forward alone
   std::optional<GpuSize> gpu;  ///< that one, which need not be there; empty: the device at hand
+  bool beside = false;         ///< a call may run on another thread: changes nothing of the device
 };
 
 /// How the loop over time of one layer runs.

@@ -206,9 +206,9 @@ Napi::Value EngineWrap::start_job(Napi::Env env, std::function<void(Engine&, Job
 Napi::Value EngineWrap::explain(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const PlanCall call = read_plan_call(info[0]);
-    const bool asks = !call.gpu && !alive().is_host();
-    const std::vector<LoopPlan> plans = (asks ? idle() : alive()).explain(call);
+    PlanCall call = read_plan_call(info[0]);
+    call.beside = job_ != nullptr;
+    const std::vector<LoopPlan> plans = alive().explain(call);
     const Napi::Array list = Napi::Array::New(env, plans.size());
     for (uint32_t i = 0; i < plans.size(); ++i) {
       const Napi::Object entry = Napi::Object::New(env);

@@ -44,7 +44,6 @@ class EngineOf final : public Engine {
     for (const auto& layer : model_.layers()) layer->explain(call, layer->name(), plans);
     return plans;
   }
-  bool is_host() const override { return backend_->memory().is_host(); }
 
   void compile(const Spec& loss, const Spec& optimizer,
                const std::vector<ParamGroup>& groups) override {

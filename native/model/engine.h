@@ -37,8 +37,8 @@ struct MemoryUse {
   int64_t total() const { return params + activations + data; }
 };
 
-/// One call at a time, from any thread. Errors are `Error`; after one the engine is as before the
-/// call, except that the updates `train` has completed stay.
+/// One call at a time, from any thread, but for `explain`. Errors are `Error`; after one the engine
+/// is as before the call, except that the updates `train` has completed stay.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -46,10 +46,9 @@ class Engine {
   virtual std::vector<LayerSummary> layers() const = 0;
   virtual std::vector<Segment> params() const = 0;
   virtual MemoryUse memory() = 0;
-  /// How every recurrent layer runs, by its full name. Asks the engine's device, unless it
-  /// `is_host` or the call has a GPU of its own: as long as that is not asked, beside another call.
+  /// How every recurrent layer runs, by its full name. With `beside`, or for a GPU of the call's
+  /// own, also while another call runs.
   virtual std::vector<LoopPlan> explain(const PlanCall& call) const = 0;
-  virtual bool is_host() const = 0;
 
   virtual void compile(const Spec& loss, const Spec& optimizer,
                        const std::vector<ParamGroup>& groups = {}) = 0;

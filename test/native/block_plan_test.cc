@@ -289,6 +289,10 @@ TEST(a_plan_says_what_forms_the_products_over_all_steps) {
   ends(told(512, {128, 150, true, {}}), "products of a step and over all steps: cuBLAS 13.1.2");
   ends(told(512, {128, 150, false, {}}),
        "products over all steps: our own, as always without training");
+  gpu.cublas.emplace();
+  ends(told(32, {1, 255, true, {}}), "products over all steps: our own, too small for cuBLAS");
+  ends(told(32, {64, 128, true, {}}),
+       "products over all steps: cuBLAS is looked for when training begins");
   gpu.cublas = {"", "", "it is off"};
   ends(told(32, {64, 128, true, {}}),
        "products over all steps: our own, cuBLAS is not used: it is off");

@@ -4,9 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <functional>
+#include <thread>
 
+#include "backend/cuda/blas.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/emulated_session.h"
 #include "backend/cuda/launch_record.h"
@@ -395,6 +398,33 @@ TEST(a_cancelled_job_stops_and_the_model_stays_usable) {
   int status = 0;
   waitpid(child, &status, 0);
   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/// ThreadSanitizer watches it. The first step of training looks for cuBLAS meanwhile.
+TEST(explain_disturbs_no_call_that_runs) {
+  // One that has clusters to be counted.
+  const LayerSpec cell = entry(entry(lstm(4), "kind", std::string("bnlstm")), "tMax", 5.0);
+  const auto model = on(DeviceKind::kEmulated, {cell, dense(4)}, kInputs);
+  const int64_t data = add_labels(*model, false);
+  model->compile(named("softmaxCrossEntropy"), adam(0.5));
+  blas_least() = 1;
+  const PlanCall beside = {4, kSteps, true, {}, true};
+  const auto text_of = [&](const PlanCall& call) { return model->explain(call).front().text; };
+  const std::string unknown = text_of(beside);
+  CHECK(unknown.find("; products over all steps: cuBLAS is looked for") != std::string::npos);
+  std::atomic<bool> ended{false};
+  std::string last;
+  std::thread asking([&] {
+    while (!ended.load()) last = text_of(beside);
+  });
+  train(*model, data, first_rows(8), 4, 1);
+  const std::string known = text_of(beside);
+  ended.store(true);
+  asking.join();
+  CHECK(known != unknown);
+  CHECK(last == unknown || last == known);
+  CHECK_EQUAL(text_of({4, kSteps, true, {}}), known);
+  blas_least() = kBlasLeast;
 }
 
 TEST(the_host_cannot_follow_a_pointer_of_the_device) {

@@ -28,7 +28,9 @@ std::string products_in_words(const BlockLayout& layout, const BlockPlan& plan,
   const auto least = static_cast<double>(blas_least());
   const double step = largest * static_cast<double>(shape.batch);
   const double all = largest * static_cast<double>(plan.padded * shape.steps);
-  if (all < least) return own + "too small for cuBLAS " + cublas.version;
+  const bool known = !cublas.version.empty();
+  if (all < least) return own + "too small for cuBLAS" + (known ? " " + cublas.version : "");
+  if (!known) return "; products over all steps: cuBLAS is looked for when training begins";
   const bool steps_too = plan.driver == BlockDriver::kStepwise && step >= least;
   return (steps_too ? "; products of a step and over all steps: cuBLAS "
                     : "; products over all steps: cuBLAS ") +

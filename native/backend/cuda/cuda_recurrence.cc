@@ -112,7 +112,9 @@ template <class S>
 LoopPlan CudaRecurrence<S>::plan_here(const PlanCall& call) const {
   const BlockShape shape = shape_of(call.batch, call.steps, call.training, call.training);
   // Passes without training have no use for it, so it is not opened for them.
-  const CublasReport cublas = call.training ? report_of(device_.blas()) : CublasReport();
+  if (call.training && !call.beside) device_.blas();
+  const CudaBlasInfo* const opened = device_.opened_blas();
+  const CublasReport cublas = opened != nullptr ? report_of(*opened) : CublasReport();
   return choose_plan(shape).told(layout_, shape, &cublas);
 }
 

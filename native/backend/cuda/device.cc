@@ -106,11 +106,15 @@ void CudaDevice::wait() {
 }
 
 const CudaBlasInfo& CudaDevice::blas() {
-  if (asked_for_blas_) return blas_;
+  if (opened_blas() != nullptr) return blas_;
   CudaFault fault = {};
   check(table_.blas(session_, &blas_, &fault), fault, "cuBLAS' workspace");
-  asked_for_blas_ = true;
+  asked_for_blas_.store(true, std::memory_order_release);
   return blas_;
+}
+
+const CudaBlasInfo* CudaDevice::opened_blas() const {
+  return asked_for_blas_.load(std::memory_order_acquire) ? &blas_ : nullptr;
 }
 
 void CudaDevice::zero_bytes(void* to, int64_t bytes) {

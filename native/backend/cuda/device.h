@@ -34,6 +34,9 @@ class CudaDevice final : public MemorySpace {
   void wait();
   /// cuBLAS of this session, opened by the first call. ERR_MEMORY where there is no room for it.
   const CudaBlasInfo& blas();
+  /// The same where it has been opened, else null. Beside any other call, as `info` and
+  /// `count_clusters`.
+  const CudaBlasInfo* opened_blas() const;
 
   /// Queues an operation for numbers of type S.
   template <class S, class Op>
@@ -75,7 +78,7 @@ class CudaDevice final : public MemorySpace {
   CudaSession* session_ = nullptr;
   CudaDeviceInfo info_ = {};
   CudaBlasInfo blas_ = {};
-  bool asked_for_blas_ = false;
+  std::atomic<bool> asked_for_blas_{false};  ///< `blas_` does not change from then on
   const std::atomic<bool>* cancel_ = nullptr;
   uint64_t releases_ = 0, launched_bytes_ = 0;
 };

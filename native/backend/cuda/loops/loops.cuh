@@ -1,6 +1,8 @@
 /// The kernels of a cell's loop over time, for the source of one cell.
 #pragma once
 
+#include <mutex>
+
 #include "backend/cuda/block_loop.h"
 #include "backend/cuda/block_tools.h"
 #include "backend/cuda/gpu.cuh"
@@ -50,7 +52,12 @@ struct LoopSizes {
 template <class Cell, int kQuads, class S, class Use>
 cudaError_t with_kernel_holding(const LoopOp<S>& op, const Use& use) {
   const auto kernel = op.backward ? loop_backward<Cell, S, kQuads> : loop_forward<Cell, S, kQuads>;
+  // The attribute is the kernel's, and another model, or `explain`, may want it smaller: not
+  // between here and the launch.
+  static std::mutex mutex;
+  std::unique_lock<std::mutex> alone(mutex, std::defer_lock);
   if (op.shared_bytes > 48 << 10) {
+    alone.lock();
     const cudaError_t result =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_bytes);
     if (result != cudaSuccess) return result;
