@@ -592,6 +592,7 @@ export class Model {
 
   async #exclusive<T>(call: string, work: (engine: NativeEngine) => Promise<T>): Promise<T> {
     const engine = this.#idle(call);
+    engine.setCall(call);
     this.#job = call;
     try {
       return await work(engine);

@@ -206,6 +206,8 @@ export interface NativeEngine {
   setCounters(counters: { updates: number; draws: number }): void;
   /** Bytes held by parameters, activations and data sets. */
   memory(): { params: number; activations: number; data: number };
+  /** The name of the call that the jobs to come belong to, for the ERR_STATE of what they are in the way of. */
+  setCall(call: string): void;
   /** Makes the running job reject with ERR_ABORTED within 10 ms; no effect without one. */
   cancel(): void;
   /** Idempotent; a running job is cancelled first. Every later call throws ERR_STATE. */

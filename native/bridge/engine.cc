@@ -130,6 +130,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                       InstanceMethod<&EngineWrap::counters>("counters"),
                       InstanceMethod<&EngineWrap::set_counters>("setCounters"),
                       InstanceMethod<&EngineWrap::memory>("memory"),
+                      InstanceMethod<&EngineWrap::set_call>("setCall"),
                       InstanceMethod<&EngineWrap::cancel>("cancel"),
                       InstanceMethod<&EngineWrap::dispose>("dispose")});
 }
@@ -165,8 +166,8 @@ Engine& EngineWrap::alive() const {
 
 Engine& EngineWrap::idle() const {
   Engine& engine = alive();
-  REQUIRE(job_ == nullptr, kState,
-          "the model is busy with another call; await it first, or use a second model");
+  REQUIRE(job_ == nullptr, kState, "the model is busy with ", call_,
+          "; await it first, or use a second model");
   return engine;
 }
 
@@ -453,6 +454,15 @@ Napi::Value EngineWrap::memory(const Napi::CallbackInfo& info) {
     object.Set("activations", write_integer(env, memory_.activations));
     object.Set("data", write_integer(env, memory_.data));
     return object;
+  });
+}
+
+Napi::Value EngineWrap::set_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    idle();
+    call_ = read_word(info[0], "the call");
+    return env.Undefined();
   });
 }
 

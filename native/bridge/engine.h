@@ -47,6 +47,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value set_counters(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value set_call(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
@@ -64,9 +65,10 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   void report_memory(Napi::BasicEnv env);
 
   std::unique_ptr<Engine> engine_;
-  Job* job_ = nullptr;              ///< the running one
-  std::set<int64_t> left_streams_;  ///< removed when it has ended; none while no job runs
-  MemoryUse memory_;                ///< as last measured, while no job ran
+  Job* job_ = nullptr;                 ///< the running one
+  std::string call_ = "another call";  ///< whose jobs these are, for errors
+  std::set<int64_t> left_streams_;     ///< removed when it has ended; none while no job runs
+  MemoryUse memory_;                   ///< as last measured, while no job ran
   int64_t reported_ = 0;
 };
 
