@@ -197,6 +197,7 @@ struct BatchSiteInfo {
   int features = 0;
   int rows = 0;  ///< of running statistics: [rows][features]; 0: as Declaration::batch_rows says
   bool pooled = false;  ///< one set for all steps, taken in a pass before the loop (`pools`)
+  int entries = 1;      ///< numbers of a row that a feature's statistics are taken over, at most
 };
 
 /// What a parameter gradient is summed from after the last step.

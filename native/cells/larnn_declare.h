@@ -321,7 +321,10 @@ class LarnnBuilder {
     if (cell_.window.bent && cell_.window.shared_norm) {
       cell_.window.norm_key = norm("bn_kv", H_, false);
       cell_.window.norm_value = cell_.window.norm_key;
-      if (kNorm == NormKind::kBatch) cell_.window.norm_value.batch = d_.batch_site("bn_kv", H_);
+      if (kNorm == NormKind::kBatch) {
+        cell_.window.norm_value.batch = d_.batch_site("bn_kv", H_);
+        d_.sites.back().entries = cell_.window.length;
+      }
     } else if (cell_.window.bent) {
       cell_.window.norm_key = norm("bn_k", H_, false);
       cell_.window.norm_value = norm("bn_v", H_, false);
@@ -347,7 +350,10 @@ class LarnnBuilder {
     site.d_gamma = d_.sum(site.gamma);
     site.d_beta = d_.sum(site.beta);
     if (kNorm == NormKind::kLayer && row_stats) site.row_stats = d_.tape(2);
-    if (kNorm == NormKind::kBatch) site.batch = d_.batch_site(name, features);
+    if (kNorm == NormKind::kBatch) {
+      site.batch = d_.batch_site(name, features);
+      if (entries) d_.sites.back().entries = cell_.window.length;
+    }
     return site;
   }
 

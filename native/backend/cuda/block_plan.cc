@@ -155,8 +155,11 @@ class Planner {
   void choose_cluster(const BlockChoice& choice);
   bool can_cluster() const;
   void choose_shares(const BlockChoice& choice);
-  bool has_all_columns() const;
+  bool has_all_columns() const { return all_columns(false) && (!shape_.keep || all_columns(true)); }
+  bool all_columns(bool backward) const;
   double resident_step() const;
+  double statistics(int64_t rows, int64_t threads, bool near, int shares) const;
+  double far_columns() const;
   int stepwise_rows(const BlockChoice& choice) const {
     if (choice.rows > 0) return choice.rows;
     const int64_t rows =
@@ -332,17 +335,44 @@ constexpr double kFarBytesACycle = 24;       // from the second-level cache to o
 constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
 constexpr double kExchange = 0.5;            // of results or sums in a cluster, in microseconds
 constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
-constexpr double kWorthACluster = 0.9;       // of the time with fewer blocks, at most
+constexpr double kNearCycles = 20;      // to add a number from shared memory to a feature's sum
+constexpr double kFarCycles = 80;       // the same from global memory
+constexpr double kReadsOfASum = 2;      // of each number: for the mean, then for distances from it
+constexpr double kMessageCycles = 400;  // for what one block of a cluster says of a feature
+constexpr double kWorthACluster = 0.9;  // of the time with fewer blocks, at most
 
 /// Whether weights come from far away in every step.
 bool is_far(const SharedPlan& plan) {
   return !plan.held && plan.weight_numbers_shared < plan.weight_numbers;
 }
 
+/// Microseconds of a step's statistics over `rows` of the batch: `threads` take whole features. The
+/// blocks that share a batch wait for each other and read what each of them has summed.
+double Planner::statistics(int64_t rows, int64_t threads, bool near, int shares) const {
+  if (!shape_.coupled) return 0;
+  double cycles = 0;
+  for (const BatchSiteInfo& site : d_.sites) {
+    const auto rounds = static_cast<double>((site.features + threads - 1) / threads);
+    cycles += rounds * static_cast<double>(rows * site.entries) * kReadsOfASum *
+              (near ? kNearCycles : kFarCycles);
+    if (shares > 1) cycles += rounds * shares * kMessageCycles + kExchange * kClock;
+  }
+  return cycles / kClock;
+}
+
+/// Microseconds for the columns that a step finds in global memory.
+double Planner::far_columns() const {
+  int64_t numbers = 0;
+  for (size_t s = 0; s < d_.slots.size(); ++s) {
+    if (may_share(s, false) && plan_.forward.slots[s] < 0) numbers += slot_numbers(s);
+  }
+  return static_cast<double>(numbers * shape_.number_bytes) / kFarBytesACycle / kClock;
+}
+
 /// Microseconds: a resident step costs the products' arithmetic on the blocks' multiprocessors, and
 /// what of the weights has to come from the second-level cache in every step. The blocks of a
-/// cluster share that, wait for each other, and do the rest over again. Shares of a batch wait for
-/// each other's sums.
+/// cluster share that, wait for each other, and do the rest over again. Rows that meet cost their
+/// statistics, and their columns where those have no room.
 double Planner::resident_step() const {
   const int at_once = std::max(1, limits_.multiprocessors / plan_.cluster);
   const double waves = (plan_.blocks + at_once - 1) / at_once;
@@ -361,8 +391,8 @@ double Planner::resident_step() const {
            (plan_.cluster > 1 ? units / kUnitsACycle : 0)) *
               plan_.rows / kClock +
           far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
-          (plan_.cluster > 1 ? products * kExchange : 0) +
-          (plan_.shares > 1 ? static_cast<double>(d_.sites.size()) * kExchange : 0));
+          (plan_.cluster > 1 ? products * kExchange : 0) + (shape_.coupled ? far_columns() : 0) +
+          statistics(plan_.rows, plan_.threads, all_columns(false), plan_.shares));
 }
 
 /// Clusters are for weights that do not fit one block's shared memory.
@@ -398,14 +428,11 @@ bool Planner::can_cluster() const {
   return true;
 }
 
-/// Whether all columns that may be in shared memory are, in all directions.
-bool Planner::has_all_columns() const {
-  for (const bool backward : {false, true}) {
-    if (backward && !shape_.keep) break;
-    const SharedPlan& plan = backward ? plan_.backward : plan_.forward;
-    for (size_t s = 0; s < d_.slots.size(); ++s) {
-      if (plan.slots[s] < 0 && may_share(s, backward)) return false;
-    }
+/// Whether all columns of a pass that may be in shared memory are.
+bool Planner::all_columns(bool backward) const {
+  const SharedPlan& plan = backward ? plan_.backward : plan_.forward;
+  for (size_t s = 0; s < d_.slots.size(); ++s) {
+    if (plan.slots[s] < 0 && may_share(s, backward)) return false;
   }
   return true;
 }
@@ -435,7 +462,8 @@ void Planner::choose_shares(const BlockChoice& choice) {
   plan_ = best;
 }
 
-/// A stepwise step costs the launches and the products over the whole batch.
+/// A stepwise step costs the launches, the products over the whole batch and its statistics, for
+/// which one thread takes a feature of all rows.
 void Planner::choose_driver(const BlockChoice& choice) {
   const double resident = resident_step();
   const auto numbers = static_cast<double>(plan_.forward.weight_numbers) * plan_.cluster;
@@ -443,7 +471,8 @@ void Planner::choose_driver(const BlockChoice& choice) {
                           2.0 * static_cast<double>(shape_.coupled ? d_.sites.size() : 0);
   const double whole =
       numbers * static_cast<double>(shape_.batch) / (64.0 * limits_.multiprocessors) / kClock;
-  const double stepwise = launches * kLaunch + whole;
+  const double stepwise =
+      launches * kLaunch + whole + statistics(shape_.batch, most_features(d_), false, 1);
   const bool takes_steps = choice.driver == BlockChoice::kModel
                                ? stepwise < resident
                                : choice.driver == BlockChoice::kStepwise;
