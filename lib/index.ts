@@ -180,7 +180,7 @@ export type {
   RawRows,
   RawWish,
 } from './preprocessing/preprocessing';
-export type { Scale, ScalerOptions } from './preprocessing/scaler';
+export type { InputScalerOptions, Scale, ScalerOptions } from './preprocessing/scaler';
 export type { ColumnSpec, TableOptions, TableRow } from './preprocessing/table';
 export type { TextOptions, Tokenizer } from './preprocessing/text';
 export { schedules } from './training/schedules';

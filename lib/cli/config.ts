@@ -9,7 +9,7 @@ import type { LayerSpec } from '../layers';
 import { resolveLayer } from '../layers';
 import { parseOptions, show } from '../options';
 import { reasonOf } from '../storage/reasons';
-import { scalerSchema } from '../preprocessing/scaler';
+import { inputScalerSchema, scalerSchema } from '../preprocessing/scaler';
 import type { CallbackSpec } from '../training/callbacks';
 import { resolveCallback } from '../training/callbacks';
 import type { GroupSpec } from '../training/groups';
@@ -51,7 +51,10 @@ export const configSchema = z.strictObject({
   out: z.string().min(1).optional(),
   data: z.looseObject({ name: z.enum(dataNames) }),
   preprocessing: z
-    .strictObject({ input: scalerSchema.exactOptional(), target: scalerSchema.exactOptional() })
+    .strictObject({
+      input: inputScalerSchema.exactOptional(),
+      target: scalerSchema.exactOptional(),
+    })
     .optional(),
   model: z.strictObject({ layers: z.array(z.unknown()).min(1) }),
   optimizer: z.unknown().default('adam'),

@@ -10,8 +10,15 @@ import { requireFinite, zeros } from '../tensor';
 import type { Reference } from './change';
 import { addReference, referenceOf } from './change';
 import { isRow, isRows, isTexts, lengthsOf, rawTensor, sampleOf, targetShape } from './raw';
-import type { Scale, ScalerOptions } from './scaler';
-import { applyScale, fitScale, scalerSchema, undoScale } from './scaler';
+import type { InputScalerOptions, Scale, ScalerOptions } from './scaler';
+import {
+  applyScale,
+  compressed,
+  fitScale,
+  inputScalerSchema,
+  scalerSchema,
+  undoScale,
+} from './scaler';
 import type { TableOptions, TableRow } from './table';
 import { encodeRow, encodeTable, featuresOfTable, tableSchema } from './table';
 import type { TextOptions } from './text';
@@ -20,7 +27,7 @@ import { tokenizers, Vocabulary } from './text';
 /** Options of a model's preprocessing; all optional. */
 export interface PreprocessingOptions {
   /** Scale of the features; fitted by the first `fit`, on its training part only. */
-  input?: ScalerOptions | ScalerOptions['kind'];
+  input?: InputScalerOptions | ScalerOptions['kind'];
   /** Scale of the targets; outputs of `predict` and of streams are brought back. */
   target?: ScalerOptions | ScalerOptions['kind'];
   /**
@@ -54,7 +61,7 @@ export interface Prediction extends Tensor<FloatArray> {
 
 const optionsSchema = z
   .strictObject({
-    input: scalerSchema.optional(),
+    input: inputScalerSchema.optional(),
     target: scalerSchema.optional(),
     change: z.array(z.int().min(0)).min(1).optional(),
     labels: z.array(z.string()).min(2).optional(),
@@ -177,7 +184,7 @@ export class Preprocessing {
       requireFinite(`${where}.x`, raw);
       fitted.input = fitScale(
         scalerOf(input),
-        sampleOf(raw, counted, heldOut),
+        sampleOf({ ...raw, data: this.#compressed(raw) }, counted, heldOut),
         'preprocessing.input',
       );
     }
@@ -231,11 +238,12 @@ export class Preprocessing {
       return { x: { shape: [raw.length, encoded.steps], data }, lengths };
     }
     if (!input && !(table && isRows(raw))) return { x: raw };
-    const { shape, data } = this.#rawInput(raw, where);
+    const given = this.#rawInput(raw, where);
+    const { shape, data } = given;
     const scale = this.#scale('input', where);
     const scaled = zeros(dtype, data.length);
     if (scale === null) scaled.set(data);
-    else applyScale(this.#fits(scale, shape, where), data, scaled);
+    else applyScale(this.#fits(scale, shape, where), this.#compressed(given), scaled);
     return { x: { shape, data: scaled } };
   }
 
@@ -253,7 +261,8 @@ export class Preprocessing {
       return true;
     }
     const features = out.length / batch;
-    let numbers: ArrayLike<number>;
+    const shape = [batch, features];
+    let numbers: Tensor['data'];
     if (table && isRows(list)) {
       requireBatch(list.length, batch, where);
       const encoded = new Float32Array(batch * featuresOfTable(table as TableOptions));
@@ -262,13 +271,16 @@ export class Preprocessing {
       );
       numbers = encoded;
     } else if (input) {
-      numbers = rawTensor(list, where, [batch, features]).data;
+      numbers = rawTensor(list, where, shape).data;
     } else {
       return false;
     }
     const scale = this.#scale('input', where);
     if (scale === null) out.set(numbers);
-    else applyScale(this.#fits(scale, [batch, features], where), numbers, out);
+    else {
+      const fits = this.#fits(scale, shape, where);
+      applyScale(fits, this.#compressed({ shape, data: numbers }), out);
+    }
     return true;
   }
 
@@ -382,6 +394,13 @@ export class Preprocessing {
     const { table } = this.#options;
     if (table && isRows(raw)) return encodeTable(table as TableOptions, raw, where);
     return rawTensor(raw, where);
+  }
+
+  /** The numbers of raw rows that are scaled. */
+  #compressed(raw: Tensor): Tensor['data'] {
+    const { input } = this.#options;
+    const units = typeof input === 'object' ? input.compress : undefined;
+    return units === undefined ? raw.data : compressed(units, raw, 'preprocessing.input');
   }
 
   #scale(side: 'input' | 'target', where: string): Scale | null {

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import type { FloatArray } from '../tensor';
+import type { FloatArray, Tensor } from '../tensor';
 
 /** How numbers are scaled; offsets and scales come from the training part. */
 export interface ScalerOptions {
@@ -19,12 +19,29 @@ export interface ScalerOptions {
   only?: readonly number[];
 }
 
-export const scalerSchema = z.union([
-  z.enum(['standardize', 'minMax']),
-  z.strictObject({
-    kind: z.enum(['standardize', 'minMax']),
-    shared: z.boolean().default(false),
-    only: z.array(z.int().min(0)).min(1).exactOptional(),
+/** How features are scaled. */
+export interface InputScalerOptions extends ScalerOptions {
+  /**
+   * One entry for each feature: `asinh(x / unit)` takes its place before it is scaled, so what is smaller than the unit stays in
+   * proportion and what is larger counts by its logarithm; null leaves the feature as it is. For signals whose weak parts
+   * matter beside strong ones. Default: all null.
+   */
+  compress?: readonly (number | null)[];
+}
+
+const scalerKind = z.enum(['standardize', 'minMax']);
+const scalerObject = z.strictObject({
+  kind: scalerKind,
+  shared: z.boolean().default(false),
+  only: z.array(z.int().min(0)).min(1).exactOptional(),
+});
+
+export const scalerSchema = z.union([scalerKind, scalerObject]);
+
+export const inputScalerSchema = z.union([
+  scalerKind,
+  scalerObject.extend({
+    compress: z.array(z.number().gt(0).nullable()).min(1).exactOptional(),
   }),
 ]);
 
@@ -71,6 +88,27 @@ export function fitScale(options: ScalerOptions, sample: Sample, where: string):
     scale[feature] = one > 0 ? one : 1;
   }
   return { offset, scale };
+}
+
+/**
+ * The numbers of `data`, lines of as many as there are `units`, each beside its feature's unit.
+ *
+ * @throws {LookbackError} ERR_OPTION where the lines have another length
+ */
+export function compressed(
+  units: readonly (number | null)[],
+  { shape, data }: Tensor,
+  where: string,
+): Float64Array {
+  const features = shape[shape.length - 1] ?? 0;
+  if (units.length !== features) {
+    const message = `${where}: compress has ${units.length} units; expected ${features}, one for each feature`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  return Float64Array.from(data, (value, at) => {
+    const unit = units[at % features] ?? null;
+    return unit === null ? value : Math.asinh(value / unit);
+  });
 }
 
 /** Calls `add` with every number of the sample that counts. */
