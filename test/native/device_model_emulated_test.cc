@@ -415,7 +415,8 @@ TEST(explain_disturbs_no_call_that_runs) {
   std::atomic<bool> ended{false};
   std::string last;
   std::thread asking([&] {
-    while (!ended.load()) last = text_of(beside);
+    do last = text_of(beside);
+    while (!ended.load());
   });
   train(*model, data, first_rows(8), 4, 1);
   const std::string known = text_of(beside);
