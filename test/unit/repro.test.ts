@@ -162,7 +162,7 @@ describe('the search', () => {
 
 describe('the command', () => {
   it.each([
-    [['humans'], 'no comparison humans; expected har, harPooled, adding, adding750'],
+    [['humans'], 'no comparison humans; expected har, harPooled, harCompressed, adding, adding750'],
     [['toString'], 'no comparison toString; expected'],
     [['har', '--cells', 'lstm,rra'], 'har has no contestant rra; expected lstm, gru, bnlstm'],
     [['har', '--seeds', '0'], '--seeds 0; expected a whole number from 1'],
@@ -173,7 +173,7 @@ describe('the command', () => {
     [['har', '--seeds', '0-2'], '--seeds 0-2'],
     [['har', '--seeds', '1-2-3'], '--seeds 1-2-3'],
     [['har', '--fast'], "Unknown option '--fast'"],
-    [[], 'expected the name of a comparison: har, harPooled, adding, adding750'],
+    [[], 'expected the name of a comparison: har, harPooled, harCompressed, adding, adding750'],
   ])('refuses %j', (args, message) => {
     expect(() => parseCommand(args)).toThrow(UsageError);
     expect(() => parseCommand(args)).toThrow(message);
@@ -195,6 +195,7 @@ describe('the command', () => {
 
   it.each([
     ['har', 'lstm', null],
+    ['harCompressed', 'larnn_batch_small', null],
     ['adding', 'rra', null],
     ['copying', 'exprnn', null],
     ['digits', 'enrnn', 'spoken-digits'],

@@ -6,7 +6,7 @@ import { adding, adding750 } from './adding';
 import { copying, copying1000 } from './copying';
 import { digitFrames } from './digit-frames';
 import { digits } from './digits';
-import { har, harPooled } from './har';
+import { har, harCompressed, harPooled } from './har';
 import { imdb } from './imdb';
 import { mnist, permutedMnist } from './mnist';
 import { ptb } from './ptb';
@@ -14,6 +14,7 @@ import { ptb } from './ptb';
 export const COMPARISONS: Readonly<Record<string, Comparison>> = {
   har,
   harPooled,
+  harCompressed,
   adding,
   adding750,
   copying,
