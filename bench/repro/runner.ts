@@ -61,10 +61,11 @@ function train(
     stdio: ['ignore', stdio, 'pipe'],
     encoding: 'utf8',
   });
-  if (stdio === 'inherit') process.stderr.write(stderr);
-  if (status === 0) return 'done';
-  if (stderr.includes('ERR_NUMERIC')) return 'diverged';
-  throw new FailedRun(status);
+  const diverged = status !== 0 && stderr.includes('ERR_NUMERIC');
+  const failed = status !== 0 && !diverged;
+  if (failed || stdio === 'inherit') process.stderr.write(stderr);
+  if (failed) throw new FailedRun(status);
+  return diverged ? 'diverged' : 'done';
 }
 
 function jsonText(value: unknown): string {
@@ -79,8 +80,9 @@ function runOne(config: Record<string, unknown>, file: string, folders: Folders,
   keep(config, file, folders, logOf(out));
 }
 
-/** One run of the search: it may diverge, and it must not know the test part, so that line goes unread. */
-function searchOne(config: Record<string, unknown>, file: string, folders: Folders, how: How) {
+/** One run of the search: it may diverge, and nobody must know of the test part, so what is said of it goes unread. */
+function searchOne(config: Record<string, unknown>, file: string, folders: Folders, given: How) {
+  const how: How = { ...given, stdio: 'ignore' };
   const out = join(folders.work, file);
   const mark = join(out, 'diverged.jsonl');
   if (!existsSync(mark)) {
