@@ -39,9 +39,10 @@ export interface TrainOptions {
 export async function train(path: string, options: TrainOptions, output: Output): Promise<number> {
   const config = await readConfig(path, options.set);
   const folder = new RunFolder(config.out);
+  using signals = new Signals();
   try {
     await folder.claim();
-    return await trainIn(folder, config, options.resume, output);
+    return await trainIn(folder, config, options.resume, signals, output);
   } finally {
     await folder.release();
   }
@@ -51,6 +52,7 @@ async function trainIn(
   folder: RunFolder,
   config: RunConfig,
   resume: boolean,
+  signals: Signals,
   output: Output,
 ): Promise<number> {
   const found = resume ? await folder.readCheckpoint() : null;
@@ -62,7 +64,6 @@ async function trainIn(
     const test = await folder.finishedWith();
     if (test) return tellEnd(output, folder, test, 'the run is finished already');
   }
-  using signals = new Signals();
   // Before there is a checkpoint nothing is lost, and a signal ends the process.
   if (checkpoint) signals.hold();
   const data = await loadRunData(config);
@@ -283,6 +284,8 @@ class Signals implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // What is sent until the process has ended does not change its exit code.
+    if (this.signal.aborted) return;
     for (const name of signalNames) process.off(name, this.#onSignal);
   }
 }

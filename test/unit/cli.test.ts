@@ -133,6 +133,7 @@ describe('lookback train', () => {
     const endless = ['--set', 'out=hung-up', '--set', 'epochs=1000000', '--json'];
     const child = spawn(process.execPath, [main, 'train', configPath, ...endless], { cwd: folder });
     const code = await new Promise<number | null>((resolve) => {
+      // With every line, so also with the one that says that the run was interrupted.
       child.stdout.on('data', (chunk: Buffer) => {
         if (!chunk.includes('"epoch"')) return;
         for (let times = 0; times < 2; times += 1) child.kill('SIGHUP');
