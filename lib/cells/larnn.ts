@@ -193,8 +193,7 @@ const sites = ['bnAttention', 'bnPre', 'bnCell', 'bnHidden'] as const;
  * window, not with its square. Inputs of the cell: `x` `[B, T, C]`, `h0` `[W, B, H]` and `queue0` `[W, n, B, H]` (oldest
  * first; W = 1 in the replay kinds of stacking, else `layers`), `lengths` `[B]`, running statistics `buf.*`
  * (`[features]`, with `bnStats: 'perStep'` `[bnMaxSteps, features]`) and dropout masks `mask.*`. Outputs: `y` `[B, T, H]`,
- * `h_n` `[L, B, H]`, `queue_n` `[L, window, B, H]`, `queue_count` `[L, B]` and
- * the statistics after the pass.
+ * `h_n` `[L, B, H]`, `queue_n` `[L, window, B, H]`, `queue_count` `[L, B]` and the statistics after the pass.
  */
 export const larnn: CellDefinition<LarnnOptions> = {
   kind: 'larnn',

@@ -31,7 +31,8 @@ export class FolderLock {
    * @throws {LookbackError} ERR_STATE where another run has it, in this process or in another one
    */
   static async take(folder: string): Promise<FolderLock> {
-    const path = join(folder, '.lock');
+    // Removed at the end, so by a name that nobody else gives a file.
+    const path = join(folder, '.lookback.lock');
     for (let attempt = 0; attempt < ATTEMPTS; ++attempt) {
       const file = await open(path, 'a+').catch(() => null);
       if (file === null) return new FolderLock(path, null);

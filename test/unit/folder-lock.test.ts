@@ -60,7 +60,7 @@ describe('the lock of a folder', () => {
   it('says what it can of a holder that left no word', async () => {
     const path = here('silent');
     const lock = await FolderLock.take(path);
-    writeFileSync(join(path, '.lock'), 'no word');
+    writeFileSync(join(path, '.lookback.lock'), 'no word');
     await expect(FolderLock.take(path)).rejects.toThrow(
       'is in use: another run trains there; wait',
     );
@@ -115,11 +115,11 @@ describe('lookback train', () => {
     expect(existsSync(join(folder, 'run', 'before'))).toBe(false);
     first.kill('SIGKILL');
     await once(first, 'close');
-    expect(existsSync(join(folder, 'run', '.lock'))).toBe(true);
+    expect(existsSync(join(folder, 'run', '.lookback.lock'))).toBe(true);
     // Whatever epoch it has come to is its last one.
     const more = args('--resume', '--set', 'epochs=1');
     const third = spawnSync(process.execPath, more, { cwd: folder, encoding: 'utf8' });
     expect([third.status, third.stderr]).toEqual([0, '']);
-    expect(existsSync(join(folder, 'run', '.lock'))).toBe(false);
+    expect(existsSync(join(folder, 'run', '.lookback.lock'))).toBe(false);
   });
 });
