@@ -82,7 +82,7 @@ export interface LayerPlan {
   /** The device's kind, or the GPU's name. */
   device: string;
   /**
-   * `'tiles'`: the CPU's, threads that own rows. `'rows'`: the CPU's for a few rows, one by one. `'resident'`: a GPU's, one kernel a pass, blocks that own rows.
+   * `'tiles'`: the CPU's, threads that own rows. `'rows'`: the CPU's for a few rows, one by one, each by one thread or by several that share its units. `'resident'`: a GPU's, one kernel a pass, blocks that own rows.
    * `'stepwise'`: a GPU's, products over the whole batch in every step.
    */
   driver: 'tiles' | 'rows' | 'resident' | 'stepwise';

@@ -33,6 +33,9 @@ struct WeightGradient {
   S* scratch = nullptr;  ///< DriverTable::gradient_scratch numbers, 64-byte aligned, one a worker
 };
 
+/// The most rows that any instruction set takes one by one.
+constexpr int kFewRows = 4;
+
 template <class S>
 struct DriverTable {
   int max_block = 0;  ///< outputs per register block; packings use any of `blocks`

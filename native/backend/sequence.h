@@ -122,6 +122,7 @@ struct SequenceArgs {
   int steps = 0;
   int tiles = 0, tile_rows = 0;  ///< rows that a tile has room for
   int workers = 1;
+  int members = 1;  ///< workers that share a row, where a tile is one
   bool training = false;
   bool coupled = false;  ///< rows meet in batch statistics: all tiles walk through time together
   bool keep = false;
@@ -164,7 +165,8 @@ struct SequenceArgs {
   S* const* gradient_scratch = nullptr;  ///< of each worker, see DriverTable
 
   const std::atomic<bool>* cancel = nullptr;
-  Barrier* barrier = nullptr;
+  Barrier* barrier = nullptr;    ///< of coupled workers
+  TeamBarrier* teams = nullptr;  ///< of workers that share a row: one a team
 };
 
 }  // namespace lookback

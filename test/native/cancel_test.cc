@@ -179,6 +179,54 @@ TEST(a_cancelled_pass_touches_no_further_tile) {
   CHECK(touched());
 }
 
+/// Threads that wait for each other in every step: whoever sees the flag lets the others go, at
+/// whatever point of a step they are.
+TEST(threads_that_share_a_row_are_cancelled_together) {
+  constexpr int64_t kUnits = 48, kInputs = 2, kSteps = 8000;
+  CpuRuntime runtime(3);
+  runtime.member_weights = 1;
+  const Spec sizes = spec({{"inputSize", double{kInputs}}, {"units", double{kUnits}}});
+  CellRecurrence<float> cell(runtime, cpu_kernels<float>(), instantiate_cell("lstm", sizes));
+  const auto tape = cell.make_tape(1, kSteps, true);
+  const std::vector<float> x(kSteps * kInputs, 0.25f), dy(kSteps * kUnits, 0.5f);
+  std::vector<std::vector<float>> params, d_params;
+  ForwardCall<float> call;
+  call.batch = 1;
+  call.steps = kSteps;
+  call.inputs["x"] = {x.data(), {1, kSteps, kInputs}};
+  for (const ParamInfo& param : cell.info().params) {
+    params.emplace_back(static_cast<size_t>(element_count(param.shape, "a weight")), 0.1f);
+    d_params.emplace_back(params.back().size(), 0.0f);
+  }
+  BackwardCall<float> back;
+  back.upstream["y"] = {dy.data(), {1, kSteps, kUnits}};
+  for (size_t i = 0; i < params.size(); ++i) {
+    call.params.push_back(params[i].data());
+    back.d_params.push_back(d_params[i].data());
+  }
+  std::atomic<bool> cancel{true};
+  runtime.cancel = &cancel;
+  CHECK_THROWS(kAborted, "cancelled", cell.forward(call, *tape));
+  for (int round = 0; round < 5; ++round) {
+    const auto cancelled_soon = [&](const auto& pass) {
+      std::thread other([&] {
+        std::this_thread::sleep_for(std::chrono::microseconds(200 * round));
+        cancel = true;
+      });
+      CHECK_THROWS(kAborted, "cancelled", pass());
+      other.join();
+      cancel = false;
+    };
+    cancel = false;
+    cancelled_soon([&] { cell.forward(call, *tape); });
+    cell.forward(call, *tape);
+    cancelled_soon([&] { cell.backward(back, *tape); });
+  }
+  cell.forward(call, *tape);
+  cell.backward(back, *tape);
+  CHECK(std::isfinite(d_params.front().front()) && d_params.front().front() != 0);
+}
+
 TEST(a_cancelled_update_has_not_been) {
   const auto make = [] {
     auto made = engine({lstm(6), dense(2)}, 3);

@@ -85,28 +85,34 @@ TEST(thread_pool_flushes_denormals_and_restores) {
 #endif
 
 /// A counter that no lock protects: only the barrier keeps the rounds of it apart.
-TEST(barrier_separates_rounds) {
-  constexpr int kMembers = 3, kRounds = 300;
-  Barrier barrier(kMembers);
-  std::vector<int> steps(kMembers);
-  ThreadPool pool(kMembers);
+template <class Wait>
+void check_rounds(int members, const Wait& wait) {
+  constexpr int kRounds = 300;
+  std::vector<int> steps(static_cast<size_t>(members));
+  ThreadPool pool(members);
   pool.run([&](int worker) {
     for (int round = 1; round <= kRounds; ++round) {
       steps[static_cast<size_t>(worker)] = round;
-      CHECK(barrier.wait());
+      CHECK(wait(worker));
       for (const int step : steps) CHECK_EQUAL(step, round);
-      CHECK(barrier.wait());
+      CHECK(wait(worker));
     }
   });
 }
 
-TEST(barrier_of_one_never_waits) {
-  Barrier barrier(1);
-  for (int i = 0; i < 10; ++i) CHECK(barrier.wait());
+TEST(barrier_separates_rounds) {
+  for (const int members : {1, 3}) {
+    Barrier barrier(members);
+    check_rounds(members, [&](int) { return barrier.wait(); });
+  }
+  for (const int members : {1, 2, 5, TeamBarrier::kMost}) {
+    TeamBarrier barrier;
+    check_rounds(members, [&](int worker) { return barrier.wait(worker, members); });
+  }
 }
 
-TEST(barrier_abandoned_releases_everyone) {
-  Barrier barrier(3);
+template <class Any, class Wait>
+void check_abandoned(Any& barrier, const Wait& wait) {
   ThreadPool pool(3);
   std::atomic<int> released{0};
   pool.run([&](int worker) {
@@ -115,11 +121,18 @@ TEST(barrier_abandoned_releases_everyone) {
       barrier.abandon();
       return;
     }
-    if (!barrier.wait()) ++released;
+    if (!wait(worker)) ++released;
   });
   CHECK_EQUAL(released.load(), 2);
   CHECK(barrier.abandoned());
-  CHECK(!barrier.wait());
+  CHECK(!wait(0));
+}
+
+TEST(barrier_abandoned_releases_everyone) {
+  Barrier barrier(3);
+  check_abandoned(barrier, [&](int) { return barrier.wait(); });
+  TeamBarrier team;
+  check_abandoned(team, [&](int worker) { return team.wait(worker, 3); });
 }
 
 TEST(default_threads_are_told_with_a_reason) {

@@ -133,6 +133,21 @@ int CellRecurrence<S>::workers_for(int tiles, bool coupled) const {
   return coupled && !kernels_.couples_workers ? 1 : std::min(runtime_.pool.threads(), tiles);
 }
 
+/// Threads that share each of few rows, where there are more threads than rows. They meet some
+/// three times a step, which takes as long as ten thousand weights, and have to be woken, which
+/// takes as long as some millions.
+template <class S>
+int CellRecurrence<S>::members_for(int64_t rows, int64_t steps) const {
+  constexpr int64_t kWakingSteps = 256;
+  int64_t weights = 0;
+  for (const LinearInfo& l : cell_.declaration.linears)
+    weights += l.rows * gradient_units(l) * l.repeat;
+  const int64_t least = runtime_.member_weights;
+  if (weights * steps < kWakingSteps * least) return 1;
+  const int64_t most = std::min<int64_t>(runtime_.pool.threads() / rows, TeamBarrier::kMost);
+  return static_cast<int>(std::max<int64_t>(1, std::min(most, weights / least)));
+}
+
 template <class S>
 LoopPlan CellRecurrence<S>::plan_here(const PlanCall& call) const {
   const Declaration& d = cell_.declaration;
@@ -140,14 +155,17 @@ LoopPlan CellRecurrence<S>::plan_here(const PlanCall& call) const {
   const int rows = rows_of_tile(call.batch);
   const StoragePlan plan = plan_storage(d, call.batch, call.steps, call.training, rows);
   const int workers = workers_for(plan.tiles, coupled);
+  const int members = rows == 1 ? members_for(call.batch, call.steps) : 1;
   const auto some = [](int64_t n, const char* what) {
     return text(n, " ", what, n == 1 ? "" : "s");
   };
   if (rows == 1) {
-    return {"", "rows",
-            text("rows: ", some(call.batch, "row"), " one by one on ", some(workers, "thread"),
-                 ", a lane to a unit; ",
-                 some(plan.tile_stride * static_cast<int64_t>(sizeof(S)), "byte"), " a row")};
+    return {
+        "", "rows",
+        text("rows: ", some(call.batch, "row"), " one by one on ",
+             some(workers * members, "thread"),
+             members > 1 ? text(", ", members, " of them to a row") : "", ", a lane to a unit; ",
+             some(plan.tile_stride * static_cast<int64_t>(sizeof(S)), "byte"), " a row")};
   }
   return {"", "tiles",
           text("tiles: ", some(plan.tiles, "tile"), " of up to ",
@@ -163,7 +181,8 @@ void CellRecurrence<S>::bind_tape(CellTape<S>& t, const PackedWeights<S>& weight
   a.tiles = t.plan.tiles;
   a.tile_rows = t.rows;
   a.keep = t.keep;
-  a.workers = workers_for(t.plan.tiles, a.coupled);
+  a.members = t.rows == 1 ? members_for(t.batch, t.steps) : 1;
+  a.workers = workers_for(t.plan.tiles, a.coupled) * a.members;
   a.storage = t.storage.data();
   a.tile_stride = t.plan.tile_stride;
   a.slots = t.plan.slots.data();
@@ -225,14 +244,17 @@ void CellRecurrence<S>::draw_masks(const ForwardCall<S>& call, CellTape<S>& t) {
 template <class S>
 void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   Barrier barrier(t.args.workers);
+  TeamBarrier teams[kFewRows];
   t.args.cancel = runtime_.cancel;  // of this job: the forward pass may have belonged to another
   t.args.barrier = t.args.coupled && t.args.workers > 1 ? &barrier : nullptr;
+  t.args.teams = teams;
   const CellLoops<S>& loops = kernels_.cells[cell_.index];
   const bool alone = t.rows == 1;
   const auto loop = backward ? (alone ? loops.row_backward : loops.backward)
                              : (alone ? loops.row_forward : loops.forward);
   runtime_.pool.run(t.args.workers, [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
+  t.args.teams = nullptr;
   require_running(runtime_);
 }
 

@@ -69,6 +69,7 @@ class CellRecurrence final : public CellHost<S> {
   };
   int rows_of_tile(int64_t batch) const;
   int workers_for(int tiles, bool coupled) const;
+  int members_for(int64_t rows, int64_t steps) const;
   void bind_tape(CellTape<S>& t, const PackedWeights<S>& weights);
   void ensure_entries(CellTape<S>& t);
   void add_noise(const ForwardCall<S>& call, CellTape<S>& t);

@@ -131,7 +131,6 @@ void linear_tile_blocks(const PackedMatrix<ScalarOf<V>>& m, const Operand<Scalar
 
 /// Up to this many rows of a tile are faster one by one, a lane being an output, than all lanes at
 /// once: a row costs 1 / kWidth of the whole in arithmetic, and loads the weights anew.
-constexpr int kFewRows = 4;
 template <class V>
 constexpr int few_rows() {
   return kFewRows < NumberTraits<V>::kLanes / 2 ? kFewRows : NumberTraits<V>::kLanes / 2;

@@ -61,6 +61,8 @@ struct CpuRuntime {
   explicit CpuRuntime(int threads) : pool(threads) {}
   ThreadPool pool;
   const std::atomic<bool>* cancel = nullptr;
+  /// Weights of a step that make it worth a worker's while to share a single row. Tests lower it.
+  int64_t member_weights = 16384;
 };
 
 /// The default number of threads: CPU affinity, cut down to the container's quota (cgroup v1 and

@@ -1,7 +1,7 @@
-/// The CPU's execution context for few rows: a worker walks one row through its sequence, a lane to
-/// a unit, where TileContext has a lane to a row and would leave most of them empty. It has what
-/// cells that are `kUnitwise` ask for (cells/cell.h), and no more. Every unit goes through the same
-/// operations in the same order as in a tile, so to the same bits.
+/// The CPU's execution context for few rows: a worker, or several that divide the units, walk one
+/// row through its sequence, a lane to a unit, where TileContext has a lane to a row and would
+/// leave most of them empty. It has what cells that are `kUnitwise` ask for (cells/cell.h), and no
+/// more. Every unit goes through the operations of a tile in their order, so to the same bits.
 #pragma once
 
 #include "backend/cpu/gemm-inl.h"
@@ -171,8 +171,13 @@ class UnitContext {
   using S = ScalarOf<V>;
   static constexpr int kWidth = NumberTraits<V>::kLanes;
 
-  UnitContext(const SequenceArgs<S>& args, int row)
-      : args_(args), base_(args.storage + row * args.tile_stride), row_(row) {}
+  /// `member` of those that share the row, who meet at `barrier`; null: there is but one.
+  UnitContext(const SequenceArgs<S>& args, int row, int member, TeamBarrier* barrier)
+      : args_(args),
+        base_(args.storage + row * args.tile_stride),
+        row_(row),
+        member_(member),
+        barrier_(barrier) {}
 
   void set_time(int t) { time_ = t; }
   void set_active(int) {}
@@ -187,12 +192,14 @@ class UnitContext {
 
   template <class F>
   HD void each(int n, F f) const {
+    if (!meet(n)) return;
+    const Range own = share(n);
     // Where n is no whole number of vectors, neither is m n: all of it goes through copies.
     if (n % kWidth == 0) {
-      for (int j = 0; j < n; j += kWidth) f(UnitGroup<V>(base_), j);
+      for (int j = own.begin; j < own.end; j += kWidth) f(UnitGroup<V>(base_), j);
       return;
     }
-    for (int j = 0; j < n; j += kWidth) {
+    for (int j = own.begin; j < own.end; j += kWidth) {
       PartialGroup<V> group(base_, n - j < kWidth ? n - j : kWidth);
       f([&group](UnitColumn c, int unit) -> V& { return group(c, unit); }, j);
       group.store();
@@ -200,6 +207,7 @@ class UnitContext {
   }
 
   void linear(Linear l) const {
+    if (!meet(kProduct)) return;
     const PackedLinear<S>& p = args_.linears[l.id];
     Operand<S> operands[kMaxSources];
     for (int repeat = 0; repeat < p.repeat; ++repeat) {
@@ -215,6 +223,7 @@ class UnitContext {
   }
 
   void adjoint(Linear l) const {
+    if (!meet(kProduct)) return;
     const PackedLinear<S>& p = args_.linears[l.id];
     for (int repeat = 0; repeat < p.repeat; ++repeat) {
       const Operand<S> d_out = {
@@ -232,20 +241,25 @@ class UnitContext {
   // What follows is for the loop over time.
   template <class F>
   HD void each_row(F f) const {
-    f(UnitRow<S>(base_, row_));
+    if (moves_rows()) f(UnitRow<S>(base_, row_));
   }
   template <class From>
   void load_rows(UnitColumn to, int size, S fallback, From from) const {
+    if (!moves_rows()) return;
     const S* const numbers = from(row_);
     S* const column = base_ + to.offset;
     for (int j = 0; j < size; ++j) column[j] = numbers == nullptr ? fallback : numbers[j];
   }
   template <class To>
   void store_rows(UnitColumn from, int size, To to) const {
+    if (!moves_rows()) return;
     __builtin_memcpy(to(row_), base_ + from.offset, static_cast<size_t>(size) * sizeof(S));
   }
   bool stop() const {
-    return args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed);
+    const bool cancelled = args_.cancel != nullptr && args_.cancel->load(std::memory_order_relaxed);
+    if (barrier_ == nullptr) return cancelled;
+    if (cancelled) barrier_->abandon();
+    return barrier_->abandoned();
   }
   const SlotPlace& slot(int slot) const { return args_.slots[slot]; }
   HD UnitColumn place(int slot, int dt) const {
@@ -254,8 +268,34 @@ class UnitContext {
   }
 
  private:
-  /// linear_units; that of a large model in parts of a few milliseconds, with a look at the cancel
-  /// flag between them. What a cancelled call leaves undone is never read.
+  // How an operation is divided, where it is not by units: n for `each(n)`.
+  static constexpr int kNobody = 0, kProduct = -1, kMoving = -2;
+
+  /// Comes before an operation that is divided in this way. What was divided in another way is done
+  /// when it returns true; after a product its operands too may be written again. False: cancelled,
+  /// so that what the others left undone must not be touched.
+  bool meet(int division) const {
+    if (barrier_ == nullptr) return true;
+    if (division == division_ && division != kProduct) return !barrier_->abandoned();
+    division_ = division;
+    return barrier_->wait(member_, args_.members);
+  }
+  /// A whole row goes in or out by the first member, who needs less time for it than all to meet.
+  bool moves_rows() const { return meet(kMoving) && member_ == 0; }
+
+  struct Range {
+    int begin, end;
+  };
+  /// This member's of n, in whole vectors.
+  HD Range share(int n) const {
+    if (barrier_ == nullptr) return {0, n};
+    const int vectors = (n + kWidth - 1) / kWidth, members = args_.members;
+    const int end = vectors * (member_ + 1) / members * kWidth;
+    return {vectors * member_ / members * kWidth, end < n ? end : n};
+  }
+
+  /// Its part of linear_units; a large one in steps of a few milliseconds, with a look at the
+  /// cancel flag between them. What a cancelled call leaves undone is never read.
   void product(const PackedMatrix<S>& m, const Operand<S>* operands, int count, S* out,
                bool accumulate) const {
     constexpr int64_t kPartWeights = int64_t{1} << 22, kPanels = 8 * kWidth;
@@ -263,26 +303,31 @@ class UnitContext {
     for (int i = 0; i < count; ++i) depth += operands[i].size;
     const int64_t most = kPartWeights / depth / kPanels * kPanels;
     const int part_rows = static_cast<int>(most < kPanels ? kPanels : most);
-    for (int o = 0; o < m.rows && (o == 0 || !stop()); o += part_rows) {
+    const Range own = share(m.rows);
+    for (int o = own.begin; o < own.end && (o == own.begin || !stop()); o += part_rows) {
       PackedMatrix<S> part = m;
       part.data += o * depth;
       if (part.bias != nullptr) part.bias += o;
-      part.rows = m.rows - o < part_rows ? m.rows - o : part_rows;
+      part.rows = own.end - o < part_rows ? own.end - o : part_rows;
       linear_units<V>(part, operands, count, out + o, accumulate);
     }
   }
 
   const SequenceArgs<S>& args_;
   S* const base_;
-  const int row_;
+  const int row_, member_;
+  TeamBarrier* const barrier_;
   int time_ = 0;
+  mutable int division_ = kNobody;  ///< of the last operation
 };
 
-/// The rows of one worker.
+/// The rows of one worker, or of the team that it is a member of.
 template <class V, class Cell, class Walk>
 void run_rows(const SequenceArgs<ScalarOf<V>>& args, const void* cell, int worker, Walk walk) {
-  for (int row = worker; row < args.tiles; row += args.workers) {
-    UnitContext<V> x(args, row);
+  const int members = args.members, team = worker / members, teams = args.workers / members;
+  TeamBarrier* const barrier = members > 1 ? args.teams + team : nullptr;
+  for (int row = team; row < args.tiles; row += teams) {
+    UnitContext<V> x(args, row, worker % members, barrier);
     if (x.stop()) return;
     walk(args, *static_cast<const Cell*>(cell), x);
   }
