@@ -70,6 +70,7 @@
         "native/backend/cuda/blas.cc",
         "native/backend/cuda/block_explain.cc",
         "native/backend/cuda/block_plan.cc",
+        "native/backend/cuda/block_times.cc",
         "native/backend/cuda/block_weights.cc",
         "native/backend/cuda/cuda_backend.cc",
         "native/backend/cuda/cuda_call.cc",

@@ -2,11 +2,13 @@
 #include "backend/cuda/block_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <string>
 
 #include "backend/cell_host.h"
 #include "backend/cuda/block_loop.h"
+#include "backend/cuda/block_times.h"
 #include "cells/registry.h"
 #include "native/cell_cases.h"
 #include "native/check.h"
@@ -105,7 +107,8 @@ std::vector<ClusterReference> cluster_references() {
           {lstm(256, 64, 128), 8, 4},      {lstm(512, 128, 150, 50), 0, 1},
           {larnn(32, 64), 1, 1},           {larnn(64, 64), 1, 1},
           {larnn(80, 64), 2, 1},           {larnn(128, 64), 4, 2},
-          {larnn(128, 64, "layer"), 4, 2}, {larnn(128, 64, "batch"), 1, 8}};
+          {larnn(128, 64, "layer"), 4, 2}, {larnn(64, 64, "batch"), 1, 8},
+          {larnn(128, 64, "batch"), 0, 1}};
 }
 
 int64_t weights_of(const BlockLayout& layout, const BlockShape& shape) {
@@ -210,7 +213,7 @@ std::vector<ShareReference> share_references() {
   return {{bnlstm(32, 16), 1}, {bnlstm(32, 64), 4},  {bnlstm(32, 256), 8}, {bnlstm(64, 64), 4},
           {bnlstm(100, 4), 1}, {bnlstm(100, 64), 8}, {bnlstm(128, 64), 8}, {bnlstm(1000, 64), 0},
           {larnn(32, 12), 1},  {larnn(32, 64), 8},   {larnn(32, 128), 8},  {larnn(64, 16), 4},
-          {larnn(64, 64), 8},  {larnn(128, 16), 8},  {larnn(128, 64), 8}};
+          {larnn(64, 64), 8},  {larnn(128, 16), 8},  {larnn(128, 64), 0}};
 }
 
 TEST(a_batch_whose_rows_meet_is_divided_where_one_block_has_no_room_or_is_slow) {
@@ -237,21 +240,50 @@ TEST(a_batch_whose_rows_meet_is_divided_where_one_block_has_no_room_or_is_slow) 
   }
 }
 
+/// The number behind `word` in what a plan says of the model.
+double told_time(const BlockPlan& plan, const std::string& word) {
+  return std::stod(plan.why.substr(plan.why.find(word + " ") + word.size() + 1));
+}
+
 /// LARNN as it was published, whose norms of a window take statistics over 38 numbers of each row:
-/// a thread to a feature of the whole batch takes longer than eight blocks with a share each, whose
-/// products are slower.
-TEST(statistics_over_a_window_decide_between_the_drivers) {
+/// step by step 32 threads share each feature, where eight blocks with a share of the batch each
+/// have slower products besides.
+TEST(statistics_over_a_window_go_to_many_threads_step_by_step) {
   Options options = {{"inputSize", 81.0}, {"units", 81.0}, {"heads", 27.0}, {"window", 38.0}};
   options.push_back({"normalization", word("batch")});
   const Reference r = {"larnn", "larnn", options, {256, 128, true, true}};
-  CHECK(plan_of(r, kClusters).driver == BlockDriver::kResident);
-  CHECK_EQUAL(plan_of(r, kClusters).shares, 8);
-  // One block with all rows has both against it.
-  CHECK(plan_of(r).driver == BlockDriver::kStepwise);
+  const BlockPlan plan = plan_of(r, kClusters), single = plan_of(r);
+  std::cout << "     larnn as published: " << plan.why << "; one block: " << single.why << "\n";
+  CHECK(plan.driver == BlockDriver::kStepwise);
+  CHECK(single.driver == BlockDriver::kStepwise);
+  CHECK(told_time(plan, "stepwise") < 150);
+  CHECK(told_time(plan, "resident") > 300);
+  CHECK(told_time(single, "resident") > 2000);
   const CellInstance cell = instantiate_cell(r.cell, spec_of(r.options));
   std::vector<int> entries;
   for (const BatchSiteInfo& site : cell.declaration.sites) entries.push_back(site.entries);
   CHECK(entries == std::vector<int>({38, 38, 1, 1, 1, 1}));
+}
+
+/// Of a launch with 32 threads to a feature and a block for eight of those.
+TEST(statistics_step_by_step_take_as_long_as_the_busiest_thread_or_the_bytes) {
+  const auto time = [](double units, int64_t batch, int multiprocessors = 132, int64_t bytes = 4) {
+    const Options options = {{"inputSize", 9.0}, {"units", units}, {"tMax", 128.0}};
+    const CellInstance cell = instantiate_cell("bnlstm", spec_of(options));
+    return stepwise_statistics_time(cell.declaration, {batch, 128, true, true, 1, bytes},
+                                    multiprocessors);
+  };
+  // A row or two of a thread.
+  CHECK_EQUAL(time(32, 1), time(32, 16));
+  CHECK(time(32, 40) > time(32, 16));
+  CHECK_EQUAL(time(32, 40), time(32, 48));
+  // Sites of 128, 128 and 32 features.
+  CHECK_EQUAL(time(32, 16, 16), time(32, 16));
+  CHECK(time(32, 16, 15) > time(32, 16));
+  CHECK_EQUAL(std::lround(time(32, 16, 1) / time(32, 16)), 12);
+  // The bytes of many rows.
+  CHECK_EQUAL(time(32, 16, 132, 8), time(32, 16));
+  CHECK(time(32, 1024, 132, 8) > 1.4 * time(32, 1024));
 }
 
 /// What the blocks of a cluster say of their sums is read in turn, feature by feature.
@@ -262,7 +294,7 @@ TEST(more_blocks_have_more_to_read) {
     const BlockPlan plan = plan_of(share_references()[1].reference, kClusters);
     block_choice() = BlockChoice();
     CHECK_EQUAL(plan.shares, shares);
-    return std::stod(plan.why.substr(plan.why.find("resident ") + 9));
+    return told_time(plan, "resident");
   };
   CHECK(step(4) < step(2));
   CHECK(step(4) < step(8));

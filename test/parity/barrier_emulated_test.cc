@@ -31,8 +31,9 @@ std::vector<Program> programs() {
   larnn.steps = 6;
   const BlockChoice near = {BlockChoice::kResident, 3, -1}, far = {BlockChoice::kResident, 3, 0};
   const BlockChoice cluster = {BlockChoice::kResident, 3, -1, 2};
-  return {{lstm, near},  {lstm, far},     {batch, near},
-          {larnn, near}, {lstm, cluster}, {batch, cluster}};
+  const BlockChoice steps = {BlockChoice::kStepwise, 3, -1};
+  return {{lstm, near},    {lstm, far},      {batch, near}, {larnn, near},
+          {lstm, cluster}, {batch, cluster}, {batch, steps}};
 }
 
 using Numbers = Arrays<double>;
@@ -100,9 +101,10 @@ TEST(results_do_not_depend_on_the_order_of_threads) {
 }
 
 /// Blocks that wait for each other leave at the same step: some at another one would wait for ever,
-/// which is a fault.
+/// which is a fault. (Launches of single steps do not look.)
 TEST(all_blocks_stop_together) {
   for (const Program& program : programs()) {
+    if (program.choice.driver == BlockChoice::kStepwise) continue;
     const std::vector<Numbers> whole = results(program, {});
     for (const int looks : {0, 1, 2})
       CHECK(results(program, {false, SyncSite::kCount, looks}) != whole);

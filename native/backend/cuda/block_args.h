@@ -39,6 +39,17 @@ constexpr int kMostBlockThreads = 256;
 /// Outputs of a product of `rows` that each block of a cluster has; the last ones have fewer.
 HD constexpr int cluster_part(int rows, int cluster) { return (rows + cluster - 1) / cluster; }
 
+/// Neighbouring features that a block of a stepwise launch reduces over the batch: of floats a
+/// sector of 32 bytes, so that neighbouring threads leave none of it unread. The fewer they are,
+/// the more threads there are for each, and the more multiprocessors have some.
+constexpr int kReductionWidth = 8;
+/// What a thread tells the others of its part: count, mean and squares, or two sums.
+constexpr int kReductionNumbers = 3;
+/// Blocks of a stepwise launch that reduces so many features.
+constexpr int reduction_blocks(int features) {
+  return (features + kReductionWidth - 1) / kReductionWidth;
+}
+
 /// What a block that has a share of the batch tells the others at a time: two sums for each of a
 /// site's features, behind those how many numbers were summed, and whether to stop.
 HD constexpr int message_numbers(int features) { return 2 * features + 2; }
@@ -129,8 +140,9 @@ struct BlockWork {
   int32_t time = 0;
   /// Of a stepwise pass: the operations between product number `phase` and the next; -1: all.
   int32_t phase = -1;
-  bool batchwise =
-      false;  ///< the phase is one reduction over the batch, its features over the grid
+  /// The phase is one reduction over the batch, its features over the grid, the rows of each cut
+  /// among threads of a block.
+  bool batchwise = false;
 };
 
 }  // namespace lookback

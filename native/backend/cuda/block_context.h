@@ -13,6 +13,7 @@
 #include "backend/cuda/block_args.h"
 #include "backend/cuda/block_held.h"
 #include "backend/cuda/block_product.h"
+#include "backend/cuda/block_reduction.h"
 #include "backend/cuda/block_sync.h"
 #include "base/portable.h"
 #include "cells/cell.h"
@@ -100,14 +101,19 @@ class BlockContext {
       held_.multiply(threads_, places_, time_, linear.adjoint[i]);
   }
 
-  /// A thread takes whole features; the statistics around the first active row, as on the CPU.
+  /// Statistics around the first active row, as on the CPU, or that of a thread's part of the rows.
   template <class F>
   HD void moments(BatchSite id, int features, int entries, F value) {
     ++count_;
     if (reduces()) {
       S* const told = next_message();
-      for (int j = first_feature(); j < features; j += feature_stride()) {
-        const Spread own = spread(j, entries, value);
+      const ReductionShare share(threads_, work_.batchwise);
+      const ReductionSlice slice = share.slice(places_.rows, entries);
+      for (int j = share.first(); share.goes_on(j, features); j += share.stride()) {
+        Spread<S> own = {S(0), S(0), S(0)};
+        if (j < features) own = spread(j, entries, slice, value);
+        own = share.total(threads_, own, room<Spread<S>>());
+        if (!share.tells(j, features)) continue;
         if (told == nullptr) {
           set_moments(id, j, own);
         } else {
@@ -118,7 +124,7 @@ class BlockContext {
       }
       if (told != nullptr) {
         meet(SyncSite::kSums);
-        for (int j = first_feature(); j < features; j += feature_stride())
+        for (int j = share.first(); j < features; j += share.stride())
           set_moments(id, j, whole_spread(told, features, j));
       }
       threads_.sync(SyncSite::kReduction);
@@ -133,7 +139,8 @@ class BlockContext {
       const BatchSiteState<S>& site = args_.sites[id.id];
       const int F = site.features;
       S* const moments = own_moments(site);
-      for (int j = first_feature(); j < F; j += feature_stride()) {
+      const ReductionShare share(threads_, work_.batchwise);
+      for (int j = share.first(); share.tells(j, F); j += share.stride()) {
         S mean(0), squares(0);
         for (int t = 0; t < steps; ++t) {
           const S* one = moments + int64_t{t} * 2 * F;
@@ -170,23 +177,22 @@ class BlockContext {
     if (reduces()) {
       S* const told = next_message();
       S* const to = told == nullptr ? total : told;
-      for (int j = first_feature(); j < features; j += feature_stride()) {
-        S first(0), second(0);
-        for_active([&](Row r) {
-          S a(0), b(0);
-          f(r, j, a, b);
-          first += a;
-          second += b;
-        });
-        to[j] = first;
-        to[features + j] = second;
+      const ReductionShare share(threads_, work_.batchwise);
+      const ReductionSlice slice = share.slice(places_.rows, 1);
+      for (int j = share.first(); share.goes_on(j, features); j += share.stride()) {
+        SumPair<S> own = {S(0), S(0)};
+        if (j < features) own = sum(j, slice, f);
+        own = share.total(threads_, own, room<SumPair<S>>());
+        if (!share.tells(j, features)) continue;
+        to[j] = own.first;
+        to[features + j] = own.second;
       }
       if (told != nullptr) {
         meet(SyncSite::kSums);
         for (int i = threads_.thread(); i < 2 * features; i += threads_.threads()) {
-          S sum(0);
-          for (int share = 0; share < args_.shares; ++share) sum += threads_.peer(told, share)[i];
-          total[i] = sum;
+          S all(0);
+          for (int rank = 0; rank < args_.shares; ++rank) all += threads_.peer(told, rank)[i];
+          total[i] = all;
         }
       }
       threads_.sync(SyncSite::kReduction);
@@ -296,63 +302,63 @@ class BlockContext {
   HD bool here() const { return work_.phase < 0 || (work_.phase == count_ && !work_.batchwise); }
   HD bool reduces() const { return work_.phase < 0 || work_.phase == count_; }
   HD bool staged() const { return places_.shared != nullptr && work_.phase < 0; }
-  HD int first_feature() const {
-    return work_.batchwise ? threads_.block() * threads_.threads() + threads_.thread()
-                           : threads_.thread();
-  }
-  HD int feature_stride() const {
-    return work_.batchwise ? threads_.blocks() * threads_.threads() : threads_.threads();
-  }
 
   HD Row row(int i, int first = 0, int stride = 1) const {
     return Row(i, places_.active + i, places_.begin + i, first, stride);
   }
   template <class F>
-  HD void for_active(F f) const {
-    for (int i = 0; i < places_.rows; ++i) {
+  HD void for_active(const ReductionSlice& slice, F f) const {
+    for (int i = slice.row; i < places_.rows; i += slice.row_stride) {
       const Row r = row(i);
       if (r.active() != S(0)) f(r);
     }
   }
-  /// Of some numbers: how many, their mean, and the sum of their squared distances from it.
-  struct Spread {
-    S count, mean, squares;
-  };
-  /// Of the block's active rows.
+  /// Of the block's active rows, or of a part of them.
   template <class F>
-  HD Spread spread(int j, int entries, F& value) const {
+  HD Spread<S> spread(int j, int entries, const ReductionSlice& slice, F& value) const {
+    const int own = (entries - slice.entry + slice.entry_stride - 1) / slice.entry_stride;
     S count(0), pivot(0), sum(0), squares(0);
-    for_active([&](Row r) {
-      if (count == S(0)) pivot = value(r, j, 0);
-      count += S(entries);
-      for (int e = 0; e < entries; ++e) sum += value(r, j, e) - pivot;
+    for_active(slice, [&](Row r) {
+      if (count == S(0)) pivot = value(r, j, slice.entry);
+      count += S(own);
+      for (int e = slice.entry; e < entries; e += slice.entry_stride) sum += value(r, j, e) - pivot;
     });
     const S mean = count > S(0) ? pivot + sum / count : S(0);
-    for_active([&](Row r) {
-      for (int e = 0; e < entries; ++e) {
+    for_active(slice, [&](Row r) {
+      for (int e = slice.entry; e < entries; e += slice.entry_stride) {
         const S apart = value(r, j, e) - mean;
         squares = fma(apart, apart, squares);
       }
     });
     return {count, mean, squares};
   }
+  template <class F>
+  HD SumPair<S> sum(int j, const ReductionSlice& slice, F& f) const {
+    SumPair<S> own = {S(0), S(0)};
+    for_active(slice, [&](Row r) {
+      SumPair<S> more = {S(0), S(0)};
+      f(r, j, more.first, more.second);
+      own.add(more);
+    });
+    return own;
+  }
+  /// In shared memory, which a launch that cuts features among threads has for nothing else.
+  template <class Part>
+  HD Part* room() const {
+    static_assert(sizeof(Part) <= kReductionNumbers * sizeof(S));
+    return reinterpret_cast<Part*>(places_.shared);
+  }
   /// Of all shares' rows, whose messages lie where `told` does here: one after the other, so that
   /// every block comes to the same bits.
-  HD Spread whole_spread(S* told, int features, int j) const {
-    Spread whole = {S(0), S(0), S(0)};
+  HD Spread<S> whole_spread(S* told, int features, int j) const {
+    Spread<S> whole = {S(0), S(0), S(0)};
     for (int share = 0; share < args_.shares; ++share) {
       const S* const their = threads_.peer(told, share);
-      const S more = their[args_.message - kCountBehind];
-      if (more == S(0)) continue;
-      const S all = whole.count + more;
-      const S apart = whole.count > S(0) ? their[j] - whole.mean : S(0);
-      whole.mean = whole.count > S(0) ? whole.mean + apart * (more / all) : their[j];
-      whole.squares += their[features + j] + apart * apart * (whole.count * more / all);
-      whole.count = all;
+      whole.add({their[args_.message - kCountBehind], their[j], their[features + j]});
     }
     return whole;
   }
-  HD void set_moments(BatchSite id, int j, const Spread& whole) const {
+  HD void set_moments(BatchSite id, int j, const Spread<S>& whole) const {
     const BatchSiteState<S>& site = args_.sites[id.id];
     const S variance = whole.count > S(0) ? whole.squares / whole.count : S(0);
     S* const out = own_moments(site) + int64_t{time_} * 2 * site.features;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "backend/cuda/block_held.h"
+#include "backend/cuda/block_times.h"
 #include "base/error.h"
 
 namespace lookback {
@@ -158,7 +159,6 @@ class Planner {
   bool has_all_columns() const { return all_columns(false) && (!shape_.keep || all_columns(true)); }
   bool all_columns(bool backward) const;
   double resident_step() const;
-  double statistics(int64_t rows, int64_t threads, bool near, int shares) const;
   double far_columns() const;
   int stepwise_rows(const BlockChoice& choice) const {
     if (choice.rows > 0) return choice.rows;
@@ -326,38 +326,9 @@ class Planner {
   BlockPlan plan_;
 };
 
-// The numbers of the model: those of ADR 0009 and 0023, which stand until a device has measured
-// them.
-constexpr double kClock = 1.9e3;        // cycles in a microsecond
-constexpr double kProductsACycle = 32;  // multiply-adds of one multiprocessor from shared memory
-constexpr double kHeldProductsACycle = 128;  // with its weights in registers
-constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
-constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
-constexpr double kExchange = 0.5;            // of results or sums in a cluster, in microseconds
-constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
-constexpr double kNearCycles = 20;      // to add a number from shared memory to a feature's sum
-constexpr double kFarCycles = 80;       // the same from global memory
-constexpr double kReadsOfASum = 2;      // of each number: for the mean, then for distances from it
-constexpr double kMessageCycles = 400;  // for what one block of a cluster says of a feature
-constexpr double kWorthACluster = 0.9;  // of the time with fewer blocks, at most
-
 /// Whether weights come from far away in every step.
 bool is_far(const SharedPlan& plan) {
   return !plan.held && plan.weight_numbers_shared < plan.weight_numbers;
-}
-
-/// Microseconds of a step's statistics over `rows` of the batch: `threads` take whole features. The
-/// blocks that share a batch wait for each other and read what each of them has summed.
-double Planner::statistics(int64_t rows, int64_t threads, bool near, int shares) const {
-  if (!shape_.coupled) return 0;
-  double cycles = 0;
-  for (const BatchSiteInfo& site : d_.sites) {
-    const auto rounds = static_cast<double>((site.features + threads - 1) / threads);
-    cycles += rounds * static_cast<double>(rows * site.entries) * kReadsOfASum *
-              (near ? kNearCycles : kFarCycles);
-    if (shares > 1) cycles += rounds * shares * kMessageCycles + kExchange * kClock;
-  }
-  return cycles / kClock;
 }
 
 /// Microseconds for the columns that a step finds in global memory.
@@ -392,7 +363,7 @@ double Planner::resident_step() const {
               plan_.rows / kClock +
           far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
           (plan_.cluster > 1 ? products * kExchange : 0) + (shape_.coupled ? far_columns() : 0) +
-          statistics(plan_.rows, plan_.threads, all_columns(false), plan_.shares));
+          (shape_.coupled ? statistics_time(d_, plan_, all_columns(false)) : 0));
 }
 
 /// Clusters are for weights that do not fit one block's shared memory.
@@ -462,8 +433,7 @@ void Planner::choose_shares(const BlockChoice& choice) {
   plan_ = best;
 }
 
-/// A stepwise step costs the launches, the products over the whole batch and its statistics, for
-/// which one thread takes a feature of all rows.
+/// A stepwise step costs the launches, the products over the whole batch and its statistics.
 void Planner::choose_driver(const BlockChoice& choice) {
   const double resident = resident_step();
   const auto numbers = static_cast<double>(plan_.forward.weight_numbers) * plan_.cluster;
@@ -472,7 +442,8 @@ void Planner::choose_driver(const BlockChoice& choice) {
   const double whole =
       numbers * static_cast<double>(shape_.batch) / (64.0 * limits_.multiprocessors) / kClock;
   const double stepwise =
-      launches * kLaunch + whole + statistics(shape_.batch, most_features(d_), false, 1);
+      launches * kLaunch + whole +
+      (shape_.coupled ? stepwise_statistics_time(d_, shape_, limits_.multiprocessors) : 0);
   const bool takes_steps = choice.driver == BlockChoice::kModel
                                ? stepwise < resident
                                : choice.driver == BlockChoice::kStepwise;

@@ -11,6 +11,8 @@ enum class SyncSite {
   kPartials,   ///< between the parts of a sum and their total
   kProduct,    ///< after a product
   kReduction,  ///< after statistics over the batch
+  kParts,      ///< before those are made of the parts of them that threads have found
+  kHalves,     ///< before as many of the parts again meet the others
   // Of all blocks of a cluster:
   kBegun,      ///< before the first that one block writes into another's memory
   kExchange,   ///< before a product's results go to all blocks

@@ -51,13 +51,16 @@ class CudaRecurrence<S>::Stepwise {
   void launch(BlockPass pass, int time, int phase, bool batchwise) {
     LoopOp<S>& loop = t_.loop;
     loop.work = {pass, time, phase, batchwise};
-    const int blocks = loop.blocks;
-    if (batchwise) {
-      const int features = std::max(1, most_features(d_));
-      loop.blocks = (features + kBatchwiseThreads - 1) / kBatchwiseThreads;
-    }
+    if (!batchwise) return self_.device_.template launch<S>(loop.kId, loop);
+    const int blocks = loop.blocks, threads = loop.threads;
+    loop.blocks = reduction_blocks(most_features(d_));
+    loop.threads = kMostBlockThreads;
+    loop.args.shared_numbers = kMostBlockThreads * kReductionNumbers;
+    loop.shared_bytes = loop.args.shared_numbers * static_cast<int32_t>(sizeof(S));
     self_.device_.template launch<S>(loop.kId, loop);
     loop.blocks = blocks;
+    loop.threads = threads;
+    loop.args.shared_numbers = loop.shared_bytes = 0;
   }
 
   S* column(int slot, int step) const {
@@ -119,8 +122,6 @@ class CudaRecurrence<S>::Stepwise {
       }
     }
   }
-
-  static constexpr int kBatchwiseThreads = 128;
 
   CudaRecurrence& self_;
   const Declaration& d_;

@@ -17,6 +17,8 @@ namespace {
 
 // Small and odd, so that rows and units divide unevenly among threads.
 constexpr int kThreads = 3;
+// The same of the threads for each feature of a reduction that a launch is for.
+constexpr int kReductionThreads = 5 * kReductionWidth;
 
 template <class S>
 using Loop = void (*)(EmulatedThreads, const LoopOp<S>&, S* shared);
@@ -57,7 +59,8 @@ template <class S>
 bool run(const LoopOp<S>& op) {
   const EmulatedSchedule schedule = emulated_schedule();
   const int together = op.args.cluster * op.args.shares;
-  EmulatedCluster cluster(together, kThreads, schedule);
+  const int threads = op.work.batchwise ? kReductionThreads : kThreads;
+  EmulatedCluster cluster(together, threads, schedule);
   const size_t quads = static_cast<size_t>(op.args.shared_numbers) / 4 + 1;
   std::vector<Quad<S>> shared(quads * static_cast<size_t>(together));
   for (int rank = 0; rank < together; ++rank) {
@@ -66,10 +69,10 @@ bool run(const LoopOp<S>& op) {
   }
   const Loop<S> loop = Loops<S, Cells>::kLoops[op.index];
   const auto member = [&](int own) {
-    const auto rank = static_cast<size_t>(own / kThreads);
+    const auto rank = static_cast<size_t>(own / threads);
     S* const numbers = shared[quads * rank].v;
     const auto forget = [=] {
-      if (own % kThreads == 0) std::fill_n(numbers, 4 * quads, std::numeric_limits<S>::quiet_NaN());
+      if (own % threads == 0) std::fill_n(numbers, 4 * quads, std::numeric_limits<S>::quiet_NaN());
     };
     for (int first = 0; first < op.blocks; first += together) {
       forget();
