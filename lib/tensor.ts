@@ -173,7 +173,9 @@ function fromNested(value: readonly unknown[], wish: TensorWish): Tensor {
       const message = `${wish.name}${at} has ${seen}; expected ${shape[axis]} as in its first row: rows must be equally long (pad them and give lengths)`;
       throw new LookbackError('ERR_SHAPE', message);
     }
-    level.forEach((inner, index) => fill(inner, axis + 1, `${at}[${index}]`));
+    // Not forEach, which passes over holes: what is behind one would move up.
+    for (let index = 0; index < level.length; index += 1)
+      fill(level[index], axis + 1, `${at}[${index}]`);
   };
   fill(value, 0, '');
   return { shape, data };

@@ -84,6 +84,11 @@ describe('asTensor', () => {
       'ERR_DATA',
       /x\[0\]\[1\]\[2\] is "six"; expected a number/,
     ],
+    [
+      [[[1, 2, 3], Object.assign(Array<number>(3), { 0: 4, 2: 6 })]],
+      'ERR_DATA',
+      /x\[0\]\[1\]\[1\] is undefined; expected a number/,
+    ],
     [[[1, 2, 3]], 'ERR_SHAPE', /x has shape arrays nested 2 deep/],
     [[], 'ERR_SHAPE', /x has shape arrays nested 1 deep/],
   ])('refuses %j', (value, code, message) => {
