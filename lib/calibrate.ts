@@ -8,7 +8,7 @@ import type { PlacedCell } from './layers';
 import { cellsWithin } from './layers';
 import type { Model } from './model';
 import type { NamedTensors } from './model-options';
-import { show } from './options';
+import { isNamed, show } from './options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor } from './tensor';
 
@@ -61,8 +61,10 @@ export async function calibrateCell(
   weights: TensorsByName,
   batches: Iterable<TensorsByName> | AsyncIterable<TensorsByName>,
 ): Promise<Record<string, Tensor<FloatArray>>> {
-  if (cell.kind !== 'bnlstm') {
-    const message = `calibrate: the cell is a ${cell.kind}; expected one of cells.bnlstm, which has statistics`;
+  const kind: unknown = isNamed(cell) ? cell.kind : undefined;
+  if (kind !== 'bnlstm') {
+    const seen = typeof kind === 'string' ? `a ${kind}` : show(cell);
+    const message = `calibrate: the cell is ${seen}; expected one of cells.bnlstm, which has statistics`;
     throw new LookbackError('ERR_OPTION', message);
   }
   requireIterable(batches);
@@ -138,6 +140,10 @@ export function requireCalibratable(model: Model, steps: number): void {
 
 /** @throws {LookbackError} ERR_OPTION where there is none whose statistics can change */
 function cellsWithStatistics(model: Model): PlacedCell[] {
+  if (!isNamed(model) || typeof model.config !== 'function') {
+    const message = `calibrate: model is ${show(model)}; expected a model, as sequential and loadModel give`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
   const cells = cellsWithin(model.config().layers).filter(({ kind }) => kind === 'bnlstm');
   if (cells.length === 0) {
     throw new LookbackError('ERR_OPTION', 'calibrate: the model has no bnlstm layer');

@@ -13,7 +13,7 @@ import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
 import type { NativeCell, NativeSpec, NativeTape, NativeTensors } from './native';
 import { loadAddon } from './native';
-import { closest, parseOptions, show } from './options';
+import { closest, parseOptions, requireNamed, show } from './options';
 import type { DType, FloatArray, ShapePattern, Tensor, TensorLike } from './tensor';
 import { asTensor } from './tensor';
 
@@ -38,6 +38,9 @@ const forwardSchema = z.strictObject({ training: z.boolean().default(false) });
 
 /** Tensors by the names of the cell's document. */
 export type TensorsByName = Readonly<Record<string, TensorLike>>;
+
+/** For messages. */
+const byName = 'tensors by name';
 
 export interface CellForward {
   /** Every output: `y` `[B, T, H]`, last states, and statistics after the pass where there are any. */
@@ -81,10 +84,11 @@ export class BackwardHandle {
       );
     }
     const tensors: NativeTensors = {};
-    for (const [name, value] of Object.entries(upstream)) {
-      const shape = lookUp(this.#shapes, name, `${this.#kind}: upstream`);
+    const where = `${this.#kind}: upstream`;
+    for (const [name, value] of Object.entries(requireNamed(upstream, where, byName))) {
+      const shape = lookUp(this.#shapes, name, where);
       tensors[name] = asTensor(value, {
-        name: `${this.#kind}: upstream ${name}`,
+        name: `${where} ${name}`,
         dtype: this.#dtype,
         shape,
       });
@@ -194,6 +198,7 @@ export class Cell {
   }
 
   #inputs(given: TensorsByName): NativeTensors {
+    requireNamed(given, `${this.kind}: inputs`, byName);
     const anyX = asTensor(given['x'], {
       name: `${this.kind}: x`,
       dtype: this.dtype,
@@ -241,6 +246,7 @@ export class Cell {
   #weights(given: TensorsByName): NativeTensors {
     const known = Object.fromEntries(this.weights.map(({ name, shape }) => [name, shape]));
     const tensors: NativeTensors = {};
+    requireNamed(given, `${this.kind}: weights`, byName);
     for (const [name, value] of Object.entries(given)) {
       const shape = lookUp(known, name, `${this.kind}: weight`);
       tensors[name] = asTensor(value, { name: `${this.kind}: ${name}`, dtype: this.dtype, shape });

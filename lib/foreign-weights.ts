@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Cell } from './cell';
 import { LookbackError } from './errors';
 import { byNameSchema } from './model-options';
-import { parseOptions } from './options';
+import { parseOptions, requireNamed } from './options';
 import type { FloatArray, Tensor, TensorLike } from './tensor';
 import { asTensor, dtypeOf, zeros } from './tensor';
 
@@ -50,7 +50,7 @@ const order = (cell: StoredCell, format: 'pytorch' | 'keras'): Order => {
 
 /** Refuses cells that the other library does not have. */
 function requireCounterpart(cell: StoredCell, format: string): void {
-  const { kind, spec } = cell;
+  const { kind, spec } = requireNamed(cell, 'the cell', 'a cell of cells.lstm, gru or rnn');
   const refuse = (reason: string): never => {
     throw new LookbackError('ERR_OPTION', `${kind}: no weights from or to ${format}: ${reason}`);
   };
@@ -226,6 +226,7 @@ export function exportWeights(
   const given = parseOptions(optionsSchema, options, 'exportWeights');
   const { format } = given;
   requireCounterpart(cell, format);
+  parseOptions(byNameSchema, weights, 'exportWeights');
   const foreign = foreignTensors(cell, given);
   const units = Number(cell.spec['units']);
   const { ours, theirs } = order(cell, format);

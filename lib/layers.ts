@@ -7,7 +7,7 @@ import { definitions, isCellKind, outputSizeOf } from './cells';
 import type { CellDefinition } from './cells/definition';
 import { LookbackError } from './errors';
 import type { NativeSpec } from './native';
-import { closest, parseOptions, show } from './options';
+import { closest, ofKind, parseOptions, show } from './options';
 import type { CellOfLayerOptions, LayerOptions, RecurrentLayerOptions } from './recurrent-layer';
 import { checkInitializers, name, ofCell, recurrentSchema, trainable } from './recurrent-layer';
 import { shapeText } from './tensor';
@@ -274,31 +274,30 @@ function defined(options: Record<string, string | number | boolean | undefined>)
 function recurrentLayer<Kind extends CellKind>(
   kind: Kind,
 ): (options: CellLayerOptions<Kind>) => LayerSpec {
-  return (options) => resolveLayer({ ...options, kind }, kind);
+  return (options) => resolveLayer(ofKind(kind, options), kind);
 }
 
 /** Constructors of layers; each checks its options at once. @throws {LookbackError} ERR_OPTION */
 export const layers = {
   /** `activation(x W^T + b)` on the last axis, at every step of a sequence. `W` is `[units, inputs]`. */
-  dense: (options: DenseOptions): LayerSpec => resolveLayer({ ...options, kind: 'dense' }, 'dense'),
+  dense: (options: DenseOptions): LayerSpec => resolveLayer(ofKind('dense', options), 'dense'),
   /** Inverted dropout; the identity outside training. */
   dropout: (options: DropoutOptions): LayerSpec =>
-    resolveLayer({ ...options, kind: 'dropout' }, 'dropout'),
+    resolveLayer(ofKind('dropout', options), 'dropout'),
   /** Rows of a trained table, by whole numbers: `x` is an `Int32Array` `[B, T]`. The first layer. */
   embedding: (options: EmbeddingOptions): LayerSpec =>
-    resolveLayer({ ...options, kind: 'embedding' }, 'embedding'),
+    resolveLayer(ofKind('embedding', options), 'embedding'),
   /** `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the features of each row or step. */
   layerNorm: (options: LayerNormOptions = {}): LayerSpec =>
-    resolveLayer({ ...options, kind: 'layerNorm' }, 'layerNorm'),
+    resolveLayer(ofKind('layerNorm', options), 'layerNorm'),
   /** One row `[B, F]` out of the valid steps of a sequence. */
-  pool: (options: PoolOptions = {}): LayerSpec =>
-    resolveLayer({ ...options, kind: 'pool' }, 'pool'),
+  pool: (options: PoolOptions = {}): LayerSpec => resolveLayer(ofKind('pool', options), 'pool'),
   /** A recurrent layer read from both ends of each row's valid steps, with weights for each direction. */
   bidirectional: (layer: LayerSpec, options: BidirectionalOptions = {}): LayerSpec =>
-    resolveLayer({ ...options, kind: 'bidirectional', inside: [layer] }, 'bidirectional'),
+    resolveLayer({ ...ofKind('bidirectional', options), inside: [layer] }, 'bidirectional'),
   /** The input plus what `inside` (a layer, or layers one behind the other) makes of it. */
   residual: (inside: LayerSpec | readonly LayerSpec[], options: LayerOptions = {}): LayerSpec =>
-    resolveLayer({ ...options, kind: 'residual', inside: [inside].flat() }, 'residual'),
+    resolveLayer({ ...ofKind('residual', options), inside: [inside].flat() }, 'residual'),
   /** Long short-term memory; see {@link LstmOptions}. */
   lstm: recurrentLayer('lstm'),
   /** LSTM-like cell with attention over its last cell states; see {@link LarnnOptions}. */
@@ -308,7 +307,7 @@ export const layers = {
    * or `{ cell: cells.gru({ ... }) }`, whose `inputSize` then comes from what is before the layer.
    */
   rnn: (options: RnnLayerOptions | CellOfLayerOptions): LayerSpec =>
-    resolveLayer({ ...options, kind: 'rnn' }, 'rnn'),
+    resolveLayer(ofKind('rnn', options), 'rnn'),
   /** LSTM with attention over its last hidden states; see {@link RraOptions}. */
   rra: recurrentLayer('rra'),
   /** Gated recurrent unit; see {@link GruOptions}. */

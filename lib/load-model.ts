@@ -18,6 +18,7 @@ export interface LoadModelOptions {
   threads?: number;
 }
 
+const pathSchema = z.strictObject({ path: z.string().min(1) });
 const schema = z.strictObject({
   device: z.unknown().optional(),
   threads: z.int().min(0).max(1024).default(0),
@@ -30,6 +31,7 @@ const schema = z.strictObject({
  * its description and its tensors disagree; ERR_MEMORY for sizes that do not fit this machine
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
+  parseOptions(pathSchema, { path }, 'loadModel');
   const { device, threads } = parseOptions(schema, options, 'loadModel');
   const here = { device: resolveDevice(device), threads };
   const file = await readModelFile(path);

@@ -38,7 +38,7 @@ import { explainEngine, planText } from './explain';
 import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
-import { parseOptions } from './options';
+import { parseOptions, requireNamed } from './options';
 import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
 import {
   fitOnce,
@@ -436,6 +436,7 @@ export class Model {
    * changed then
    */
   setWeights(weights: Record<string, TensorLike>): void {
+    this.#built('setWeights');
     parseOptions(byNameSchema, weights, 'setWeights');
     this.restore(replaced(this.snapshot(), weights, this.dtype));
   }
@@ -526,7 +527,7 @@ export class Model {
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const given = parseOptions(saveSchema, { ...options, path }, 'save');
+    const given = parseOptions(saveSchema, { ...requireNamed(options, 'save'), path }, 'save');
     const { preprocessing } = this;
     const { metadata } = given;
     const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };

@@ -1,6 +1,7 @@
 /**
  * From what a user typed to checked options: schemas are zod's, messages are ours.
  */
+import { types } from 'node:util';
 import type { z } from 'zod';
 import { LookbackError } from './errors';
 
@@ -12,6 +13,7 @@ import { LookbackError } from './errors';
  * for a misspelt key, the key that was probably meant.
  */
 export function parseOptions<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  if (isBuiltIn(value)) throw notNamed(value, where);
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   // A misspelt key explains the missing one.
@@ -21,6 +23,58 @@ export function parseOptions<T>(schema: z.ZodType<T>, value: unknown, where: str
   const known = knownKeys(schema, issue.path);
   const details = { path: pathText(issue.path), expected: issue.message, actual: issue.input };
   throw new LookbackError('ERR_OPTION', `${where}: ${describeIssue(issue, known)}`, { details });
+}
+
+/**
+ * Whether `value` is an object that holds something else than values by name. To a schema without required keys it would
+ * be an object without options.
+ */
+function isBuiltIn(value: unknown): boolean {
+  return (
+    types.isPromise(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isAnyArrayBuffer(value)
+  );
+}
+
+/** Whether `value` is what has values by name. Lists have them by number. */
+export function isNamed(value: unknown): value is Record<string, unknown> {
+  return (
+    isRecord(value) && !Array.isArray(value) && !ArrayBuffer.isView(value) && !isBuiltIn(value)
+  );
+}
+
+/**
+ * `value`, where it has values by name: what is spread or gone through by its keys would take anything else for empty.
+ *
+ * @param wanted what is expected, for the message
+ * @throws {LookbackError} ERR_OPTION
+ */
+export function requireNamed<T>(value: T, where: string, wanted = 'an object'): T {
+  if (!isNamed(value)) throw notNamed(value, where, wanted);
+  return value;
+}
+
+/**
+ * What describes a thing of that kind: the options that its constructor was given, and the kind.
+ *
+ * @throws {LookbackError} ERR_OPTION for what has no options by name, such as a bare learning rate
+ */
+export function ofKind<Options extends object>(
+  kind: string,
+  options: Options,
+  where = kind,
+): Options & { kind: string } {
+  return { ...requireNamed(options, where), kind };
+}
+
+function notNamed(value: unknown, where: string, wanted = 'an object'): LookbackError {
+  const hint = types.isPromise(value) ? '; await it first' : '';
+  const message = `${where}: the value is ${show(value)}; expected ${wanted}${hint}`;
+  return new LookbackError('ERR_OPTION', message, { details: { actual: value } });
 }
 
 function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): string {
@@ -126,6 +180,7 @@ export function show(value: unknown): string {
   if (Array.isArray(value))
     return (value.length > 8 ? null : jsonOf(value)) ?? `an array of ${value.length}`;
   if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  if (isBuiltIn(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
   if (isRecord(value))
     return `an object with ${Object.keys(value).slice(0, 5).join(', ') || 'no keys'}`;
   return String(value);

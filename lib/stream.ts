@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { LookbackError } from './errors';
 import type { EngineTensor, NativeEngine } from './native';
-import { show } from './options';
+import { isNamed, show } from './options';
 import type { OutputForm, Prediction, Preprocessing, RawRows } from './preprocessing/preprocessing';
 import type { TableRow } from './preprocessing/table';
 import type { DType, FloatArray, Tensor, TensorLike } from './tensor';
@@ -92,7 +92,8 @@ export class Stream {
     const { outputs } = form;
     const size = this.batch * outputs;
     if (out !== undefined && (dtypeOf(out) !== dtype || out.length !== size)) {
-      const message = `stream.step: out is ${show(out)} of ${out.length} entries; expected ${size} of ${dtype}`;
+      const seen = dtypeOf(out) === null ? show(out) : `${show(out)} of ${out.length} entries`;
+      const message = `stream.step: out is ${seen}; expected ${size} of ${dtype}`;
       throw new LookbackError('ERR_SHAPE', message);
     }
     const data = out ?? numbers(dtype, size, 'stream.step: its output');
@@ -162,7 +163,7 @@ export class Stream {
     if (preprocessing?.step(raw, this.batch, this.#input, name) === true) return this.#input;
     const x = raw as TensorLike;
     if (dtypeOf(x) === dtype && (x as FloatArray).length === size) return x as FloatArray;
-    const shaped = typeof x === 'object' && 'shape' in x;
+    const shaped = isNamed(x) && 'shape' in x;
     if (integers && dtypeOf(shaped ? x.data : x) === 'int32') {
       const deep = shaped && x.shape.length === 2;
       const shape = deep ? [this.batch, inputs] : [this.batch];
@@ -189,12 +190,16 @@ function numbers(dtype: DType, size: number, what: string): FloatArray {
 function tensorsOf(snapshot: unknown): EngineTensor[] {
   return Object.entries(entryOf(snapshot, 'the snapshot')).map(([name, tensor]) => {
     const { shape, data } = entryOf(tensor, name) as StreamSnapshot[string];
+    if (dtypeOf(data) === null) {
+      const message = `stream.restore: the data of ${name} is ${show(data)}; expected a typed array, which JSON does not keep`;
+      throw new LookbackError('ERR_FORMAT', message);
+    }
     return { role: 'buffer', name, shape, data };
   });
 }
 
 function entryOf(value: unknown, name: string): object {
-  if (typeof value === 'object' && value !== null) return value;
+  if (isNamed(value)) return value;
   const message = `stream.restore: ${name} is ${show(value)}; expected what stream.snapshot() gave`;
   throw new LookbackError('ERR_FORMAT', message);
 }

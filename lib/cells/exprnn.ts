@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { NativeSpec } from '../native';
-import { parseOptions } from '../options';
+import { isNamed, parseOptions } from '../options';
 import type { CellDefinition } from './definition';
 import { numberOf, plainInputs, size } from './definition';
 import type { OrthogonalOptions } from './orthogonal';
@@ -76,8 +76,8 @@ export function nativePeriod(rebaseEvery: number | 'infty'): number {
 
 /** A spec is resolved more than once: what was resolved is understood again. */
 function reopened(options: ExprnnOptions): ExprnnOptions {
-  const given: unknown = options.rebaseEvery;
-  return given === 0 ? { ...options, rebaseEvery: 'infty' } : options;
+  const given: { rebaseEvery?: unknown } = isNamed(options) ? options : {};
+  return given.rebaseEvery === 0 ? { ...options, rebaseEvery: 'infty' } : options;
 }
 
 function bufferInputs(spec: NativeSpec): ReturnType<CellDefinition<ExprnnOptions>['inputs']> {

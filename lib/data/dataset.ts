@@ -2,6 +2,7 @@
  * What every loader returns: plain typed arrays with their shapes, raw and unscaled.
  */
 import { LookbackError } from '../errors';
+import { requireNamed, show } from '../options';
 import type { TextOptions } from '../preprocessing/text';
 import type { Tensor, TypedArray } from '../tensor';
 
@@ -65,7 +66,12 @@ export function splitBySubject<Y extends Answers>(
   split: Split<Y>,
   heldSubjects: readonly number[],
 ): { train: SubjectSplit<Y>; held: SubjectSplit<Y> } {
-  const { subjects } = split;
+  const { subjects } = requireNamed(split, 'splitBySubject: split', 'a part of a data set');
+  const given: unknown = heldSubjects;
+  if (!Array.isArray(given)) {
+    const message = `splitBySubject: heldSubjects is ${show(given)}; expected a list of numbers, such as [27, 28]`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
   if (subjects === undefined) {
     throw new LookbackError(
       'ERR_DATA',

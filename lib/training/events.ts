@@ -2,6 +2,7 @@
  * A run as a sequence of events, for `for await`.
  */
 import type { Model } from '../model';
+import { requireNamed } from '../options';
 import type { Callback } from './callbacks/contract';
 import type { DataLike } from './data';
 import type { FitOptions, History } from './fit';
@@ -23,8 +24,9 @@ export interface FitEventsOptions extends FitOptions {
 export async function* fitEvents(
   model: Model,
   data: DataLike | BatchSource | SyncBatchSource,
-  { batches = false, ...options }: FitEventsOptions,
+  given: FitEventsOptions,
 ): AsyncGenerator<FitEvent, void, undefined> {
+  const { batches = false, ...options } = requireNamed(given, 'fitEvents');
   const line = new Handover();
   let epoch = 0;
   const telling: Callback = {

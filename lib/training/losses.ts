@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { LookbackError } from '../errors';
 import type { LayerSpec } from '../layers';
 import type { NativeSpec } from '../native';
+import { ofKind } from '../options';
 import { resolveKind } from './specs';
 
 export interface CrossentropyOptions {
@@ -83,29 +84,35 @@ export function resolveLoss(value: unknown, where = 'loss'): LossSpec {
 export const losses = {
   /** Mean of -log of the probability of the label. Labels are integers from 0, as `Int32Array`. */
   sparseCategoricalCrossentropy: (options: CrossentropyOptions = {}): LossSpec =>
-    resolveLoss({ ...options, kind: 'sparseCategoricalCrossentropy' }),
+    resolveLoss(
+      ofKind('sparseCategoricalCrossentropy', options, 'loss sparseCategoricalCrossentropy'),
+    ),
   /** Mean of the squared difference. Targets have the shape of the outputs. */
   meanSquaredError: (options: TargetLossOptions = {}): LossSpec =>
-    resolveLoss({ ...options, kind: 'meanSquaredError' }),
+    resolveLoss(ofKind('meanSquaredError', options, 'loss meanSquaredError')),
   /** Mean of the absolute difference. */
   meanAbsoluteError: (options: TargetLossOptions = {}): LossSpec =>
-    resolveLoss({ ...options, kind: 'meanAbsoluteError' }),
+    resolveLoss(ofKind('meanAbsoluteError', options, 'loss meanAbsoluteError')),
   /** Half the square of differences up to `delta`; from there on `delta (|difference| - delta / 2)`. */
-  huber: (options: HuberOptions = {}): LossSpec => resolveLoss({ ...options, kind: 'huber' }),
+  huber: (options: HuberOptions = {}): LossSpec =>
+    resolveLoss(ofKind('huber', options, 'loss huber')),
   /**
    * Pinball loss: `q` times what the output is below the target, `1 - q` times what it is above. The outputs are all
    * quantiles of the first target, then those of the next.
    */
-  quantile: (options: QuantileOptions): LossSpec => resolveLoss({ ...options, kind: 'quantile' }),
+  quantile: (options: QuantileOptions): LossSpec =>
+    resolveLoss(ofKind('quantile', options, 'loss quantile')),
   /**
    * `(log(2 pi) + log v + (target - mean)^2 / v) / 2` with `v = exp(s) + minVariance`. The outputs are the means of all
    * targets, then their `s`.
    */
   gaussianNegativeLogLikelihood: (options: GaussianOptions = {}): LossSpec =>
-    resolveLoss({ ...options, kind: 'gaussianNegativeLogLikelihood' }),
+    resolveLoss(
+      ofKind('gaussianNegativeLogLikelihood', options, 'loss gaussianNegativeLogLikelihood'),
+    ),
   /** `-t log p - (1 - t) log(1 - p)` for targets from 0 to 1, in the shape of the outputs. */
   binaryCrossentropy: (options: BinaryCrossentropyOptions = {}): LossSpec =>
-    resolveLoss({ ...options, kind: 'binaryCrossentropy' }),
+    resolveLoss(ofKind('binaryCrossentropy', options, 'loss binaryCrossentropy')),
 } as const;
 
 /** Whether the answers are labels. */

@@ -2,6 +2,7 @@ import { LookbackError } from '../errors';
 import { z } from 'zod';
 import type { EngineSums } from '../native';
 import type { LossSpec } from './losses';
+import { ofKind } from '../options';
 import { resolveKind } from './specs';
 
 /** The options of each kind. @internal */
@@ -52,7 +53,11 @@ export const metrics = {
    * from predictions, so only by `evaluate` and for validation data, at the cost of a second pass over them.
    */
   topKAccuracy: (options: { k?: number } = {}): MetricSpec =>
-    resolveKind<MetricSpec>(metricSchemas, { ...options, kind: 'topKAccuracy' }, 'topKAccuracy'),
+    resolveKind<MetricSpec>(
+      metricSchemas,
+      ofKind('topKAccuracy', options, 'metric topKAccuracy'),
+      'topKAccuracy',
+    ),
   /** The mean of the classes' F1, each class alike. Only by `evaluate` and for validation data, as `topKAccuracy`. */
   macroF1: (): MetricSpec => ({ kind: 'macroF1' }),
   /** The mean of the classes' F1 by how often each is the label. As `macroF1`. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ofKind } from '../options';
 import { resolveKind } from './specs';
 
 /** What every optimizer takes. */
@@ -140,20 +141,21 @@ export function resolveOptimizer(value: unknown, where = 'optimizer'): Optimizer
 /** Constructors of optimizers; each checks its options at once. @throws {LookbackError} ERR_OPTION */
 export const optimizers = {
   /** Stochastic gradient descent with momentum. */
-  sgd: (options: SgdOptions = {}): OptimizerSpec => resolveOptimizer({ ...options, kind: 'sgd' }),
+  sgd: (options: SgdOptions = {}): OptimizerSpec =>
+    resolveOptimizer(ofKind('sgd', options, 'optimizer sgd')),
   /** Gradient divided by its running root mean square. */
   rmsprop: (options: RmspropOptions = {}): OptimizerSpec =>
-    resolveOptimizer({ ...options, kind: 'rmsprop' }),
+    resolveOptimizer(ofKind('rmsprop', options, 'optimizer rmsprop')),
   /** Adam; `l2` is coupled (in the gradient). */
   adam: (options: AdamOptions = {}): OptimizerSpec =>
-    resolveOptimizer({ ...options, kind: 'adam' }),
+    resolveOptimizer(ofKind('adam', options, 'optimizer adam')),
   /** Adam with decoupled weight decay. */
   adamw: (options: AdamWOptions = {}): OptimizerSpec =>
-    resolveOptimizer({ ...options, kind: 'adamw' }),
+    resolveOptimizer(ofKind('adamw', options, 'optimizer adamw')),
   /** Gradient divided by the root of the sum of all its squares so far. */
   adagrad: (options: AdagradOptions = {}): OptimizerSpec =>
-    resolveOptimizer({ ...options, kind: 'adagrad' }),
+    resolveOptimizer(ofKind('adagrad', options, 'optimizer adagrad')),
   /** Steps of the size of earlier steps, divided by the gradient's running root mean square. */
   adadelta: (options: AdadeltaOptions = {}): OptimizerSpec =>
-    resolveOptimizer({ ...options, kind: 'adadelta' }),
+    resolveOptimizer(ofKind('adadelta', options, 'optimizer adadelta')),
 } as const;

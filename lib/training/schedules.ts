@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import { show } from '../options';
+import { ofKind, show } from '../options';
 import { resolveKind } from './specs';
 
 /** Where a run stands: `epoch` counts from 0 and is fractional within an epoch. */
@@ -70,13 +70,13 @@ export const schedules = {
   constant: (): ScheduleSpec => resolveSchedule('constant'),
   /** `factor` to the power of `floor(epoch / every)`. */
   stepDecay: (options: StepDecayOptions): ScheduleSpec =>
-    resolveSchedule({ ...options, kind: 'stepDecay' }),
+    resolveSchedule(ofKind('stepDecay', options, 'schedule stepDecay')),
   /** Half a cosine from 1 to `final` over the run, after a linear warm-up. */
   cosine: (options: CosineOptions = {}): ScheduleSpec =>
-    resolveSchedule({ ...options, kind: 'cosine' }),
+    resolveSchedule(ofKind('cosine', options, 'schedule cosine')),
   /** Half a cosine up from `start` to 1, then half a cosine down to `final`. */
   oneCycle: (options: OneCycleOptions = {}): ScheduleSpec =>
-    resolveSchedule({ ...options, kind: 'oneCycle' }),
+    resolveSchedule(ofKind('oneCycle', options, 'schedule oneCycle')),
 } as const;
 
 /** The factor on the learning rate. @throws {LookbackError} ERR_OPTION where a function gives none */

@@ -2,7 +2,7 @@
  * The names of a callback's methods: one that is misspelt would never be called, and nobody would hear of it.
  */
 import { LookbackError } from '../../errors';
-import { closest, show } from '../../options';
+import { closest, isNamed, show } from '../../options';
 import type { Callback } from './contract';
 
 /** All that a callback may have. */
@@ -26,6 +26,10 @@ const listed = names.join(', ');
 export function requireCallbackNames(callbacks: readonly Callback[]): void {
   for (const [index, callback] of callbacks.entries()) {
     const where = `fit: callbacks[${index}]`;
+    if (!isNamed(callback)) {
+      const message = `${where} is ${show(callback)}; expected an object with some of ${listed}`;
+      throw new LookbackError('ERR_OPTION', message);
+    }
     const methods = methodsOf(callback, where);
     const has = methods.filter((name) => known.has(name));
     const strange = methods.find((name) => !known.has(name) && looksLikeOne(name, has));
