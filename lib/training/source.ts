@@ -2,6 +2,7 @@
  * Data that never are in memory at once: batches that come one after another.
  */
 import { LookbackError } from '../errors';
+import { isNamed, show } from '../options';
 import type { TrainingData, PreparedData } from './data';
 import { addData } from './data';
 import type { RunControl } from './control';
@@ -15,14 +16,14 @@ import { throwIfAborted, unlessStopped } from './signal';
  * generators allow; other iterators have to answer in the order that they were asked in.
  */
 export interface BatchSource extends AsyncIterable<TrainingData> {
-  /** Batches that are made while others are trained on. Default 2. */
+  /** Batches that are made while others are trained on, 0 to 1024. Default 2. */
   readonly prefetch?: number;
 }
 
 /** As {@link BatchSource}, from what makes its batches at once, such as the generator of a plain `function*`. */
 export interface SyncBatchSource {
   [Symbol.iterator](): Iterator<TrainingData>;
-  /** Default 2. */
+  /** 0 to 1024. Default 2. */
   readonly prefetch?: number;
   /** Arrays are data in memory. */
   readonly length?: never;
@@ -31,8 +32,10 @@ export interface SyncBatchSource {
 /** The batches that a value gives one after another, now or later; null for every other value. */
 export function batchSourceOf(value: unknown): BatchSource | null {
   if (typeof value !== 'object' || value === null) return null;
-  if (Symbol.asyncIterator in value) return value as BatchSource;
-  if (!(Symbol.iterator in value) || Array.isArray(value) || ArrayBuffer.isView(value)) return null;
+  const begins = (way: symbol): boolean =>
+    typeof (value as Record<symbol, unknown>)[way] === 'function';
+  if (begins(Symbol.asyncIterator)) return value as BatchSource;
+  if (!begins(Symbol.iterator) || Array.isArray(value) || ArrayBuffer.isView(value)) return null;
   const source = value as SyncBatchSource;
   return {
     prefetch: source.prefetch ?? 2,
@@ -60,13 +63,19 @@ export async function* prefetched<T>(
   { ahead, limit = Infinity, signal, stop }: Prefetching,
 ): AsyncGenerator<T> {
   if (stop?.().aborted === true) return;
-  const iterator = source[Symbol.asyncIterator]();
+  // As many are asked for before the first has come, also of a source that has fewer.
+  if (!Number.isInteger(ahead) || ahead < 0 || ahead > 1024) {
+    const message = `fit: prefetch of the source is ${show(ahead)}; expected a whole number, 0 to 1024`;
+    throw new LookbackError('ERR_OPTION', message);
+  }
+  const iterator = iteratorOf(source);
   const pending: Promise<IteratorResult<T>>[] = [];
   let asked = 0;
   const pull = (): void => {
     if (asked >= limit) return;
     asked += 1;
-    const next = iterator.next();
+    // As `for await` does, also where the answer is there at once.
+    const next = Promise.resolve(iterator.next());
     // A failure is told to whoever awaits it, in its turn.
     next.catch(() => undefined);
     pending.push(next);
@@ -75,16 +84,30 @@ export async function* prefetched<T>(
     for (let made = 0; made <= ahead; made += 1) pull();
     for (let next = pending.shift(); next; next = pending.shift()) {
       const result = await unlessStopped(next, signal, stop?.());
-      if (result === null || result.done === true) return;
+      if (result === null) return;
+      if (!isNamed(result)) {
+        const message = `fit: next of the source gives ${show(result)}; expected { value, done }`;
+        throw new LookbackError('ERR_OPTION', message);
+      }
+      if (result.done === true) return;
       yield result.value;
       pull();
     }
   } finally {
-    const closed = iterator.return?.();
+    const closed = Promise.resolve(iterator.return?.());
     // A generator that waits for its next item closes behind it, which may be never.
-    if (signal?.aborted === true || stop?.().aborted === true) closed?.catch(() => undefined);
+    if (signal?.aborted === true || stop?.().aborted === true) closed.catch(() => undefined);
     else await closed;
   }
+}
+
+/** @throws {LookbackError} ERR_OPTION for a source that begins with something else, such as a promise of an iterator */
+function iteratorOf<T>(source: AsyncIterable<T>): AsyncIterator<T> {
+  const iterator: unknown = source[Symbol.asyncIterator]();
+  if (isNamed(iterator) && typeof iterator['next'] === 'function')
+    return iterator as unknown as AsyncIterator<T>;
+  const message = `fit: [Symbol.asyncIterator] of the source gives ${show(iterator)}; expected an iterator with a next method, as an async generator function gives`;
+  throw new LookbackError('ERR_OPTION', message);
 }
 
 /** What a run over a source has in place of rows. */

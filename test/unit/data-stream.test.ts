@@ -271,6 +271,57 @@ describe('fit on a source', () => {
     );
   });
 
+  it('takes what answers at once where a promise is allowed, as `for await` does', async () => {
+    let row = 0;
+    const next = (): IteratorResult<ReturnType<typeof half>> => {
+      row += 16;
+      return row > 64 ? { done: true, value: undefined } : { done: false, value: half(row - 16) };
+    };
+    using model = tinyModel();
+    using other = tinyModel();
+    await model.fit({ [Symbol.asyncIterator]: () => ({ next }) } as never, { verbose: 0 });
+    await other.fit(source, { verbose: 0 });
+    expect(weightsOf(model)).toEqual(weightsOf(other));
+  });
+
+  it.each<[string, object, RegExp]>([
+    [
+      'begins with a promise',
+      { [Symbol.asyncIterator]: () => Promise.resolve(source) },
+      /gives a Promise; expected an iterator/,
+    ],
+    [
+      'begins with nothing',
+      { [Symbol.asyncIterator]: () => null },
+      /gives null; expected an iterator/,
+    ],
+    [
+      'gives no results',
+      { [Symbol.asyncIterator]: () => ({ next: () => 1 }) },
+      /next of the source gives 1; expected/,
+    ],
+    [
+      'reads ahead by a part',
+      { ...source, prefetch: 0.5 },
+      /prefetch of the source is 0\.5; expected/,
+    ],
+    [
+      'reads ahead without end',
+      { ...source, prefetch: Infinity },
+      /prefetch of the source is Infinity/,
+    ],
+    [
+      'begins with a number',
+      { [Symbol.iterator]: 5 },
+      /data is an object with no keys; expected \{ x, y \}/,
+    ],
+  ])('refuses a source that %s', async (_, wrong, message) => {
+    using model = tinyModel();
+    const failure = await failureOfAsync(() => model.fit(wrong as never, { verbose: 0 }));
+    expect(failure.message).toMatch(message);
+    await expect(model.fit(source, { verbose: 0 })).resolves.toBeDefined();
+  });
+
   it('trains as on the same batches in memory, to the bit', async () => {
     using streamed = tinyModel();
     using whole = tinyModel();
