@@ -256,6 +256,10 @@ export class CheckpointFolder {
         if (!isMissing(error)) failure ??= error;
       }
     }
+    if (failure?.code === 'ERR_FORMAT') {
+      const message = `${failure.message}; there is no sound one before it either, so start afresh without resume, which moves what is here into the folder before`;
+      throw new LookbackError('ERR_FORMAT', message, { cause: failure, details: failure.details });
+    }
     if (failure) throw failure;
     return null;
   }
