@@ -4,7 +4,7 @@ import { resolveDevice } from './devices';
 import { LookbackError } from './errors';
 import type { CompileOptions, ModelConfig } from './model-options';
 import { Model } from './model';
-import { parseOptions } from './options';
+import { parseOptions, requirePath } from './options';
 import type { PreprocessingOptions } from './preprocessing/preprocessing';
 import { Preprocessing } from './preprocessing/preprocessing';
 import type { LoadedFile } from './storage/model-file';
@@ -18,7 +18,6 @@ export interface LoadModelOptions {
   threads?: number;
 }
 
-const pathSchema = z.strictObject({ path: z.string().min(1) });
 const schema = z.strictObject({
   device: z.unknown().optional(),
   threads: z.int().min(0).max(1024).default(0),
@@ -31,10 +30,10 @@ const schema = z.strictObject({
  * its description and its tensors disagree; ERR_MEMORY for sizes that do not fit this machine
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  parseOptions(pathSchema, { path }, 'loadModel');
+  const from = requirePath(path, 'loadModel');
   const { device, threads } = parseOptions(schema, options, 'loadModel');
   const here = { device: resolveDevice(device), threads };
-  const file = await readModelFile(path);
+  const file = await readModelFile(from);
   let model: Model | null = null;
   try {
     model = new Model({ ...(file.config as ModelConfig), ...here, ...preprocessingOf(file) });

@@ -149,7 +149,6 @@ export const backwardSchema = z.strictObject({
 });
 
 export const saveSchema = z.strictObject({
-  path: z.string().min(1),
   metadata: z.record(z.string(), z.string()).default({}),
 });
 

@@ -38,7 +38,7 @@ import { explainEngine, planText } from './explain';
 import type { EngineTensor, NativeDevice, NativeEngine } from './native';
 import { loadAddon } from './native';
 import { named, replaced } from './named-weights';
-import { parseOptions, requireNamed } from './options';
+import { parseOptions, requirePath } from './options';
 import type { Prediction, Preprocessing, RawAnswers, RawRows } from './preprocessing/preprocessing';
 import {
   fitOnce,
@@ -527,11 +527,11 @@ export class Model {
     path: string,
     options: { metadata?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    const given = parseOptions(saveSchema, { ...requireNamed(options, 'save'), path }, 'save');
+    const to = requirePath(path, 'save');
+    const { metadata } = parseOptions(saveSchema, options, 'save');
     const { preprocessing } = this;
-    const { metadata } = given;
     const file = { config: this.config(), compiled: this.#compiled, tensors: this.snapshot() };
-    await writeModelFile(given.path, { ...file, preprocessing, metadata });
+    await writeModelFile(to, { ...file, preprocessing, metadata });
   }
 
   /** Frees the native memory; a running job is cancelled first. Idempotent; every later call throws ERR_STATE. */

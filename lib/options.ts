@@ -171,6 +171,14 @@ function pathText(path: readonly PropertyKey[]): string {
   }, '');
 }
 
+/** @throws {LookbackError} ERR_OPTION for a path that is no text, or an empty one */
+export function requirePath(path: unknown, where: string): string {
+  if (typeof path === 'string' && path !== '') return path;
+  const seen = path instanceof URL ? `the URL ${path.href}` : show(path);
+  const message = `${where}: path is ${seen}; expected a string (of a URL that of fileURLToPath)`;
+  throw new LookbackError('ERR_OPTION', message);
+}
+
 /** A value as it may stand in a message: short, quoted where it is text. */
 export function show(value: unknown): string {
   if (typeof value === 'string')

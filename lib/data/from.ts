@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import { parseOptions, show } from '../options';
+import { parseOptions, requirePath, show } from '../options';
 import type { TableRow } from '../preprocessing/table';
 import type { CsvOptions } from './parsers/csv';
 import { readCsv } from './parsers/csv';
@@ -60,14 +60,6 @@ export function fromCSV(path: string, options: FromCsvOptions): TableDataset {
     },
   );
   return builder.build();
-}
-
-/** @throws {@link LookbackError} `ERR_OPTION` for a path that is no string */
-export function requirePath(path: unknown, where: string): string {
-  if (typeof path === 'string') return path;
-  const seen = path instanceof URL ? `the URL ${path.href}` : show(path);
-  const message = `${where}: path is ${seen}; expected a string (of a URL that of fileURLToPath)`;
-  throw new LookbackError('ERR_OPTION', message);
 }
 
 /** @throws {@link LookbackError} `ERR_DATA` where a column that is needed is not there */

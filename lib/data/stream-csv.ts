@@ -8,7 +8,7 @@ import { createGunzip } from 'node:zlib';
 import { parse } from 'csv-parse';
 import { z } from 'zod';
 import { LookbackError } from '../errors';
-import { parseOptions, show } from '../options';
+import { parseOptions, requirePath, show } from '../options';
 import type { PreprocessingOptions } from '../preprocessing/preprocessing';
 import type { ColumnSpec, TableOptions, TableRow } from '../preprocessing/table';
 import {
@@ -19,7 +19,7 @@ import {
   numberIn,
 } from '../preprocessing/table';
 import type { Tensor } from '../tensor';
-import { requireColumns, requirePath } from './from';
+import { requireColumns } from './from';
 import type { CsvOptions, RowPlace } from './parsers/csv';
 import { checkHeader, csvFailure, csvParseOptions, requireNoGap } from './parsers/csv';
 

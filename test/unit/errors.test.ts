@@ -364,7 +364,7 @@ describe('ERR_IO and ERR_FORMAT', () => {
       [join(folder, 'kept.safetensors'), { metdata: {} }],
       /^save: unknown option metdata; did you mean metadata\?$/,
     ],
-    ['no path', [], /^save: path is missing; expected a string$/],
+    ['no path', [], /^save: path is undefined; expected a string /],
   ])('%s is refused before anything is written', async (_what, given, message) => {
     using model = tinyModel();
     const path = join(folder, 'kept.safetensors');

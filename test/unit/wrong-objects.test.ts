@@ -93,6 +93,18 @@ describe.each(others)('%s', (shown, other) => {
   });
 });
 
+it.each(['', new URL('file:///tmp/model.safetensors')])(
+  'a model file is not at %p',
+  async (path) => {
+    using model = tinyModel();
+    for (const call of [() => loadModel(path as never), () => model.save(path as never)])
+      expect(await codeOf(call)).toEqual([
+        'ERR_OPTION',
+        expect.stringMatching(/: path is .*; expected a string \(of a URL that of fileURLToPath\)/),
+      ]);
+  },
+);
+
 it('a promise is to be awaited', async () => {
   using model = tinyModel();
   const options = Promise.resolve({ epochs: 2 });
