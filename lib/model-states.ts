@@ -2,6 +2,8 @@
  * The states of a model's recurrent layers as a caller gives and gets them.
  */
 import { LookbackError } from './errors';
+import type { LayerSpec } from './layers';
+import { cellsWithin } from './layers';
 import type { NamedTensors } from './model-options';
 import type { NativeOutputs, NativeStates, NativeTensors } from './native';
 import { show } from './options';
@@ -47,6 +49,21 @@ export interface InputGradients {
 export interface OutputsWithStates<Outputs = Tensor<FloatArray>> {
   outputs: Outputs;
   states: NamedTensors;
+}
+
+/**
+ * Refuses what goes on from states, for a model whose states do not say all: the weights of an RRA with
+ * `warmup: 'renormalize'` depend on how many entries its window has, and a window that is handed on counts as full.
+ *
+ * @throws {LookbackError} ERR_STATE
+ */
+export function requireWholeStates(stack: readonly LayerSpec[], call: string): void {
+  const cell = cellsWithin(stack).find(
+    ({ kind, layer }) => kind === 'rra' && layer['warmup'] === 'renormalize',
+  );
+  if (!cell) return;
+  const message = `${call}: layer ${cell.path} has warmup "renormalize", whose states cannot be gone on from: they do not say how many entries its window has; give it warmup "zeros"`;
+  throw new LookbackError('ERR_STATE', message);
 }
 
 /**

@@ -32,7 +32,13 @@ import {
   summarySchema,
 } from './model-options';
 import type { BackwardOptions, GradientsOf, OutputsOf } from './model-states';
-import { nativeStateGradients, nativeStates, withStateGradients, withStates } from './model-states';
+import {
+  nativeStateGradients,
+  nativeStates,
+  withStateGradients,
+  withStates,
+  requireWholeStates,
+} from './model-states';
 import type { ExplainOptions, LayerPlan } from './explain';
 import { explainEngine, planText } from './explain';
 import type { EngineTensor, NativeDevice, NativeEngine } from './native';
@@ -205,6 +211,7 @@ export class Model {
     const compiled = this.#compiledFor('fit');
     return keepingScales(this.preprocessing, async (trained) => {
       const call = this.#fitCall(data, options, compiled);
+      if (call.options.stateful) requireWholeStates(this.#layers, 'fit');
       return this.#exclusive('fit', async (engine) => {
         this.stopTraining = false;
         const history = (this.history = given.history ?? new History());
@@ -248,6 +255,7 @@ export class Model {
   async evaluate(first: unknown, second?: unknown, third?: EvaluateOptions): Promise<Logs> {
     const [data, options] = isTensorLike(second) ? [[first, second], third] : [first, second];
     const { signal, ...how } = parseOptions(evaluateSchema, options ?? {}, 'evaluate');
+    if (how.stateful) requireWholeStates(this.#layers, 'evaluate');
     const work = (job: DataJob) => {
       checkContinuing(job.data, how, this.#outputShape, 'evaluate');
       checkPredicted(job.metrics, how, 'evaluate');
@@ -281,6 +289,7 @@ export class Model {
     const given = parseOptions(predictSchema, options, 'predict');
     const { batchSize, signal, lengths, resets } = given;
     const states = nativeStates(given, this.dtype, 'predict');
+    if (states !== null) requireWholeStates(this.#layers, 'predict');
     const data = this.#prepare({ x, lengths, resets }, 'predict', null);
     const from = this.preprocessing?.reference(x, data.lengths, this.#outputShape.length > 1);
     return this.#exclusive('predict', async (engine) => {
@@ -303,6 +312,7 @@ export class Model {
   ): Promise<OutputsOf<Told, Tensor<FloatArray>>> {
     const given = parseOptions(forwardSchema, options, 'forward');
     const states = nativeStates(given, this.dtype, 'forward');
+    if (states !== null) requireWholeStates(this.#layers, 'forward');
     const { lengths: valid, resets: afresh } = given;
     const data = this.#prepare({ x, lengths: valid, resets: afresh }, 'forward', null);
     return this.#exclusive('forward', async (engine) => {
@@ -403,10 +413,11 @@ export class Model {
    * used and trained between two steps. While it runs a job, a step is refused: serve from a model of its own then.
    *
    * @throws {LookbackError} ERR_STATE for a model with a layer that reads steps to come (`bidirectional`,
-   * `goBackwards`, `pool` over all steps)
+   * `goBackwards`, `pool` over all steps), or whose states do not say all (`rra` with `warmup: 'renormalize'`)
    */
   createStream(options: StreamOptions = {}): Stream {
     const { batch } = parseOptions(streamSchema, options, 'createStream');
+    requireWholeStates(this.#layers, 'createStream');
     const host = { ...this.#wish(), form: this.#outputForm(), preprocessing: this.preprocessing };
     return new Stream({ ...host, engine: (call: string) => this.#built(call) }, batch);
   }

@@ -38,7 +38,8 @@ export interface RraOptions extends CellStateExtensionOptions, StartOptions {
   lag?: number;
   /**
    * While fewer than K states exist: the missing ones count as zeros with their weights, or the weights are normalised
-   * over those that exist. Default `'zeros'`.
+   * over those that exist. `'renormalize'` knows how many exist from where a sequence begins, so a model with it has no streams,
+   * no `stateful` runs and no given or returned states. A `window0` of the cell counts as full. Default `'zeros'`.
    */
   warmup?: 'zeros' | 'renormalize';
   /** `h0` is the first attended state; of no effect where `window0` is given. Default false. */

@@ -300,3 +300,34 @@ describe('stateful training', () => {
     model.dispose();
   });
 });
+
+describe("states of an rra with warmup 'renormalize'", () => {
+  // Its weights depend on how many states the window holds, which the states do not say.
+  const inside = layers.rra({ units: UNITS, K: 3, warmup: 'renormalize', returnSequences: true });
+
+  it.each<[string, LayerSpec[], string]>([
+    ['a layer', [inside], 'rra'],
+    [
+      'one inside of another',
+      [layers.dense({ units: UNITS }), layers.residual(inside)],
+      'residual.rra',
+    ],
+  ])('are not gone on from: %s', async (_, inner, path) => {
+    const model = build(inner);
+    const x = wave([2, 4, INPUTS]);
+    const expected = {
+      code: 'ERR_STATE',
+      message: expect.stringContaining(`layer ${path} has warmup "renormalize"`) as string,
+    };
+    const y: Tensor = await model.predict(x);
+    const data = { x, y };
+    const stateful = { stateful: true, batchSize: 2 };
+    expect(() => model.createStream()).toThrow(expect.objectContaining(expected));
+    await expect(model.predict(x, { returnState: true })).rejects.toMatchObject(expected);
+    await expect(model.forward(x, { initialState: {} })).rejects.toMatchObject(expected);
+    await expect(model.fit(data, { verbose: 0, ...stateful })).rejects.toMatchObject(expected);
+    await expect(model.evaluate(data, stateful)).rejects.toMatchObject(expected);
+    await expect(model.fit(data, { verbose: 0 })).resolves.toBeDefined();
+    model.dispose();
+  });
+});
