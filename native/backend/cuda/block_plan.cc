@@ -362,7 +362,8 @@ double Planner::resident_step() const {
            (plan_.cluster > 1 ? units / kUnitsACycle : 0)) *
               plan_.rows / kClock +
           far * groups * static_cast<double>(shape_.number_bytes) / kFarBytesACycle / kClock +
-          (plan_.cluster > 1 ? products * kExchange : 0) + (shape_.coupled ? far_columns() : 0) +
+          (plan_.cluster > 1 ? products * kExchangeTime : 0) +
+          (shape_.coupled ? far_columns() : 0) +
           (shape_.coupled ? statistics_time(d_, plan_, all_columns(false)) : 0));
 }
 

@@ -26,7 +26,7 @@ double statistics_time(const Declaration& d, const BlockPlan& plan, bool near) {
     const auto rounds = static_cast<double>(rounds_of(site.features, plan.threads));
     cycles += rounds * static_cast<double>(int64_t{plan.rows} * site.entries) * kReadsOfASum *
               (near ? kNearCycles : kFarCycles);
-    if (plan.shares > 1) cycles += rounds * plan.shares * kMessageCycles + kExchange * kClock;
+    if (plan.shares > 1) cycles += rounds * plan.shares * kMessageCycles + kExchangeTime * kClock;
   }
   return cycles / kClock;
 }

@@ -11,7 +11,7 @@ constexpr double kProductsACycle = 32;  // multiply-adds of one multiprocessor f
 constexpr double kHeldProductsACycle = 128;  // with its weights in registers
 constexpr double kFarBytesACycle = 24;       // from the second-level cache to one multiprocessor
 constexpr double kLaunch = 3.0;              // of a kernel from a stream, in microseconds
-constexpr double kExchange = 0.5;            // of results or sums in a cluster, in microseconds
+constexpr double kExchangeTime = 0.5;        // of results or sums in a cluster, in microseconds
 constexpr double kUnitsACycle = 2;           // of results, for all that a program does with them
 constexpr double kWorthACluster = 0.9;       // of the time with fewer blocks, at most
 
