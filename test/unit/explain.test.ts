@@ -30,7 +30,7 @@ describe('explain', () => {
     expect(modelOf([lstm(32)]).explain({ batchSize: 1 })[0]?.text).toMatch(
       /^rows: 1 row one by one on 1 thread, a lane to a unit; \d+ bytes a row$/,
     );
-    const large = modelOf([lstm(128)], { threads: 2 }).explain({ batchSize: 1, steps: 128 });
+    const large = modelOf([lstm(128)]).explain({ batchSize: 1, steps: 128 });
     expect(large[0]?.text).toMatch(/one by one on 2 threads, 2 of them to a row, a lane to a unit/);
   });
 
