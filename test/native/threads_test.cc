@@ -135,6 +135,36 @@ TEST(barrier_abandoned_releases_everyone) {
   check_abandoned(team, [&](int worker) { return team.wait(worker, 3); });
 }
 
+#if defined(__linux__)
+/// The caller stays where it is; its helpers come back when they need not keep off any more.
+TEST(workers_keep_off_the_callers_processor_as_long_as_wanted) {
+  cpu_set_t before, one;
+  CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+  ThreadPool pool(3);
+  const int here = sched_getcpu();
+  CHECK(here >= 0);
+  CPU_ZERO(&one);
+  CPU_SET(here, &one);
+  CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+  const bool alone = CPU_COUNT(&before) == 1;
+  const auto may_run_here = [&] {
+    std::atomic<int> count{0};
+    pool.run([&](int) {
+      cpu_set_t own;
+      if (sched_getaffinity(0, sizeof own, &own) == 0 && CPU_ISSET(here, &own)) ++count;
+    });
+    return count.load();
+  };
+  CHECK_EQUAL(may_run_here(), 3);
+  {
+    const ThreadPool::Apart apart(pool);
+    CHECK_EQUAL(may_run_here(), alone ? 3 : 1);
+  }
+  CHECK_EQUAL(may_run_here(), 3);
+  CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+}
+#endif
+
 TEST(default_threads_are_told_with_a_reason) {
   const char* reason = nullptr;
   CHECK(default_threads(&reason) >= 1);

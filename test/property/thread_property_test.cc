@@ -97,11 +97,11 @@ TEST(rows_are_shared_where_it_pays) {
   const auto members = [](const std::string& text, const char* count) {
     return text.find(std::string(count) + " of them to a row") != std::string::npos;
   };
-  CHECK(members(plan_of(128, 1, 128), "4 threads, 4"));
-  CHECK(members(plan_of(128, 2, 128), "4 threads, 2"));
-  CHECK(members(plan_of(96, 1, 256), "2 threads, 2"));
+  CHECK(members(plan_of(256, 1, 128), "4 threads, 4"));
+  CHECK(members(plan_of(256, 2, 128), "4 threads, 2"));
+  CHECK(members(plan_of(128, 1, 128), "2 threads, 2"));
   for (const std::string& text :
-       {plan_of(128, 1, 16), plan_of(128, 3, 128), plan_of(32, 1, 128), plan_of(128, 64, 128)})
+       {plan_of(128, 1, 64), plan_of(256, 3, 128), plan_of(96, 1, 256), plan_of(256, 64, 128)})
     CHECK(!members(text, ""));
 }
 

@@ -42,6 +42,9 @@ void end_threads(std::vector<std::thread>& threads, std::atomic<bool>& stop, std
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
+#if defined(__linux__)
+  if (sched_getaffinity(0, sizeof allowed_, &allowed_) != 0) CPU_ZERO(&allowed_);
+#endif
   try {
     workers_.reserve(static_cast<size_t>(threads) - 1);
     for (int worker = 1; worker < threads; ++worker) {
@@ -65,6 +68,27 @@ void ThreadPool::work(int worker) {
     if (!failure_) failure_ = std::current_exception();
   }
 }
+
+#if defined(__linux__)
+ThreadPool::Apart::Apart(ThreadPool& pool) : pool_(pool) {
+  const int processor = sched_getcpu();
+  cpu_set_t others = pool.allowed_;
+  if (processor >= 0) CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0) return;
+  moved_ = true;
+  for (std::thread& worker : pool.workers_)
+    pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
+}
+
+ThreadPool::Apart::~Apart() {
+  if (!moved_) return;
+  for (std::thread& worker : pool_.workers_)
+    pthread_setaffinity_np(worker.native_handle(), sizeof pool_.allowed_, &pool_.allowed_);
+}
+#else
+ThreadPool::Apart::Apart(ThreadPool& pool) : pool_(pool) {}
+ThreadPool::Apart::~Apart() = default;
+#endif
 
 void ThreadPool::run(const std::function<void(int)>& f) {
   job_ = &f;

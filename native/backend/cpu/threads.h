@@ -11,6 +11,10 @@
 
 #include "backend/cpu/denormals.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace lookback {
 
 /// A fixed team of threads. The caller of `run` is worker 0, so a pool of one makes no thread at
@@ -42,6 +46,22 @@ class ThreadPool {
     }
   }
 
+  /// As long as it lives, workers keep off the processor that the caller is on: for work in which
+  /// they meet again and again. A worker that is woken while another thread is about to fall asleep
+  /// finds no processor idle, is put behind the one that woke it, and stays there until the system
+  /// looks again, milliseconds later. Where no other processor is to be had nothing changes.
+  class Apart {
+   public:
+    explicit Apart(ThreadPool& pool);
+    ~Apart();
+    Apart(const Apart&) = delete;
+    Apart& operator=(const Apart&) = delete;
+
+   private:
+    [[maybe_unused]] ThreadPool& pool_;
+    [[maybe_unused]] bool moved_ = false;
+  };
+
  private:
   void serve(int worker);
   void work(int worker);
@@ -54,6 +74,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::exception_ptr failure_;
+#if defined(__linux__)
+  cpu_set_t allowed_;  ///< processors, when the team was made
+#endif
 };
 
 /// What every recurrence of one backend shares.
@@ -62,7 +85,7 @@ struct CpuRuntime {
   ThreadPool pool;
   const std::atomic<bool>* cancel = nullptr;
   /// Weights of a step that make it worth a worker's while to share a single row. Tests lower it.
-  int64_t member_weights = 16384;
+  int64_t member_weights = 32768;
 };
 
 /// The default number of threads: CPU affinity, cut down to the container's quota (cgroup v1 and
