@@ -8,10 +8,9 @@ import { join } from 'node:path';
 const long = process.env['LOOKBACK_LONG_TESTS'] === '1';
 const root = join(__dirname, '..', '..');
 
-/** Memory of its own that is resident, in MB, before and after, in a process of its own that collects garbage before each look. */
+/** Resident memory in MB before and after, in a process of its own that collects garbage before each look. */
 function grown(code: string): { before: number; after: number } {
   const script = `
-    const { existsSync, readFileSync } = require('node:fs');
     const { layers, sequential } = require(${JSON.stringify(root)});
     const x = { shape: [16, 8, 2], data: new Float32Array(256).map((_, at) => Math.sin(at)) };
     const y = new Int32Array(16).map((_, at) => at % 2);
@@ -20,20 +19,15 @@ function grown(code: string): { before: number; after: number } {
       const model = sequential({ inputShape: [8, 2], layers: stack });
       return model.compile({ optimizer: 'adam', loss: 'sparseCategoricalCrossentropy' });
     };
-    // Pages of programs come and go as the system likes.
-    const own = () => {
-      const status = existsSync('/proc/self/status') ? readFileSync('/proc/self/status', 'utf8') : '';
-      const anonymous = /RssAnon:\\s*(\\d+) kB/.exec(status);
-      return anonymous ? 1024 * anonymous[1] : process.memoryUsage().rss;
-    };
     const resident = async () => {
       for (let round = 0; round < 3; round += 1) {
         gc();
         await new Promise((resolve) => setImmediate(resolve));
       }
-      return own() / 2 ** 20;
+      return process.memoryUsage().rss / 2 ** 20;
     };
-    // What waits for its next use is given back after two seconds without a job, on a busy machine later: ten are allowed for coming down to that.
+    // Without the pages that wait for their next use: every two seconds without a job they are given back. What the last look has collected goes
+    // with the next time, on a busy machine later.
     const settled = async (most = Infinity) => {
       const late = Date.now() + 10_000;
       await resident();
