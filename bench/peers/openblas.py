@@ -1,14 +1,16 @@
 """OpenBLAS chooses its kernels by the CPU's model number. A release that is older than the CPU does not know it and may
-fall back to those of 2004 (SSE3), some five times slower: a peer set up badly flatters nobody.
+fall back to those of 2004 (SSE3), some five times slower, or to half as wide ones: a peer set up badly flatters nobody.
 """
 import ctypes
 import os
 import sys
 
-# The widest first: what the CPU must have, and the kernels that use it.
-KERNELS = (({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "SkylakeX"), ({"avx2", "fma"}, "Haswell"))
-# What stands for "not known" where a CPU has any of the above.
-FALLBACKS = {"Prescott", "Core2", "Nehalem", "Generic"}
+# The widest first: what the CPU must have, the kernels that use it, and those that do not although such a CPU was given them.
+SSE3 = {"Prescott", "Core2", "Nehalem", "Generic"}
+KERNELS = (
+    ({"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "SkylakeX", SSE3 | {"Haswell", "Zen"}),
+    ({"avx2", "fma"}, "Haswell", SSE3),
+)
 
 
 def kernels():
@@ -30,14 +32,22 @@ def cpu_flags():
     return set(lines[0].split()) if lines else set()
 
 
+def better_kernels(used, flags):
+    """Kernels for a CPU with these flags where those in use leave it idle, else None."""
+    for wanted, name, narrower in KERNELS:
+        if wanted <= flags:
+            return name if used in narrower else None
+    return None
+
+
 def choose_kernels():
     """Starts the program again with kernels that fit the CPU, where OpenBLAS does not know it and nobody has chosen.
 
     To be called before anything loads the library for good.
     """
-    if "OPENBLAS_CORETYPE" in os.environ or kernels() not in FALLBACKS:
+    if "OPENBLAS_CORETYPE" in os.environ:
         return
-    for wanted, name in KERNELS:
-        if wanted <= cpu_flags():
-            os.environ["OPENBLAS_CORETYPE"] = name
-            os.execv(sys.executable, [sys.executable, *sys.argv])
+    name = better_kernels(kernels(), cpu_flags())
+    if name is not None:
+        os.environ["OPENBLAS_CORETYPE"] = name
+        os.execv(sys.executable, [sys.executable, *sys.argv])

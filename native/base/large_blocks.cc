@@ -123,31 +123,57 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept {
   return block;
 }
 
-#if defined(MADV_POPULATE_WRITE)
+#if defined(__linux__)
 namespace {
 
-/// Whether the pages of a range are there, by three of them: the system gives a range whole, and
-/// what the heap hands out again was touched whole.
-bool is_present(uintptr_t first, uintptr_t last, uintptr_t page) noexcept {
-  for (const uintptr_t at : {first, (first + last) / 2 / page * page, last - page}) {
-    unsigned char present = 0;
-    if (mincore(reinterpret_cast<void*>(at), page, &present) != 0 || (present & 1) == 0)
-      return false;
+/// The whole pages inside a block.
+struct Pages {
+  Pages(void* memory, size_t bytes) noexcept : size(whole_pages(1)) {
+    const auto start = reinterpret_cast<uintptr_t>(memory);
+    first = (start + size - 1) / size * size;
+    last = (start + bytes) / size * size;
   }
-  return true;
-}
+
+  void* start() const noexcept { return reinterpret_cast<void*>(first); }
+  size_t bytes() const noexcept { return last - first; }
+
+  /// How many of three of them are there: the system gives a range whole, and what the heap hands
+  /// out again was touched whole.
+  int present() const noexcept {
+    int count = 0;
+    for (const uintptr_t at : {first, (first + last) / 2 / size * size, last - size}) {
+      unsigned char is_there = 0;
+      if (mincore(reinterpret_cast<void*>(at), size, &is_there) == 0) count += is_there & 1;
+    }
+    return count;
+  }
+
+  size_t size;  ///< of one, in bytes
+  uintptr_t first, last;
+};
 
 }  // namespace
 #endif
 
+bool expect_huge_pages(void* memory, size_t bytes) noexcept {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (bytes < kHugePages || !gives_huge_pages()) return false;
+  const Pages pages(memory, bytes);
+  return pages.present() == 0 && madvise(pages.start(), pages.bytes(), MADV_HUGEPAGE) == 0;
+#else
+  static_cast<void>(memory);
+  static_cast<void>(bytes);
+  return false;
+#endif
+}
+
 void fault_in(void* memory, size_t bytes) noexcept {
-#if defined(MADV_POPULATE_WRITE)
+#if defined(__linux__) && defined(MADV_POPULATE_WRITE)
   if (bytes < kLargeBlock) return;
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto first = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
-  const auto last = (reinterpret_cast<uintptr_t>(memory) + bytes) / page * page;
-  if (is_present(first, last, page)) return;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
+  const Pages pages(memory, bytes);
+  if (pages.present() == 3) return;
+  expect_huge_pages(memory, bytes);
+  madvise(pages.start(), pages.bytes(), MADV_POPULATE_WRITE);
 #else
   static_cast<void>(memory);
   static_cast<void>(bytes);

@@ -33,8 +33,12 @@ void* allocate_large_block(size_t& bytes, bool zeroed) noexcept;
 /// page, which takes longer than writing it, and what is freed is often wanted again.
 void free_large_block(void* block, size_t bytes) noexcept;
 
-/// Faults in the pages of memory that the caller is about to fill, wherever it came from, by one
-/// call instead of a fault for each. A wish; what is there stays.
+/// Asks for huge pages under memory that nobody has touched, wherever it came from; whether the
+/// caller can expect them. Memory that has pages keeps them, and the answer is no.
+bool expect_huge_pages(void* memory, size_t bytes) noexcept;
+
+/// Faults in the pages of memory that the caller is about to fill, wherever it came from, huge ones
+/// where that can be, by one call instead of a fault for each. A wish; what is there stays.
 void fault_in(void* memory, size_t bytes) noexcept;
 
 /// Gives back the pages that wait for their next use; whether there were any. For whoever knows

@@ -1,14 +1,17 @@
 #include "bridge/result_arrays.h"
 
+#include <cstring>
+
 #include "base/large_blocks.h"
+#include "base/memory.h"
 #include "bridge/convert.h"
 
 namespace lookback {
 namespace {
 
 /// A pass writes a result row by row, far apart: from this size on, in bytes, it would miss the TLB
-/// at every step, but for huge pages, which our own blocks have and keep for the next call. There a
-/// copy at the end is the faster way.
+/// at every step, but for huge pages. Where an array cannot have them, a block of ours, whose pages
+/// are kept for the next call, and a copy at the end are the faster way.
 constexpr int64_t kManyPages = int64_t{8} << 20;
 
 template <class S>
@@ -30,19 +33,20 @@ HostTensor ResultArrays::room_for(const ResultInfo& info) {
   const int64_t count = element_count(info.shape, what);
   const int64_t bytes = checked_mul(count, static_cast<int64_t>(sizeof(S)), what);
   const Napi::Env env = object_.Env();
-  if (bytes >= kManyPages) {
-    large_.push_back(tensors_.size());
-    object_.Value().Set(info.name, env.Null());  // Its place among the others.
-    return {info.shape,
-            info.zeroed ? Buffer<S>(count, what) : Buffer<S>::for_overwrite(count, what)};
-  }
+  // V8 ends the process where it cannot allocate a buffer.
+  require_memory(bytes, what);
   const Napi::TypedArray data = new_array(env, kDType<S>, count, info.zeroed);
   const Napi::Object entry = Napi::Object::New(env);
   entry.Set("shape", write_shape(env, info.shape));
   entry.Set("data", data);
   object_.Value().Set(info.name, entry);
   void* const numbers = borrow_numbers(data, kDType<S>, count, info.name);
-  return {info.shape, Buffer<S>::over(static_cast<S*>(numbers), count)};
+  if (bytes < kManyPages || expect_huge_pages(numbers, static_cast<size_t>(bytes))) {
+    return {info.shape, Buffer<S>::over(static_cast<S*>(numbers), count)};
+  }
+  copies_.push_back({tensors_.size(), numbers});
+  return {info.shape,
+          info.zeroed ? Buffer<S>(count, what) : Buffer<S>::for_overwrite(count, what)};
 }
 
 NamedTensors& ResultArrays::tensors() {
@@ -57,10 +61,15 @@ NamedTensors& ResultArrays::tensors() {
 }
 
 Napi::Value ResultArrays::object() {
-  const Napi::Object object = object_.Value();
-  for (const size_t i : large_)
-    object.Set(tensors_[i].name, write_tensor(object.Env(), tensors_[i].tensor));
-  return object;
+  for (const Copy& each : copies_) {
+    const auto copy = [&](const auto& numbers) {
+      const auto bytes = static_cast<size_t>(numbers.bytes());
+      fault_in(each.array, bytes);
+      std::memcpy(each.array, numbers.data(), bytes);
+    };
+    std::visit(copy, tensors_[each.tensor].tensor.data);
+  }
+  return object_.Value();
 }
 
 }  // namespace lookback

@@ -1,5 +1,6 @@
 /// What a job of a cell gives, in arrays of JavaScript that were made before it began: it writes
-/// where they lie, which takes neither a copy nor a second block of memory.
+/// where they lie, which takes neither a copy nor a second block of memory, but for large arrays
+/// that have no huge pages.
 #pragma once
 
 #include <napi.h>
@@ -24,12 +25,18 @@ class ResultArrays {
   Napi::Value object();
 
  private:
+  /// Numbers of a tensor that lie in a block of ours, and the array they are meant for.
+  struct Copy {
+    size_t tensor;
+    void* array;
+  };
+
   template <class S>
   HostTensor room_for(const ResultInfo& info);
 
   Napi::ObjectReference object_;
   NamedTensors tensors_;
-  std::vector<size_t> large_;  ///< which of them are not over an array yet
+  std::vector<Copy> copies_;
 };
 
 }  // namespace lookback

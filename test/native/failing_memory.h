@@ -69,6 +69,7 @@ constexpr size_t kTestPage = 4096;
 size_t whole_pages(size_t bytes) noexcept {
   return (bytes + kTestPage - 1) / kTestPage * kTestPage;
 }
+bool gives_huge_pages() noexcept { return false; }
 void* map_pages(size_t bytes, bool) noexcept {
   void* const memory = failing::aligned_block(bytes, kTestPage);
   if (memory != nullptr) std::memset(memory, 0, bytes);

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/large_blocks.h"
+#include "base/system_memory.h"
 #include "native/check.h"
 
 namespace lookback {
@@ -105,6 +106,22 @@ TEST(as_much_waits_as_is_in_use) {
   free_large_block(held, bytes);
   // Nothing is in use any more, and each is more than may wait then.
   CHECK(!release_spare_blocks());
+}
+
+TEST(huge_pages_are_expected_only_below_what_nobody_has_touched) {
+  if (!kGivesPages) return;
+  release_spare_blocks();
+  size_t bytes = size_t{8} << 20;
+  auto* const block = static_cast<unsigned char*>(allocate_large_block(bytes, true));
+  CHECK_EQUAL(expect_huge_pages(block, bytes), gives_huge_pages());
+  CHECK(!expect_huge_pages(block, kHugePages - 1));
+  block[bytes / 2] = 7;
+  CHECK(!expect_huge_pages(block, bytes));
+  // What is there stays, and what is not there is zero.
+  fault_in(block, bytes);
+  for (size_t i = 0; i < bytes; ++i) CHECK_EQUAL(int{block[i]}, i == bytes / 2 ? 7 : 0);
+  CHECK(!expect_huge_pages(block, bytes));
+  free_large_block(block, bytes);
 }
 
 TEST(ensure_keeps_what_fits_and_zeroes_what_does_not) {

@@ -21,11 +21,12 @@ async function pass(units: number, batch: number) {
   return { outputs, grads };
 }
 
-// Cleared, not cleared, and copied at the end.
+// Cleared; not cleared; with huge pages or copied at the end, as the heap has it; beyond what the heap keeps, so with huge pages.
 it.each([
   ['small', 4, 8],
   ['some', 32, 64],
   ['large', 1024, 128],
+  ['very large', 256, 2560],
 ])('%s results are arrays of their own size, which may move to another thread', async (...how) => {
   const [, units, batch] = how;
   const { outputs, grads } = await pass(units, batch);
