@@ -21,7 +21,11 @@ import type { FloatTensors, Workload } from './tensors';
 const SAMPLES = 20;
 const SLOW_SAMPLES = 5;
 const SLOW_MS = 1000;
-const WARM_UPS = 3;
+/**
+ * How long a side runs before it is measured. Until its garbage is collected for the first time each of our passes has fresh memory for
+ * its results, and the system's pages take longer than the pass where faults are dear.
+ */
+const WARM_UP_MS = 1000;
 /** Long enough for the threads of the side that just ran to stop spinning. */
 const PAUSE_MS = 5;
 
@@ -322,19 +326,22 @@ async function samplePeer(peer: Peer, variant: string): Promise<Sample> {
   return { forwardMs, stepMs: peer.kind.trains ? await peer.milliseconds('step', variant) : null };
 }
 
-/** Interleaved, so that whatever else the machine does meets all sides alike. */
+/** Interleaved, so that whatever else the machine does meets all sides alike; each is warmed up before, by one turn at least. */
 async function takeTurns(
   turns: readonly (() => Promise<Sample>)[],
   count: number,
 ): Promise<Sample[][]> {
   const samples: Sample[][] = turns.map(() => []);
-  const warmUps = count > SLOW_SAMPLES ? WARM_UPS : 1;
-  const rounds = warmUps + count;
-  for (let round = 0; round < rounds; ++round) {
+  const warmUp = count > SLOW_SAMPLES ? WARM_UP_MS : 0;
+  for (const turn of turns) {
+    const end = performance.now() + warmUp;
+    do await turn();
+    while (performance.now() < end);
+  }
+  for (let round = 0; round < count; ++round) {
     for (const [side, turn] of turns.entries()) {
       await sleep(PAUSE_MS);
-      const sample = await turn();
-      if (round >= warmUps) samples[side]?.push(sample);
+      samples[side]?.push(await turn());
     }
   }
   return samples;

@@ -136,32 +136,28 @@ TEST(barrier_abandoned_releases_everyone) {
 }
 
 #if defined(__linux__)
-/// The caller stays where it is; its helpers come back when they need not keep off any more.
-TEST(workers_keep_off_the_callers_processor_as_long_as_wanted) {
-  cpu_set_t before, one;
-  CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
-  ThreadPool pool(3);
-  const int here = sched_getcpu();
-  CHECK(here >= 0);
-  CPU_ZERO(&one);
-  CPU_SET(here, &one);
-  CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
-  const bool alone = CPU_COUNT(&before) == 1;
-  const auto may_run_here = [&] {
-    std::atomic<int> count{0};
-    pool.run([&](int) {
-      cpu_set_t own;
-      if (sched_getaffinity(0, sizeof own, &own) == 0 && CPU_ISSET(here, &own)) ++count;
-    });
-    return count.load();
-  };
-  CHECK_EQUAL(may_run_here(), 3);
-  {
-    const ThreadPool::Apart apart(pool);
-    CHECK_EQUAL(may_run_here(), alone ? 3 : 1);
+/// Processors that each of a team may be on.
+std::vector<int> allowed_processors(int threads) {
+  ThreadPool pool(threads);
+  std::vector<int> counts(static_cast<size_t>(threads));
+  pool.run([&](int worker) {
+    cpu_set_t own;
+    const bool read = sched_getaffinity(0, sizeof own, &own) == 0;
+    counts[static_cast<size_t>(worker)] = read ? CPU_COUNT(&own) : -1;
+  });
+  return counts;
+}
+
+TEST(workers_keep_off_the_callers_processor_where_there_is_one_for_each) {
+  cpu_set_t own;
+  CHECK(sched_getaffinity(0, sizeof own, &own) == 0);
+  const int all = CPU_COUNT(&own);
+  if (all > 1) {
+    const std::vector<int> two = allowed_processors(2);
+    CHECK_EQUAL(two[0], all);
+    CHECK_EQUAL(two[1], all - 1);
   }
-  CHECK_EQUAL(may_run_here(), 3);
-  CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+  for (const int count : allowed_processors(all + 1)) CHECK_EQUAL(count, all);
 }
 #endif
 

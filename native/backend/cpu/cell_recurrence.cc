@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 
 #include "backend/cpu/cancel.h"
 #include "backend/masks.h"
@@ -253,8 +252,6 @@ void CellRecurrence<S>::run_loop(CellTape<S>& t, bool backward) {
   const bool alone = t.rows == 1;
   const auto loop = backward ? (alone ? loops.row_backward : loops.backward)
                              : (alone ? loops.row_forward : loops.forward);
-  std::optional<ThreadPool::Apart> apart;
-  if (t.args.members > 1) apart.emplace(runtime_.pool);
   runtime_.pool.run(t.args.workers, [&](int worker) { loop(t.args, cell_.cell.get(), worker); });
   t.args.barrier = nullptr;
   t.args.teams = nullptr;

@@ -42,9 +42,6 @@ void end_threads(std::vector<std::thread>& threads, std::atomic<bool>& stop, std
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-#if defined(__linux__)
-  if (sched_getaffinity(0, sizeof allowed_, &allowed_) != 0) CPU_ZERO(&allowed_);
-#endif
   try {
     workers_.reserve(static_cast<size_t>(threads) - 1);
     for (int worker = 1; worker < threads; ++worker) {
@@ -69,32 +66,29 @@ void ThreadPool::work(int worker) {
   }
 }
 
+/// A worker that is woken while another thread is about to fall asleep finds no processor idle, is
+/// put behind the one that woke it, and stays there until the system looks again, milliseconds
+/// later: as long as many a job takes.
+void ThreadPool::keep_off_this_processor() {
 #if defined(__linux__)
-ThreadPool::Apart::Apart(ThreadPool& pool) : pool_(pool) {
   const int processor = sched_getcpu();
-  cpu_set_t others = pool.allowed_;
-  if (processor >= 0) CPU_CLR(processor, &others);
-  if (CPU_COUNT(&others) == 0) return;
-  moved_ = true;
-  for (std::thread& worker : pool.workers_)
+  if (processor == kept_off_) return;
+  kept_off_ = processor;
+  cpu_set_t others;
+  if (processor < 0 || sched_getaffinity(0, sizeof others, &others) != 0) return;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) < static_cast<int>(workers_.size())) return;
+  for (std::thread& worker : workers_)
     pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
-}
-
-ThreadPool::Apart::~Apart() {
-  if (!moved_) return;
-  for (std::thread& worker : pool_.workers_)
-    pthread_setaffinity_np(worker.native_handle(), sizeof pool_.allowed_, &pool_.allowed_);
-}
-#else
-ThreadPool::Apart::Apart(ThreadPool& pool) : pool_(pool) {}
-ThreadPool::Apart::~Apart() = default;
 #endif
+}
 
 void ThreadPool::run(const std::function<void(int)>& f) {
   job_ = &f;
   failure_ = nullptr;
   running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   if (!workers_.empty()) {
+    keep_off_this_processor();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       generation_.fetch_add(1, std::memory_order_release);

@@ -11,10 +11,6 @@
 
 #include "backend/cpu/denormals.h"
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-
 namespace lookback {
 
 /// A fixed team of threads. The caller of `run` is worker 0, so a pool of one makes no thread at
@@ -29,7 +25,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
   /// Calls f(worker) once on each worker and returns when all are done. The first exception is
-  /// rethrown here.
+  /// rethrown here. Workers keep off the processor that the caller is on, where there is one for
+  /// each of the team.
   void run(const std::function<void(int worker)>& f);
   /// Likewise on the first `workers` only. The caller alone wakes nobody: that would cost a step of
   /// one row more than its numbers do.
@@ -46,25 +43,10 @@ class ThreadPool {
     }
   }
 
-  /// As long as it lives, workers keep off the processor that the caller is on: for work in which
-  /// they meet again and again. A worker that is woken while another thread is about to fall asleep
-  /// finds no processor idle, is put behind the one that woke it, and stays there until the system
-  /// looks again, milliseconds later. Where no other processor is to be had nothing changes.
-  class Apart {
-   public:
-    explicit Apart(ThreadPool& pool);
-    ~Apart();
-    Apart(const Apart&) = delete;
-    Apart& operator=(const Apart&) = delete;
-
-   private:
-    [[maybe_unused]] ThreadPool& pool_;
-    [[maybe_unused]] bool moved_ = false;
-  };
-
  private:
   void serve(int worker);
   void work(int worker);
+  void keep_off_this_processor();
 
   std::vector<std::thread> workers_;
   const std::function<void(int)>* job_ = nullptr;
@@ -74,9 +56,7 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::exception_ptr failure_;
-#if defined(__linux__)
-  cpu_set_t allowed_;  ///< processors, when the team was made
-#endif
+  int kept_off_ = -1;  ///< the processor that no worker may be on
 };
 
 /// What every recurrence of one backend shares.
