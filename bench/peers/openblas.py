@@ -41,13 +41,11 @@ def better_kernels(used, flags):
 
 
 def choose_kernels():
-    """Starts the program again with kernels that fit the CPU, where OpenBLAS does not know it and nobody has chosen.
+    """Starts the program again with kernels that fit the CPU, where OpenBLAS or the environment has chosen narrower ones.
 
     To be called before anything loads the library for good.
     """
-    if "OPENBLAS_CORETYPE" in os.environ:
-        return
     name = better_kernels(kernels(), cpu_flags())
-    if name is not None:
+    if name is not None and os.environ.get("OPENBLAS_CORETYPE") != name:
         os.environ["OPENBLAS_CORETYPE"] = name
         os.execv(sys.executable, [sys.executable, *sys.argv])

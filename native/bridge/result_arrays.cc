@@ -45,8 +45,7 @@ HostTensor ResultArrays::room_for(const ResultInfo& info) {
     return {info.shape, Buffer<S>::over(static_cast<S*>(numbers), count)};
   }
   copies_.push_back({tensors_.size(), numbers});
-  return {info.shape,
-          info.zeroed ? Buffer<S>(count, what) : Buffer<S>::for_overwrite(count, what)};
+  return {info.shape, info.zeroed ? Buffer<S>(count, what) : Buffer<S>::for_overwrite(count, what)};
 }
 
 NamedTensors& ResultArrays::tensors() {
