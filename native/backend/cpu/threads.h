@@ -56,7 +56,7 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::exception_ptr failure_;
-  int kept_off_ = -1;  ///< the processor that no worker may be on
+  [[maybe_unused]] int kept_off_ = -1;  ///< the processor that no worker may be on
 };
 
 /// What every recurrence of one backend shares.
