@@ -42,6 +42,13 @@ foreach(file IN LISTS test_files)
   endforeach()
 endforeach()
 
+# The longest first: the last of them would otherwise run alone.
+foreach(name emulated_parity_test row_property_test thread_property_test device_model_emulated_test)
+  if(TARGET test_${name})
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
+endforeach()
+
 # What stands for cuBLAS (test/support/fake_cublas.cc), under the name that the loader is asked for, and an old one.
 set(fake_folder "${CMAKE_CURRENT_BINARY_DIR}/fake_cublas")
 foreach(fake fake_cublas fake_cublas_old)

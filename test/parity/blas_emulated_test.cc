@@ -94,7 +94,7 @@ TEST(a_product_that_it_cannot_form_is_our_kernels) {
 TEST(every_cell_computes_with_it_what_the_cpu_computes) {
   WithCublas cublas;
   const std::vector<DriverChoice>& all = driver_choices();
-  check_drivers(emulated_cuda_table(), 3, "", {all.front(), all.back()});
+  check_drivers(emulated_cuda_table(), 3, "", {all.front(), all.back()}, &emulated_open_table());
   CHECK(cublas.products() > 1000);
 }
 

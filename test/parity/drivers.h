@@ -151,7 +151,8 @@ inline void check_wide_clusters(const CudaTable& table) {
 /// Cells by all drivers of a device, beside the CPU.
 class DriverCheck {
  public:
-  explicit DriverCheck(const CudaTable& table) : table_(table) {}
+  DriverCheck(const CudaTable& for_floats, const CudaTable& for_doubles)
+      : for_floats_(for_floats), for_doubles_(for_doubles) {}
 
   /// By each driver in double, and by number `in_float` of them in float. What one throws is a
   /// failure of its own, and the others go on, unless the device is lost.
@@ -165,8 +166,8 @@ class DriverCheck {
       return run_cell(*cpu, changed_data);
     });
     // One session for all drivers: on a GPU it costs more than the passes.
-    LoneDevice<float> floats(table_);
-    LoneDevice<double> doubles(table_);
+    LoneDevice<float> floats(for_floats_);
+    LoneDevice<double> doubles(for_doubles_);
     for (size_t d = 0; d < choices.size(); ++d) {
       const auto compare_with = [&](auto& device, Worst& worst) {
         compare(c, choices[d].name, allowance, reference, run(device, c, choices[d], data), worst);
@@ -208,17 +209,19 @@ class DriverCheck {
     return result;
   }
 
-  const CudaTable& table_;
+  const CudaTable& for_floats_;
+  const CudaTable& for_doubles_;
   Worst floats_, doubles_;
   size_t clusters_ = 0;
   int thrown_ = 0;
 };
 
 /// `every`: of the cases. Returns how many there were. Tells how far it has come, since a check
-/// that is cut short is to have said something.
+/// that is cut short is to have said something. `for_doubles`: null for `table`.
 inline size_t check_drivers(const CudaTable& table, size_t every, const std::string& only = "",
-                            const std::vector<DriverChoice>& choices = driver_choices()) {
-  DriverCheck drivers(table);
+                            const std::vector<DriverChoice>& choices = driver_choices(),
+                            const CudaTable* for_doubles = nullptr) {
+  DriverCheck drivers(table, for_doubles != nullptr ? *for_doubles : table);
   const std::vector<CellCase> cases = cell_cases();
   size_t count = 0;
   for (size_t i = 0; i < cases.size(); i += every) {

@@ -49,7 +49,7 @@ int32_t alive_alone(const CudaSession* session, const char* what, CudaFault* fau
 
 }  // namespace
 
-EmulatedHeap::EmulatedHeap() {
+EmulatedHeap::EmulatedHeap(bool open) : open_(open ? 1 : 0) {
   void* memory = mmap(nullptr, static_cast<size_t>(kReserved), PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -155,10 +155,11 @@ int32_t device_info(int32_t, CudaDeviceInfo* info, CudaFault*) {
   return kCudaOk;
 }
 
+template <bool open_memory>
 int32_t open_session(int32_t, CudaSession** session, CudaFault* fault) {
   if (alive("opening the device", fault) != kCudaOk) return fault->status;
   try {
-    *session = new CudaSession;
+    *session = new CudaSession(open_memory);
   } catch (const std::bad_alloc&) {
     return set_fault(fault, kCudaNoMemory, "opening the device", "no addresses", kReserved, 0);
   }
@@ -338,7 +339,7 @@ const CudaTable& emulated_cuda_table() {
                                   "emulated",
                                   device_count,
                                   device_info,
-                                  open_session,
+                                  open_session<false>,
                                   close_session,
                                   allocate,
                                   release,
@@ -356,6 +357,15 @@ const CudaTable& emulated_cuda_table() {
                                   drop_record,
                                   blas,
                                   count_clusters};
+  return table;
+}
+
+const CudaTable& emulated_open_table() {
+  static const CudaTable table = [] {
+    CudaTable open = emulated_cuda_table();
+    open.open = open_session<true>;
+    return open;
+  }();
   return table;
 }
 

@@ -18,7 +18,8 @@ namespace lookback {
 /// Addresses reserved for the memory of one session, handed out first fit.
 class EmulatedHeap {
  public:
-  EmulatedHeap();
+  /// `open`: the host may touch it at any time.
+  explicit EmulatedHeap(bool open);
   ~EmulatedHeap();
   EmulatedHeap(const EmulatedHeap&) = delete;
   EmulatedHeap& operator=(const EmulatedHeap&) = delete;
@@ -38,7 +39,7 @@ class EmulatedHeap {
   std::map<int64_t, int64_t> free_;    ///< begin -> bytes
   std::map<int64_t, int64_t> used_;    ///< likewise, sentinels included
   std::map<int64_t, int64_t> wanted_;  ///< begin -> bytes asked for
-  int open_ = 0;
+  int open_;
 };
 
 /// Launches as they came, with copies of their arguments.
@@ -51,6 +52,7 @@ struct CudaRecord {
 };
 
 struct CudaSession {
+  explicit CudaSession(bool open) : heap(open) {}
   EmulatedHeap heap;
   std::unique_ptr<CudaRecord> recording;  ///< null but between begin_record and end_record
   CudaBlas blas;
@@ -110,5 +112,8 @@ int64_t emulated_replays();
 void emulated_refuse_records(bool refuse);
 
 const CudaTable& emulated_cuda_table();
+/// The same device, but the host may touch its memory at any time: to let it in and out takes twice
+/// as long as all else that many small passes do.
+const CudaTable& emulated_open_table();
 
 }  // namespace lookback
