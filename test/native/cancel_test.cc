@@ -180,11 +180,11 @@ TEST(a_cancelled_pass_touches_no_further_tile) {
 }
 
 /// Threads that wait for each other in every step: whoever sees the flag lets the others go, at
-/// whatever point of a step they are. Two of them: with one more than there are processors each
-/// meeting would take as long as the system lets whatever else runs keep one.
+/// whatever point of a step they are. Three, but not more than there are processors: each meeting
+/// would take as long as the system lets whatever else runs keep one.
 TEST(threads_that_share_a_row_are_cancelled_together) {
   constexpr int64_t kUnits = 48, kInputs = 2, kSteps = 8000;
-  CpuRuntime runtime(2);
+  CpuRuntime runtime(std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 2, 3));
   runtime.member_weights = 1;
   const Spec sizes = spec({{"inputSize", double{kInputs}}, {"units", double{kUnits}}});
   CellRecurrence<float> cell(runtime, cpu_kernels<float>(), instantiate_cell("lstm", sizes));
